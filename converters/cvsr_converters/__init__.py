@@ -1,0 +1,1 @@
+"""Training, conversion and verification of super-resolution networks: everything of cvsr that needs TensorFlow."""

@@ -1,0 +1,141 @@
+"""Turn a finished training run into a bundled model file: ``python -m cvsr_converters.export RUN -o FAMILY_xS.onnx``.
+
+The network is traced, rewritten, and compared with the trained one in ONNX and in OpenCV. Only if all of them agree is
+the file written, and the record of its training added to the ``training.json`` beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+from cvsr.errors import ModelError
+from cvsr_converters.targets import write_atomic
+
+# What the host does around each network; the runtime reads it from the file's metadata.
+CONTRACTS = {"reparam": {"color": "luma", "range": "1", "tail": "subpixel", "skip": "nearest"}}
+LICENSE = "Apache-2.0"
+CURVE = 40  # points of the training log that are kept
+
+
+def load(run):
+    """Return (trained Keras model, record) of a run folder; raise ModelError if it is not finished."""
+    from cvsr_converters import networks
+
+    run = Path(run)
+    try:
+        record = json.loads((run / "record.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{run} has no record.json: the training there has not ended; run it to its end") from None
+    options = dict(record["recipe"]["network"])
+    model = networks.build(options.pop("name"), **options)
+    model.load_weights(run / "average.weights.h5")
+    return model, record
+
+
+def convert(model, record, name):
+    """Return the bytes of the ONNX file of a trained network, not verified yet."""
+    from cvsr_converters import networks
+    from cvsr_converters.radius import radius
+    from cvsr_converters.targets import onnx, ops
+    from cvsr_converters.trace import trace
+
+    network = record["recipe"]["network"]
+    plain = networks.collapse(model)
+    graph = trace(plain)
+    ops.check(graph)
+    facts = CONTRACTS[network["name"]] | {
+        "name": name,
+        "scale": network["scale"],
+        "parameters": plain.count_params(),
+        "license": LICENSE,
+    }
+    if (reach := radius(graph)) is not None:
+        facts["radius"] = reach
+    return onnx.pack(graph, facts)
+
+
+def export(run, path, *, pythons=(), use=None):
+    """Write the model file of a finished run to ``path``; return the verification's Report.
+
+    ``path`` is named FAMILY_xSCALE.onnx. ``pythons`` are interpreters with other OpenCVs to verify in. ``use`` is a
+    line that says what the model is for. Nothing is written unless the report is ok.
+    """
+    from cvsr_converters.targets import onnx
+    from cvsr_converters.trace import nchw
+    from cvsr_converters.verify import verify
+
+    path = Path(path)
+    model, record = load(run)
+    scale = record["recipe"]["network"]["scale"]
+    if path.suffix != ".onnx" or not path.stem.endswith(f"_x{scale}"):
+        raise ModelError(f"{path.name} is no name for a model of scale {scale}; name it FAMILY_x{scale}.onnx")
+    data = convert(model, record, path.stem)
+    report = verify(data, nchw(model), name=path.stem, pythons=pythons)
+    if report.ok:
+        onnx.write(data, path)
+        _remember(path, run, record, use)
+    return report
+
+
+def _remember(path, run, record, use):
+    """Put the record of the training into the ``training.json`` beside the model."""
+    import cv2
+    import tensorflow as tf
+
+    book = path.with_name("training.json")
+    entries = json.loads(book.read_text("utf-8")) if book.exists() else {}
+    before = entries.get(path.name, {})
+    finished = (Path(run) / "record.json").stat().st_mtime  # not today: exporting again changes nothing
+    extra = {
+        "use": use or before.get("use") or record["recipe"].get("use", ""),
+        "date": datetime.fromtimestamp(finished, timezone.utc).date().isoformat(),
+        "hardware": f"{os.cpu_count()} CPU cores",
+        "versions": {"tensorflow": tf.__version__, "opencv": cv2.__version__},
+        "curve": thinned(Path(run) / "log.jsonl"),
+    }
+    entries[path.name] = extra | record  # a record that knows its own hardware and versions is right
+    write_atomic(book, (json.dumps(dict(sorted(entries.items())), indent=1) + "\n").encode())
+
+
+def thinned(log, points=CURVE):
+    """Return at most ``points`` lines of a JSON-lines log, the first and the last among them."""
+    if not log.exists():
+        return []
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.strip()]
+    if len(lines) <= points:
+        return lines
+    return [lines[round(i * (len(lines) - 1) / (points - 1))] for i in range(points)]
+
+
+def main(argv=None):
+    """Export, print the report; return the exit code: 0 written, 1 refused."""
+    parser = argparse.ArgumentParser(prog="python -m cvsr_converters.export", description=__doc__.partition("\n")[0])
+    parser.add_argument("run", type=Path, help="the folder of a finished training run")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write: FAMILY_xSCALE.onnx")
+    parser.add_argument("--python", action="append", default=[], help="an interpreter with another OpenCV to verify in")
+    parser.add_argument("--use", help="one line that says what the model is for")
+    args = parser.parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    try:
+        report = export(args.run, args.output, pythons=args.python, use=args.use)
+    except ModelError as error:
+        print(f"not exported: {error}", file=sys.stderr)
+        return 1
+    print(report.markdown())
+    if not report.ok:
+        print(f"not written: {args.output} would give wrong pictures somewhere; see the table", file=sys.stderr)
+        return 1
+    print(f"written: {args.output} ({args.output.stat().st_size} bytes)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""The default family: a plain chain of convolutions, trained as collapsible linear blocks.
+
+    x ── conv 5x5 ─ ReLU ── m x [conv 3x3 ─ ReLU] ── conv 3x3 to s² ── + x ── shuffle
+
+Each convolution is trained as an expansion to many channels and a projection back, which merge into one kernel in the
+forward pass (so training costs what the plain network costs), plus the identity where the channels allow it:
+K = W_expand · W_project + I. Deployed, only K is left.
+
+Bhardwaj et al. 2022, "Collapsible Linear Blocks for Super-Efficient Super Resolution" (SESR);
+Zhang et al. 2021, "Edge-oriented Convolution Block" (ECBSR); Berger et al. 2022, "QuickSRNet".
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("cvsr")
+class CollapsibleConv2D(keras.layers.Layer):
+    """A stride-1, same-padded convolution whose kernel is the product of an expansion and a projection, plus identity.
+
+    ``expand`` is the number of channels between the two. ``identity`` adds the input (of ``filters`` channels).
+    ``precision`` is the type in which it convolves; weights, and their product, are always float32.
+    """
+
+    def __init__(self, filters, kernel_size, *, expand=128, identity=False, precision="float32", **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.expand, self.identity = filters, kernel_size, expand, identity
+        self.precision = precision
+
+    def build(self, shape):
+        channels, k = shape[-1], self.kernel_size
+        self.wide = self.add_weight(name="wide", shape=(k, k, channels, self.expand), initializer="glorot_uniform")
+        self.narrow = self.add_weight(name="narrow", shape=(self.expand, self.filters), initializer="glorot_uniform")
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+        if self.identity:
+            if channels != self.filters:
+                raise ValueError(f"identity needs equal channels, got {channels} and {self.filters}")
+            self.delta = np.zeros((k, k, channels, channels), np.float32)
+            self.delta[k // 2, k // 2] = np.eye(channels)
+
+    def kernel(self):
+        """Return the merged kernel, of shape (k, k, channels, filters)."""
+        merged = ops.tensordot(self.wide, self.narrow, 1)
+        return merged + self.delta if self.identity else merged
+
+    def call(self, x):
+        x, kernel, bias = (ops.cast(value, self.precision) for value in (x, self.kernel(), self.bias))
+        return ops.conv(x, kernel, padding="same") + bias
+
+    def get_config(self):
+        names = ("filters", "kernel_size", "expand", "identity", "precision")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def reparam(scale=2, channels=16, blocks=5, expand=128, precision="float32"):
+    """Return the trainable network: luma 0..1 of shape (N, H, W, 1) → residual sub-pixel planes (N, H, W, scale²).
+
+    The picture is shuffle(planes + luma): plane ``r * scale + c`` holds the pixels at row r and column c of each
+    scale x scale block. ``precision="bfloat16"`` trains faster where the processor has it.
+    """
+    wide = {"expand": expand, "precision": precision}
+    x = keras.Input((None, None, 1), name="luma")
+    y = keras.layers.ReLU(dtype=precision)(CollapsibleConv2D(channels, 5, name="head", **wide)(x))
+    for i in range(blocks):
+        y = CollapsibleConv2D(channels, 3, identity=True, name=f"body{i}", **wide)(y)
+        y = keras.layers.ReLU(dtype=precision)(y)
+    y = CollapsibleConv2D(scale * scale, 3, name="tail", **wide)(y)
+    return keras.Model(x, y, name="reparam")
+
+
+def collapse(model):
+    """Return the deployed form of ``model``: the same function with one Conv2D for each collapsible block."""
+
+    def clone(layer):
+        if not isinstance(layer, CollapsibleConv2D):
+            return layer.__class__.from_config(layer.get_config() | {"dtype": "float32"})
+        return keras.layers.Conv2D(layer.filters, layer.kernel_size, padding="same", name=layer.name)
+
+    plain = keras.models.clone_model(model, clone_function=clone)
+    for layer in model.layers:
+        if isinstance(layer, CollapsibleConv2D):
+            plain.get_layer(layer.name).set_weights(
+                [ops.convert_to_numpy(layer.kernel()), ops.convert_to_numpy(layer.bias)]
+            )
+    return plain

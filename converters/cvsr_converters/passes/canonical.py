@@ -1,0 +1,77 @@
+"""Give nodes and values an order and names that depend on nothing but the graph.
+
+    functional_3/head_1/convolution:0      →      conv0
+    functional_3/head_1/ReadVariableOp     →      conv0.weight
+    x:0, Identity:0                        →      input, output
+
+Names of TensorFlow depend on what else the process has built. With these, the same network gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+ROLES = {
+    "Conv": ["", "weight", "bias"], "ConvTranspose": ["", "weight", "bias"], "PRelu": ["", "slope"],
+    "Clip": ["", "min", "max"], "Resize": ["", "roi", "scales", "sizes"], "Reshape": ["", "shape"],
+    "BatchNormalization": ["", "scale", "bias", "mean", "var"],
+}  # fmt: skip
+
+
+def run(graph):
+    """Order and rename; return False, for nothing is left to be done after that."""
+    graph.nodes = _ordered(graph)
+    names = _numbered("input", [i.name for i in graph.inputs])
+    names |= _numbered("output", graph.outputs)
+    constants, count = {}, Counter()
+    for node in graph.nodes:
+        kind = node.op.lower()
+        own = f"{kind}{count[kind]}"
+        count[kind] += 1
+        for place, value in enumerate(node.inputs):
+            # a shared constant has the name that its first user gives
+            if value in graph.constants and value not in names:
+                roles = ROLES.get(node.op, [])
+                names[value] = f"{own}.{roles[place] if place < len(roles) and roles[place] else f'input{place}'}"
+                constants[names[value]] = graph.constants[value]
+        for place, value in enumerate(node.outputs):
+            names.setdefault(value, own if place == 0 else f"{own}.{place}")
+    _rename(graph, names)
+    graph.constants = constants
+    graph.touch()
+    return False
+
+
+def _numbered(word, values):
+    return {values[0]: word} if len(values) == 1 else {value: f"{word}{i}" for i, value in enumerate(values)}
+
+
+def _ordered(graph):
+    """Return the nodes, each after what it reads, in the order in which the outputs need them."""
+    done, order = set(), []
+    waiting = [graph.producer(value) for value in reversed(graph.outputs)]
+    while waiting:
+        node = waiting[-1]
+        before = [] if node is None or node in done else [graph.producer(value) for value in node.inputs]
+        before = [n for n in before if n is not None and n not in done]
+        if before:
+            waiting.append(before[0])
+            continue
+        waiting.pop()
+        if node is not None and node not in done:
+            done.add(node)
+            order.append(node)
+    return order
+
+
+def _rename(graph, names):
+    for node in graph.nodes:
+        node.inputs = [names.get(value, value) for value in node.inputs]
+        node.outputs = [names[value] for value in node.outputs]
+        node.attrs = dict(sorted(node.attrs.items()))
+    graph.types = {names[value]: info for value, info in graph.types.items() if value in graph.outputs}
+    graph.outputs = [names[value] for value in graph.outputs]
+    for info in graph.inputs:
+        info.name = names[info.name]
+    for name, info in graph.types.items():
+        info.name = name

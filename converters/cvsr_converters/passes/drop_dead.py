@@ -1,0 +1,28 @@
+"""Remove the nodes and constants that no output needs.
+
+    x ── Conv ── output            x ── Conv ── output
+    x ── Relu ── (nobody)    →
+    unused constant
+
+First of all, because other passes ask how many readers a value has.
+"""
+
+from __future__ import annotations
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    needed, alive, waiting = set(), set(), list(graph.outputs)
+    while waiting:
+        value = waiting.pop()
+        if value in needed:
+            continue
+        needed.add(value)
+        if (node := graph.producer(value)) is not None:
+            alive.add(node)
+            waiting += node.inputs
+    before = len(graph.nodes), len(graph.constants)
+    graph.nodes = [node for node in graph.nodes if node in alive]
+    graph.constants = {name: array for name, array in graph.constants.items() if name in needed}
+    graph.touch()
+    return before != (len(graph.nodes), len(graph.constants))

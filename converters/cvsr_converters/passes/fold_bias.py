@@ -1,0 +1,52 @@
+"""Fold the Add of a constant per channel into the bias of the convolution before it.
+
+    x ── Conv ── Add(·, b) ── y                x ── Conv (bias b) ── y
+    x ── ConvTranspose ── Add(·, b) ── y  →    x ── ConvTranspose (bias b) ── y
+
+Not for speed: OpenCV 4.6 adds a separate constant behind a ConvTranspose again at every change of the input's size, so
+the errors are 0, b, 2b ... Late among the passes, because the others bring such pairs together.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    changed = False
+    for node in [n for n in graph.nodes if n.op in ("Add", "Sub")]:
+        found = _match(node, graph)
+        if found is None:
+            continue
+        conv, addend = found
+        bias = np.broadcast_to(addend, _channels(conv, graph)).astype(np.float32)
+        if len(conv.inputs) == 3 and conv.inputs[2]:
+            bias = graph.constants[conv.inputs[2]] + bias
+        conv.inputs = [*conv.inputs[:2], graph.constant(bias, conv.outputs[0])]
+        node.inputs = list(conv.outputs)
+        changed |= graph.bypass(node)
+    return changed
+
+
+def _match(node, graph):
+    """Return (convolution, what is added: one number or one per channel), or None."""
+    ways = [node.inputs] if node.op == "Sub" else [node.inputs, node.inputs[::-1]]
+    for value, addend in ways:
+        conv, array = graph.producer(value), graph.constants.get(addend)
+        if conv is None or conv.op not in ("Conv", "ConvTranspose") or array is None:
+            continue
+        if not graph.only_feeds(value, node) or conv.inputs[1] not in graph.constants:
+            continue
+        if len(conv.inputs) == 3 and conv.inputs[2] and conv.inputs[2] not in graph.constants:
+            continue
+        per_channel = array.ndim in (3, 4) and array.size == array.shape[-3] == _channels(conv, graph)
+        if per_channel or (array.size == 1 and array.ndim <= 4):
+            return conv, array.ravel() if node.op == "Add" else -array.ravel()
+    return None
+
+
+def _channels(conv, graph):
+    """Return how many channels ``conv`` puts out."""
+    weight = graph.constants[conv.inputs[1]]
+    return weight.shape[0] if conv.op == "Conv" else weight.shape[1] * conv.attrs.get("group", 1)

@@ -1,0 +1,46 @@
+"""Compute what depends on no input.
+
+    const ── Transpose ── Conv            const' ── Conv
+                           │        →               │
+               x ──────────┘              x ────────┘
+
+Random numbers are no constants, whatever they are made from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from cvsr_converters.passes.graph import OPSET
+
+RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    changed = False
+    for node in list(graph.nodes):  # in order: a folded node may make the next one foldable
+        if "::" in node.op or node.op in RANDOM or not all(i in graph.constants or not i for i in node.inputs):
+            continue
+        values = _evaluate(node, graph)
+        graph.constants.update(zip(node.outputs, values, strict=True))
+        graph.nodes.remove(node)
+        changed = True
+    graph.touch()
+    return changed
+
+
+def _evaluate(node, graph):
+    if node.op == "Constant" and "value" in node.attrs:
+        return [numpy_helper.to_array(node.attrs["value"])]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.outputs]
+    used = {name: graph.constants[name] for name in node.inputs if name}
+    constants = [numpy_helper.from_array(array, name) for name, array in used.items()]
+    proto = helper.make_node(node.op, node.inputs, node.outputs, **node.attrs)
+    model = helper.make_model(
+        helper.make_graph([proto], "constant", [], outputs, constants),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+    )
+    return [np.asarray(value) for value in ReferenceEvaluator(model).run(None, {})]

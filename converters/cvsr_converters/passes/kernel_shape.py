@@ -1,0 +1,20 @@
+"""Say the size of the kernel in every convolution.
+
+    Conv (weight 16,3,5,5)      →      Conv (weight 16,3,5,5; kernel_shape 5,5)
+
+ONNX lets the reader find it in the weights. OpenCV up to 4.12 does not look there.
+"""
+
+from __future__ import annotations
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    changed = False
+    for node in graph.nodes:
+        if node.op in ("Conv", "ConvTranspose") and "kernel_shape" not in node.attrs:
+            weight = graph.constants.get(node.inputs[1])
+            if weight is not None:
+                node.attrs["kernel_shape"] = list(weight.shape[2:])
+                changed = True
+    return changed

@@ -1,0 +1,53 @@
+"""The ONNX file for cvsr: concrete size, metadata, and the same bytes for the same network."""
+
+from __future__ import annotations
+
+import onnx
+
+from cvsr_converters.targets import write_atomic
+
+SIZE = 64  # OpenCV takes any size at setInput, but only where the file names a concrete one
+
+
+def pack(model, metadata, size=SIZE):
+    """Return the bytes of the file.
+
+    ``model`` is what :func:`cvsr_converters.trace.trace` gives. ``metadata`` is a dict of what the runtime must know,
+    without the prefix "cvsr."; values are written as text. Whatever differs from run to run is left out: names of
+    layers, the version of the producer, the order of entries.
+    """
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    for node in model.graph.node:
+        node.ClearField("doc_string")
+    for info in model.graph.input:
+        _resize(info, size)
+    _resize_outputs(model)
+    model.graph.name = str(metadata.get("name", "cvsr"))
+    model.producer_name = "cvsr"
+    for field in ("producer_version", "doc_string", "domain", "model_version", "metadata_props"):
+        model.ClearField(field)
+    for key, value in sorted({"version": 1, **metadata}.items()):
+        model.metadata_props.add(key=f"cvsr.{key}", value=str(value))
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+def write(data, path):
+    """Write the bytes that :func:`pack` gave to ``path``, whole or not at all."""
+    write_atomic(path, data)
+
+
+def _resize(info, size):
+    """Give a (1, C, H, W) input the height and width ``size``."""
+    for dim in info.type.tensor_type.shape.dim[2:]:
+        dim.dim_value = size
+
+
+def _resize_outputs(model):
+    """Give the outputs the shapes that follow from those of the inputs."""
+    for info in model.graph.output:
+        for dim in info.type.tensor_type.shape.dim:
+            dim.Clear()
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    for info, known in zip(model.graph.output, inferred.graph.output, strict=True):
+        info.CopyFrom(known)

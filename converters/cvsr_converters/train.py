@@ -1,0 +1,67 @@
+"""Train a model from a recipe: ``python -m cvsr_converters.train RECIPE [--minutes M] [--out FOLDER]``.
+
+A recipe is a TOML file (a path, or the name of one in ``training/recipes``): network, data, loss and schedule.
+A run that was interrupted goes on where it was when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+RECIPES = Path(__file__).parent / "training" / "recipes"
+
+
+def load(recipe):
+    """Return the recipe as a dict, with its ``name``."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    path = Path(recipe) if Path(recipe).is_file() else RECIPES / f"{recipe}.toml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise SystemExit(f"no recipe {recipe!r}: give the path of a .toml file, or one of {names}")
+    return {"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))}
+
+
+def main(argv=None):
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m cvsr_converters.train", description=__doc__.partition("\n")[0])
+    parser.add_argument("recipe")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), help="folder of runs; each recipe has its own below it"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=Path.home() / ".cache" / "cvsr" / "training", help="prepared images"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="length of the run; the learning rate falls to its end accordingly"
+    )
+    parser.add_argument("--threads", type=int, help="threads for TensorFlow (one process per core wastes least)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    recipe = load(args.recipe)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    if args.threads:
+        tf.config.threading.set_intra_op_parallelism_threads(args.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(args.threads)
+    from cvsr_converters.training.loop import Training
+
+    try:
+        training = Training(recipe, args.out / recipe["name"], args.cache, args.minutes, args.seed)
+    except FileNotFoundError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    record = training.run()
+    print(json.dumps({k: v for k, v in record.items() if k != "recipe"}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Data, losses, the loop and the recipes that train the project's models."""

@@ -1,0 +1,56 @@
+"""Muon: momentum whose matrix updates are orthogonalised; on collapsible blocks it needs a fraction of Adam's steps.
+
+Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the scale of the updates is that of Liu
+et al. 2025, "Muon is Scalable for LLM Training", so that learning rates are Adam's. Vectors (biases) are left to Adam.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+MOMENTUM, STEPS = 0.95, 5
+A, B, C = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # the quintic iteration's coefficients, tuned by its author for speed, not for accuracy
+
+
+def orthogonalised(matrix):
+    """Return nearly U·V^T of ``matrix`` = U·S·V^T by Newton-Schulz iteration."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = tf.transpose(matrix) if tall else matrix
+    x /= tf.norm(x) + 1e-12
+    for _ in range(STEPS):
+        square = tf.matmul(x, x, transpose_b=True)
+        x = A * x + tf.matmul(B * square + C * tf.matmul(square, square), x)
+    return tf.transpose(x) if tall else x
+
+
+class Muon(tf.Module):
+    """The optimizer: ``apply(gradients)`` updates the variables it was made for; ``rate`` is its learning rate."""
+
+    def __init__(self, variables, rate=2e-3):
+        super().__init__()
+        self.rate = tf.Variable(rate, dtype=tf.float32)
+        self.matrices = [i for i, v in enumerate(variables) if len(v.shape) > 1]
+        self.vectors = [i for i, v in enumerate(variables) if len(v.shape) <= 1]
+        self.targets = list(variables)
+        self.momenta = [tf.Variable(tf.zeros(variables[i].shape)) for i in self.matrices]
+        self.adam = keras.optimizers.Adam(rate)
+        self.adam.build([variables[i] for i in self.vectors])
+
+    def apply(self, gradients):
+        """Update all variables; kernels (k, k, in, out) count as matrices (k·k·in, out)."""
+        for i, momentum in zip(self.matrices, self.momenta, strict=True):
+            momentum.assign(MOMENTUM * momentum + gradients[i])
+            ahead = tf.reshape(gradients[i] + MOMENTUM * momentum, (-1, momentum.shape[-1]))  # Nesterov's
+            update = orthogonalised(ahead) * (0.2 * max(ahead.shape) ** 0.5)
+            self.targets[i].assign_sub(tf.reshape(update, momentum.shape) * self.rate)
+        self.adam.apply_gradients([(gradients[i], self.targets[i]) for i in self.vectors])
+
+    def set_rate(self, rate):
+        """Set the learning rate of both kinds; biases move at a quarter of it."""
+        self.rate.assign(rate)
+        self.adam.learning_rate = rate / 4

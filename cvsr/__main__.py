@@ -1,0 +1,10 @@
+"""Run the command line as ``python -m cvsr``."""
+
+from __future__ import annotations
+
+import sys
+
+from cvsr.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""The command line: ``cvsr upscale | models | doctor | eval``. OpenCV is loaded by the verbs, when they run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from cvsr import __version__
+from cvsr.errors import Cancelled, CvsrError, DeviceError, ModelError, OpenCVError, OptionError
+
+EXIT_CODES = (
+    "exit codes: 0 all went well, 1 some files failed, 2 wrong usage, 3 OpenCV or the device is missing or broken"
+)
+
+_UPSCALE_EXAMPLES = """examples:
+  cvsr upscale photo.jpg                        writes photo_x2.jpg beside it
+  cvsr upscale photo.jpg -s 4 -o large.png
+  cvsr upscale scans/ -r -o results/            all images below scans/, the same folders below results/
+  cvsr upscale huge.tif -o huger.png --max-memory 700M
+  curl -s https://example.org/a.png | cvsr upscale - > a_x2.png
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line on ``argv`` (the process's where None) and return the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    # what OpenCV logs about a broken file or a missing device is said by cvsr, once; must be set before cv2 is imported
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
+    try:
+        parser = _parser(eval_arguments=argv[:1] == ["eval"])
+        args = parser.parse_args(argv)
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except (OpenCVError, DeviceError) as error:
+        return _complain(error, 3)
+    except (OptionError, ModelError) as error:
+        return _complain(error, 2)
+    except (CvsrError, Cancelled) as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has left (`cvsr models | head`); Python would complain once more when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"cvsr: {error}", file=sys.stderr)
+    return code
+
+
+def _parser(*, eval_arguments: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("cvsr", description="Super-resolution on OpenCV alone.", epilog=EXIT_CODES)
+    parser.add_argument("--version", action="version", version=f"cvsr {__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_upscale(verbs)
+    models = verbs.add_parser("models", help="list the models", description="List the models that come with cvsr.")
+    models.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    models.set_defaults(run=_models)
+    doctor = verbs.add_parser(
+        "doctor", help="check this machine", description="Check OpenCV, its devices and the models on this machine."
+    )
+    doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
+    doctor.set_defaults(run=_doctor)
+    score = verbs.add_parser(
+        "eval", help="measure models on test images", description="Shrink images, upscale them, compare."
+    )
+    if eval_arguments:  # they come with OpenCV, which the other verbs, --help and --version should not wait for
+        from cvsr import evaluate
+
+        evaluate.add_arguments(score)
+        score.set_defaults(run=evaluate.main)
+    return parser
+
+
+def _add_upscale(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:  # pyright: ignore[reportPrivateUsage]
+    parser = verbs.add_parser(
+        "upscale",
+        help="enlarge images",
+        description="Enlarge images: files, folders, patterns, or - for standard input.",
+        epilog=_UPSCALE_EXAMPLES + "\n" + EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="an image, a folder, a pattern such as 'img*.png', or - for stdin")
+    add("-o", "--output", help="a file (for one image), a folder (several, or ends in /), or - for stdout")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("-s", "--scale", type=float, help="how much larger; any number, default 2")
+    size.add_argument(
+        "--size", type=_size, metavar="WxH", help="the size of the result in pixels, for example 1920x1080"
+    )
+    add("-m", "--model", default="auto", help="a name (see cvsr models), a model file or a folder; default auto")
+    add(
+        "-d",
+        "--device",
+        default="auto",
+        help="where to run: auto, cpu, cuda, opencl, … (see cvsr doctor); default auto",
+    )
+    add("-r", "--recursive", action="store_true", help="go into the folders below the given ones too")
+    add("--overwrite", action="store_true", help="replace results that are there already, instead of skipping them")
+    add("--format", help="png, jpg, webp, tiff, …; default: that of -o, else the input's")
+    add("--quality", type=_quality, metavar="1-100", help="of lossy formats; default 95")
+    add("--max-memory", metavar="SIZE", help="what the whole process may use, for example 512M")
+    add("--exact", action="store_true", help="the same bits whatever the tiles and the version of OpenCV; slower")
+    parser.set_defaults(run=_upscale)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, x, height = text.lower().partition("x")
+    if not (x and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 1920x1080")
+    return int(width), int(height)
+
+
+def _quality(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"{text!r} is no quality; give a number from 1 to 100")
+    return int(text)
+
+
+def _upscale(args: argparse.Namespace) -> int:
+    from cvsr import cli_upscale
+
+    return cli_upscale.main(args)
+
+
+def _models(args: argparse.Namespace) -> int:
+    from cvsr import cli_models
+
+    print(cli_models.as_json() if args.json else cli_models.table())
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from cvsr import doctor
+
+    report = doctor.report()
+    print(json.dumps(report, indent=2) if args.json else doctor.text(report))
+    return 0 if report["ok"] else 3

@@ -1,0 +1,84 @@
+"""What ``--max-memory`` means: the most memory that the whole process holds at any moment."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from cvsr.cli_write import FORMATS, Array, Format
+from cvsr.errors import MemoryBudgetError, OptionError
+
+MB = 1 << 20
+
+_WRITER = 8 * MB  # a block of rows with its filtered forms, and compressed data on its way to the file
+_SLACK = 8 * MB  # what allocators keep back
+
+
+def resident() -> int:
+    """Return the bytes of memory that the process holds now (where only the most so far is known: that)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return peak() or 100 * MB
+    import resource
+
+    return pages * resource.getpagesize()
+
+
+def peak() -> int:
+    """Return the most bytes that the process has held; 0 where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit in bytes, and what the process held before the first image."""
+
+    limit: int
+    base: int
+
+    def __post_init__(self) -> None:
+        if self.base >= self.limit:
+            raise OptionError(
+                f"--max-memory is {_mb(self.limit)}, and Python, OpenCV and the model alone take {_mb(self.base)}: raise it"
+            )
+
+    def check_reading(self, peak_before: int) -> None:
+        """Raise MemoryBudgetError where reading an image, just done, took more than there is."""
+        if peak() > max(peak_before, self.limit):
+            raise MemoryBudgetError(f"reading it took {_mb(peak())} and --max-memory is {_mb(self.limit)}: raise it")
+
+    def left(self, image: Array, result_bytes: int, format: Format, *, in_memory: bool) -> int:
+        """Return what is left for upscaling ``image``. Raise MemoryBudgetError where nothing is.
+
+        ``in_memory`` says that the model makes the result as a whole, so that writing it in bands saves nothing.
+        """
+        held = self.base + image.nbytes + _WRITER + _SLACK
+        if image.ndim == 3 and image.shape[2] == 4:
+            held += 3 * image.nbytes  # the color under transparent pixels is filled in beforehand
+        if in_memory:
+            held += result_bytes
+        if not format.streams:
+            held += round(result_bytes * (1 + format.overhead))
+        if held < self.limit:
+            return self.limit - held
+        streaming = " or ".join(f.name for f in FORMATS.values() if f.streams)
+        way = "raise it" if format.streams else f"raise it, or write {streaming}, which never hold the whole result"
+        raise MemoryBudgetError(
+            f"it needs more than {_mb(held)} as {format.name} and --max-memory is {_mb(self.limit)}: {way}"
+        )
+
+
+def _mb(size: int) -> str:
+    return f"{size / MB:.0f} MB"

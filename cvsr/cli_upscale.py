@@ -1,0 +1,222 @@
+"""What ``cvsr upscale`` does: plan the files, upscale one after the other, say at the end what became of them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from cvsr import cli_jobs, cli_write, files, folder
+from cvsr.cli_jobs import PIPE
+from cvsr.cli_memory import Budget, peak, resident
+from cvsr.cli_write import Array, Format, Writer
+from cvsr.errors import DeviceError, FileError, ModelError, OpenCVError
+from cvsr.folder import Job
+from cvsr.options import memory_size
+from cvsr.progress import Bar
+from cvsr.upscaler import Upscaler
+
+_FEED_BYTES = 1 << 20  # rows are converted and written in portions of about this size, however high a band is
+
+
+@dataclass
+class Outcome:
+    """What became of the files of a run."""
+
+    bar: Bar
+    total: int
+    written: int = 0
+    skipped: list[str] = field(default_factory=list[str])
+    failed: list[str] = field(default_factory=list[str])
+
+    def say(self, stopped: bool) -> None:
+        """Say how many files were written, skipped and failed, and why."""
+        self.bar.clear()
+        for failure in self.failed:
+            self.bar.say(f"cvsr: failed: {failure}")
+        why = f" ({self.skipped[0]})" if len(self.skipped) == 1 else " (done already; --overwrite does them again)"
+        parts = [f"{self.written} written", f"{len(self.skipped)} skipped{why if self.skipped else ''}"]
+        parts.append(f"{len(self.failed)} failed")
+        if stopped:
+            left = self.total - self.written - len(self.skipped) - len(self.failed)
+            parts.append(f"stopped with {left} to go: the same command goes on from here")
+        self.bar.say("cvsr: " + ", ".join(parts))
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run ``cvsr upscale`` and return the exit code; raise what is wrong with the arguments or the machine."""
+    bar = Bar(sys.stderr)
+    with _stopped_by_signals() as caught, _notes_to(bar):
+        forced = cli_jobs.format_named(args.format) if args.format else None
+        jobs = cli_jobs.plan(args, forced)
+        converter = Converter(args, bar, forced)
+        outcome = Outcome(bar, len(jobs))
+        stopped = True
+        try:
+            for parent in {job.target.parent for job in jobs if job.target != PIPE}:
+                folder.remove_leftovers(parent)
+            for number, job in enumerate(jobs, 1):
+                bar.start(job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}")
+                _attempt(converter, job, outcome)
+            stopped = False
+        except KeyboardInterrupt:
+            return 128 + (caught[0] if caught else signal.SIGINT)
+        finally:
+            if stopped or outcome.failed or not any(job.target == PIPE for job in jobs):
+                outcome.say(stopped)
+        return 1 if outcome.failed else 0
+
+
+def _attempt(converter: Converter, job: Job, outcome: Outcome) -> None:
+    """Do one job; whatever is wrong with its files is noted and does not stop the others."""
+    if job.skip:
+        outcome.skipped.append(job.skip)
+        return
+    name = "stdin" if job.source == PIPE else str(job.source)
+    try:
+        if job.refusal:
+            raise FileError(f"{name}: {job.refusal}")
+        converter.convert(job)
+        outcome.written += 1
+    except (DeviceError, ModelError, OpenCVError, BrokenPipeError):
+        raise  # it would go the same way with the next file
+    except Exception as error:
+        text = str(error) or type(error).__name__
+        outcome.failed.append(text if text.startswith((name, str(job.target))) else f"{name}: {text}")
+
+
+class Converter:
+    """Turns one file after the other, with one upscaler and within one budget of memory."""
+
+    def __init__(self, args: argparse.Namespace, bar: Bar, forced: Format | None) -> None:
+        limit = memory_size(args.max_memory) if args.max_memory else None
+        self._upscaler = Upscaler(args.model, args.scale, size=args.size, device=args.device, exact=args.exact)
+        self._budget = Budget(limit, resident()) if limit else None
+        self._quality: int | None = args.quality
+        self._bar = bar
+        self._forced = forced
+
+    def convert(self, job: Job) -> None:
+        """Read, upscale and write one file. Raise FileError, ImageError or MemoryBudgetError."""
+        picture = self._read(job.source)
+        to_pipe = job.target == PIPE
+        suffix = cli_write.result_suffix(picture.suffix) if to_pipe else job.target.suffix
+        format = self._forced or cli_write.format_of(suffix)
+        if format is None:
+            raise FileError(f"{job.target}: OpenCV cannot write such files; use --format png")
+        with _stdout() if to_pipe else folder.atomic(job.target) as stream:
+            self._upscale(picture, format, stream)
+
+    def _read(self, source: Path) -> files.Picture:
+        before = peak()
+        if source == PIPE:
+            picture = files.decode(np.frombuffer(bytearray(sys.stdin.buffer.read()), np.uint8), "stdin")
+        else:
+            picture = files.read(source)
+        if self._budget:
+            self._budget.check_reading(before)
+        return picture
+
+    def _upscale(self, picture: files.Picture, format: Format, stream: BinaryIO) -> None:
+        image = cli_write.fit(picture.image, format)
+        dtype = cli_write.dtype_for(image.dtype, format)
+        width, height = self._upscaler.output_size(image.shape[1], image.shape[0])
+        shape = (height, width, *image.shape[2:])
+        if self._budget:
+            result_bytes = int(np.prod(shape, dtype=np.int64)) * image.itemsize
+            in_memory = self._upscaler.interpolates
+            self._upscaler.max_memory = self._budget.left(image, result_bytes, format, in_memory=in_memory)
+        writer = cli_write.open_writer(
+            stream, format, shape, dtype, quality=self._quality, exif=picture.exif, icc=picture.icc
+        )
+        for band in self._upscaler.bands(image, progress=lambda p: self._bar.update(p.done, p.total)):
+            _feed(writer, band, dtype)
+        writer.close()
+
+
+def _feed(writer: Writer, band: Array, dtype: np.dtype[Any]) -> None:
+    step = max(1, _FEED_BYTES // max(1, band[:1].nbytes))
+    for start in range(0, band.shape[0], step):
+        writer.write(cli_write.convert(band[start : start + step], dtype))
+
+
+@contextmanager
+def _stdout() -> Generator[BinaryIO, None, None]:
+    """Gather a file that goes to standard output when it is whole: a reader gets all of it or nothing."""
+    try:
+        with tempfile.TemporaryFile() as stream:
+            yield stream
+            stream.seek(0)
+            shutil.copyfileobj(stream, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    except (FileError, BrokenPipeError):
+        raise
+    except OSError as error:
+        raise FileError(f"standard output cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _stopped_by_signals() -> Generator[list[int], None, None]:
+    """Turn the signals that end a process into KeyboardInterrupt, so that temporary files go; yield those that came."""
+    caught: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+        raise KeyboardInterrupt
+
+    before: dict[int, Any] = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) is signal.SIG_IGN:  # as under nohup
+            continue
+        try:
+            before[number] = signal.signal(number, stop)
+        except ValueError:  # not in the main thread
+            break
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _notes_to(bar: Bar) -> Generator[None, None, None]:
+    """Show what the library logs and warns of as lines above the bar, the same words once only."""
+    said: set[str] = set()
+
+    def note(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            bar.note(text)
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(record.getMessage())
+
+    def show(message: Warning | str, *_args: object, **_keywords: object) -> None:
+        note(str(message))
+
+    logger, handler = logging.getLogger("cvsr"), Notes(logging.INFO)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,176 @@
+"""What a model file says of itself: scale, color, range, tail, receptive field."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from cvsr import wire
+from cvsr.errors import ModelError, ModelNotFoundError, OptionError
+
+Color = Literal["luma", "ycrcb", "rgb", "bgr"]
+Tail = Literal["image", "subpixel"]
+Skip = Literal["none", "nearest"]
+Chroma = Literal["bicubic", "bilinear"]
+Format = Literal["onnx", "pb", "interpolation"]
+
+_EDSR_MEAN = (103.1545782, 111.561547, 114.35629928)  # BGR, as OpenCV's dnn_superres has it
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The facts of one model.
+
+    ``scale``: output over input size. ``color``: what the network takes: "luma" (one channel, BT.601 full range),
+    "ycrcb", "rgb" or "bgr". ``range``: the value that stands for white, 1 or 255. ``mean``: subtracted from each
+    channel of the input and added to the output, in units of ``range``. ``tail``: the network ends in an "image",
+    or in the scale² "subpixel" planes of each channel before the pixel shuffle. ``skip``: what the host adds to the
+    planes: "none", or "nearest", the input itself. ``chroma``: how the color beside a luma network is enlarged.
+    ``radius``: how far, in input pixels, an output pixel sees; None where unknown. ``output``: the name of the
+    output to take, or "" for the only one. ``width``: channels of the widest layer.
+    """
+
+    name: str
+    scale: int
+    format: Format = "onnx"
+    color: Color = "luma"
+    range: float = 1.0
+    mean: tuple[float, ...] = ()
+    tail: Tail = "image"
+    skip: Skip = "none"
+    chroma: Chroma = "bicubic"
+    radius: int | None = None
+    output: str = ""
+    path: Path | None = None
+    sha256: str = ""
+    parameters: int | None = None
+    width: int = 64
+    ops: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def channels(self) -> int:
+        """Return how many channels the network takes."""
+        return 1 if self.color == "luma" else 3
+
+
+def read_bytes(path: str | PathLike[str]) -> bytes:
+    """Return the bytes of a model file; raise ModelNotFoundError where there is none."""
+    try:
+        return Path(fspath(path)).read_bytes()
+    except OSError as error:
+        raise ModelNotFoundError(f"cannot read the model file {fspath(path)}: {error.strerror or error}") from error
+
+
+def open_model(
+    path: str | PathLike[str],
+    *,
+    scale: int | None = None,
+    color: Color | None = None,
+    range: float | None = None,
+    mean: tuple[float, ...] | None = None,
+    tail: Tail | None = None,
+    radius: int | None = None,
+) -> ModelInfo:
+    """Return the facts of a model file, ``.onnx`` or a frozen TensorFlow ``.pb``.
+
+    They come from the file's metadata (``cvsr.*``), else from what its name and structure say; keywords override both.
+    Raises ModelNotFoundError, or ModelError that names the keyword to pass where a fact cannot be known.
+    """
+    data = read_bytes(path)
+    file = Path(fspath(path))
+    given = {"scale": scale, "color": color, "range": range, "mean": mean, "tail": tail, "radius": radius}
+    given = {key: value for key, value in given.items() if value is not None}
+    if not data:
+        raise ModelError(f"{file} is empty")
+    try:
+        if file.suffix.lower() == ".pb":
+            known = _pb_facts(file, data)
+        elif file.suffix.lower() == ".onnx":
+            known = _onnx_facts(file, data)
+        else:
+            raise ModelError(
+                f"cvsr reads .onnx and frozen TensorFlow .pb files; a trained Keras or TensorFlow model becomes one "
+                f"with cvsr_converters, but its suffix is {file.suffix!r}"
+            )
+        facts = {"name": file.stem, "sha256": hashlib.sha256(data).hexdigest(), "path": file, **known, **given}
+        _check(facts)
+    except ModelError as error:
+        raise ModelError(f"{file}: {error}") from error
+    return ModelInfo(**facts)  # type: ignore[arg-type]
+
+
+def _check(facts: dict[str, object]) -> None:
+    for key, hint in (("scale", "scale=2"), ("color", "color='luma'"), ("range", "range=1")):
+        if key not in facts:
+            raise ModelError(f"neither metadata nor the name says its {key}: pass it, as in open_model(path, {hint})")
+    for key, kind in (("color", Color), ("tail", Tail), ("skip", Skip), ("chroma", Chroma)):
+        if key in facts and facts[key] not in get_args(kind):
+            raise OptionError(f"{key} is {facts[key]!r}: it must be one of {', '.join(get_args(kind))}")
+    scale = facts["scale"]
+    if not isinstance(scale, int) or not 1 <= scale <= 16:
+        raise OptionError(f"scale is {scale!r}: a model's scale is a whole number from 1 to 16")
+    if facts["range"] not in (1, 255):
+        raise OptionError(f"range is {facts['range']!r}: it must be 1 or 255")
+    mean = cast("tuple[float, ...]", facts.get("mean", ()))
+    if mean and len(mean) != (1 if facts["color"] == "luma" else 3):
+        raise OptionError(f"mean has {len(mean)} numbers: one for each channel is needed")
+
+
+def _onnx_facts(file: Path, data: bytes) -> dict[str, object]:
+    onnx = wire.read_onnx(data)
+    meta = {k.removeprefix("cvsr."): v for k, v in onnx.metadata.items() if k.startswith("cvsr.")}
+    facts: dict[str, object] = {"format": "onnx", "ops": tuple(onnx.ops), "radius": onnx.reach}
+    facts["width"] = onnx.width
+    if "DepthToSpace" in onnx.ops or "ConvTranspose" in onnx.ops or "Resize" in onnx.ops:
+        facts["tail"] = "image"
+    if len(onnx.inputs) != 1:
+        raise ModelError(f"it has {len(onnx.inputs)} inputs: cvsr runs networks with one")
+    (_, dims), (_, out) = onnx.inputs[0], onnx.outputs[-1]
+    if len(dims) == 4 and len(out) == 4 and dims[2] and out[2] and out[2] % dims[2] == 0 and out[2] > dims[2]:
+        facts["scale"] = out[2] // dims[2]
+    named = re.search(r"[xX](\d)(?!\d)", file.stem)
+    if "scale" not in facts and named:
+        facts["scale"] = int(named[1])
+    if len(dims) == 4 and dims[1] == 1:
+        facts["color"] = "luma"
+    try:
+        facts |= _from_metadata(meta)
+    except ValueError as error:
+        raise ModelError(f"its metadata is broken: {error}") from error
+    return facts
+
+
+def _from_metadata(meta: dict[str, str]) -> dict[str, object]:
+    facts: dict[str, object] = {k: meta[k] for k in ("name", "color", "tail", "skip", "chroma") if meta.get(k)}
+    facts |= {k: int(meta[k]) for k in ("scale", "parameters") if meta.get(k)}
+    if meta.get("range"):
+        facts["range"] = float(meta["range"])
+    if meta.get("mean"):
+        facts["mean"] = tuple(float(v) for v in meta["mean"].split(","))
+    if meta.get("radius"):
+        facts["radius"] = None if meta["radius"] == "global" else int(meta["radius"])
+    return facts
+
+
+_PB_FAMILIES: dict[str, dict[str, object]] = {
+    "fsrcnn": {"color": "luma", "range": 1.0, "chroma": "bilinear"},
+    "espcn": {"color": "luma", "range": 1.0, "chroma": "bilinear"},
+    "lapsrn": {"color": "luma", "range": 1.0, "chroma": "bilinear"},
+    "edsr": {"color": "bgr", "range": 255.0, "mean": _EDSR_MEAN},
+}
+
+
+def _pb_facts(file: Path, data: bytes) -> dict[str, object]:
+    nodes = wire.read_graphdef(data)
+    ends = wire.outputs(nodes)
+    output = "NCHW_output" if "NCHW_output" in ends else ends[-1] if ends else ""  # the name that dnn_superres asks for
+    facts: dict[str, object] = {"format": "pb", "output": output, "radius": wire.graphdef_reach(nodes)}
+    facts |= {"ops": tuple(node.op for node in nodes), "width": wire.graphdef_width(nodes)}
+    match = re.fullmatch(r"(fsrcnn|espcn|lapsrn|edsr)\S*?[xX](\d)", file.stem, re.IGNORECASE)
+    if match:
+        facts |= _PB_FAMILIES[match[1].lower()] | {"scale": int(match[2])}
+    return facts

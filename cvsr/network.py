@@ -1,0 +1,124 @@
+"""One model file on cv2.dnn: load, forward; one net per thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from cvsr import devices, ran, wire
+from cvsr._cv2 import VERSION, cv2
+from cvsr.devices import Device
+from cvsr.errors import DeviceError, ModelError
+from cvsr.image import Image
+from cvsr.model import ModelInfo, read_bytes
+from cvsr.ran import RanOn
+
+_registering = threading.Lock()
+
+
+class Network:
+    """A model on a device. ``cv2.dnn.Net`` gives wrong results when threads share one, so each thread has its own."""
+
+    def __init__(self, info: ModelInfo, device: Device, *, exact: bool = False) -> None:
+        self.info, self.device, self.exact = info, device, exact
+        self._local = threading.local()
+        self.ran_on: RanOn | None = None
+
+    def forward(self, blob: Image, requested: str = "") -> Image:
+        """Return the network's output for ``blob``, float32 (1, C, h, w); the result is the caller's.
+
+        Raises DeviceError or ModelError, with the size, where OpenCV refuses.
+        """
+        with devices.prepare(self.device):
+            net = getattr(self._local, "net", None)
+            if net is None:
+                net = self._local.net = self._load()
+            try:
+                net.setInput(blob)
+                # by name where the graph has several ends: 4.x and 5.x differ in which one they return
+                result: Image = net.forward(self.info.output) if self.info.output else net.forward()
+            except cv2.error as error:
+                raise self._explained(error, blob) from error
+            if self.ran_on is None:
+                self.ran_on = ran.ran_on(self.device, requested or self.device.name, net)
+        return result
+
+    def _explained(self, error: Exception, blob: Image) -> Exception:
+        said = " ".join(str(error).split())
+        if self.device.name != "cpu":
+            return DeviceError(f"{self.device.name} failed on {self.info.name}: {said}. Use device='cpu'.")
+        height, width = blob.shape[2:]
+        return ModelError(f"OpenCV {cv2.__version__} cannot run {self.info.name} on {width}x{height} pixels: {said}")
+
+    def _load(self) -> Any:
+        path = self.info.path
+        if path is None:
+            raise ModelError(f"{self.info.name} has no file")
+        try:
+            net = self._read(path)
+        except cv2.error as error:
+            said = " ".join(str(error).split())
+            raise ModelError(f"OpenCV {cv2.__version__} cannot load {path}: {said}") from error
+        net.setPreferableBackend(self.device.backend)
+        net.setPreferableTarget(self.device.target)
+        # Winograd convolutions round differently with where a tile begins, by about 1e-6; versions without lack it
+        if self.exact and hasattr(net, "enableWinograd"):
+            net.enableWinograd(False)
+        return net
+
+    def _read(self, path: Path) -> Any:
+        engine = devices.engine_argument(self.device, self.exact)
+        if self.info.format == "onnx":
+            return cv2.dnn.readNetFromONNX(str(path), **engine)
+        data = read_bytes(path)
+        if "DepthToSpace" in self.info.ops and VERSION < (4, 11, 0):
+            _register_depth_to_space()
+        elif "DepthToSpace" in self.info.ops:
+            data = wire.add_blocksize(data)
+        with _file_of(data) as name:  # from memory, 5.0 ignores which engine is asked for
+            return cv2.dnn.readNetFromTensorflow(name, **engine)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+@contextlib.contextmanager
+def _file_of(data: bytes) -> Generator[str]:
+    handle, name = tempfile.mkstemp(suffix=".pb", prefix="cvsr-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        yield name
+    finally:
+        os.unlink(name)  # noqa: PTH108 - the twin of mkstemp
+
+
+class _DepthToSpace:
+    """TensorFlow's DepthToSpace for OpenCV before 4.11, which has no such layer. cv2.dnn hands it NCHW blobs."""
+
+    def __init__(self, params: dict[str, Any], _blobs: object) -> None:
+        self.block = int(params["block_size"])
+
+    def getMemoryShapes(self, inputs: list[list[int]]) -> list[list[int]]:  # noqa: N802 - the name that cv2 calls
+        n, c, h, w = (int(v) for v in inputs[0])
+        return [[n, c // self.block**2, h * self.block, w * self.block]]
+
+    def forward(self, inputs: list[Image]) -> list[Image]:
+        (x,), b = inputs, self.block
+        n, c, h, w = x.shape
+        x = x.reshape(n, b, b, c // b**2, h, w).transpose(0, 3, 4, 1, 5, 2)
+        return [np.ascontiguousarray(x).reshape(n, c // b**2, h * b, w * b)]
+
+
+_registered: list[str] = []
+
+
+def _register_depth_to_space() -> None:
+    with _registering:  # registering a type twice aborts the process on some versions
+        if not _registered:
+            cv2.dnn_registerLayer("DepthToSpace", cast("Any", _DepthToSpace))
+            _registered.append("DepthToSpace")

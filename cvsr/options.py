@@ -1,0 +1,52 @@
+"""Checks of what callers ask for: scales, sizes, budgets, device names."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from cvsr import devices
+from cvsr.errors import OptionError
+
+LARGEST = 64  # the largest scale: eight bits of a pixel say no more
+
+
+def memory_size(value: int | str) -> int:
+    """Return a number of bytes from an int or a text such as "512M" or "1.5G" (powers of 1024)."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(value), re.IGNORECASE)
+    size = int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " ")) if match else 0
+    if size <= 0:
+        raise OptionError(f"max_memory is {value!r}: give bytes, or a size such as '512M' or '1.5G'")
+    return size
+
+
+def checked_device(device: str) -> str:
+    """Return the name of a device in lower case; raise OptionError, listing the names, where there is none such."""
+    name = str(device).strip().lower()
+    if name not in devices.NAMES:
+        raise OptionError(f"no device is called {device!r}: use one of {', '.join(devices.NAMES)}")
+    return name
+
+
+def _number(value: object) -> float | None:
+    return None if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) else float(value)
+
+
+def checked_scale(scale: float) -> float:
+    """Return a scale as a float; raise OptionError unless it is above 0 and at most LARGEST."""
+    number = _number(scale)
+    if number is None or not 0 < number <= LARGEST:
+        raise OptionError(f"scale is {scale!r}: give a number above 0 and at most {LARGEST}")
+    return number
+
+
+def checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return (width, height) as ints; raise OptionError unless both are at least 1."""
+    try:
+        width, height = (int(value) for value in size)
+    except (TypeError, ValueError):
+        raise OptionError(f"size is {size!r}: give (width, height)") from None
+    if width < 1 or height < 1:
+        raise OptionError(f"size is {size!r}: both must be at least 1")
+    return width, height

@@ -1,0 +1,187 @@
+"""Stages that give the rows of a picture on demand, so that neither it nor what lies between must exist as a whole.
+
+Source ── Upscaled (network x2) ── Upscaled (network x2) ── Resized
+rows() is asked at the right end; each stage asks the one before it for the rows that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from cvsr import planes, resample, tiles
+from cvsr.errors import Cancelled
+from cvsr.image import PEAK, Image
+from cvsr.network import Network
+from cvsr.plan import Plan
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress callback gets after each tile: how many are ``done`` of ``total``, and which it was."""
+
+    done: int
+    total: int
+    tile: tiles.Tile
+
+
+@dataclass
+class Watch:
+    """Counts tiles for the caller's ``progress`` and asks the caller's ``cancel`` before each."""
+
+    progress: Callable[[Progress], object] | None = None
+    cancel: Callable[[], bool] | None = None
+    total: int = 0
+    done: int = 0
+
+    def check(self) -> None:
+        """Raise Cancelled where the caller wants to stop."""
+        if self.cancel is not None and self.cancel():
+            raise Cancelled(f"cancelled after {self.done} of {self.total} tiles")
+
+    def finished(self, tile: tiles.Tile) -> None:
+        """Count a tile and report it."""
+        self.done += 1
+        if self.progress is not None:
+            self.progress(Progress(self.done, self.total, tile))
+
+
+class Stage(Protocol):
+    """A picture of ``size`` = (width, height) that exists row by row."""
+
+    size: tuple[int, int]
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return the rows ``start:stop``. Calls go from the top down, overlapping a little where needed."""
+        ...
+
+    def edges(self) -> list[int]:
+        """Return where bands of rows end that make least work, the last at the bottom."""
+        ...
+
+
+class Source:
+    """A picture in memory."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.size = (image.shape[1], image.shape[0])
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return a view of the rows."""
+        return self.image[start:stop]
+
+    def edges(self) -> list[int]:
+        """Return the bottom: the picture is there as a whole."""
+        return [self.size[1]]
+
+
+@dataclass
+class Upscaled:
+    """A network over a stage, tile by tile; each tile is computed once."""
+
+    source: Stage
+    network: Network
+    plan: Plan
+    pool: Executor
+    watch: Watch
+    size: tuple[int, int] = field(init=False)
+    _done: dict[int, Image] = field(default_factory=dict[int, Image], init=False)
+
+    def __post_init__(self) -> None:
+        scale = self.network.info.scale
+        self.size = (self.source.size[0] * scale, self.source.size[1] * scale)
+        self._down = tiles.spans(self.source.size[1], self.plan.tile[1], self.plan.halo)
+        self._across = tiles.spans(self.source.size[0], self.plan.tile[0], self.plan.halo)
+        self.watch.total += len(self._down) * len(self._across)
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return the rows, of new tiles and of those that an earlier call left over."""
+        scale = self.network.info.scale
+        needed = [i for i, s in enumerate(self._down) if s.stop * scale > start and s.start * scale < stop]
+        for old in [i for i in self._done if i < needed[0]]:
+            del self._done[old]
+        missing = [i for i in needed if i not in self._done]
+        while missing:
+            first = missing[0]
+            self._compute(range(first, min(first + self.plan.group, len(self._down))))
+            missing = [i for i in needed if i not in self._done]
+        top = self._down[needed[0]].start * scale
+        bands = [self._done[i] for i in needed]
+        whole = bands[0] if len(bands) == 1 else np.concatenate(bands)
+        return whole[start - top : stop - top]
+
+    def edges(self) -> list[int]:
+        """Return where groups of rows of tiles end."""
+        stops = [span.stop * self.network.info.scale for span in self._down]
+        return [*stops[self.plan.group - 1 : -1 : self.plan.group], stops[-1]]
+
+    def _compute(self, indices: Iterable[int]) -> None:
+        todo = [tiles.Tile(self._down[i], across) for i in indices if i not in self._done for across in self._across]
+        first, last = todo[0].rows.begin, max(tile.rows.end for tile in todo)
+        fed = self.source.rows(first, last)
+        scale = self.network.info.scale
+        made: dict[int, Image] = {}
+        for i in indices:
+            shape = ((self._down[i].stop - self._down[i].start) * scale, self.size[0], *fed.shape[2:])
+            made[i] = np.empty(shape, fed.dtype)
+        by_start = {self._down[i].start: made[i] for i in made}
+
+        def run(tile: tiles.Tile) -> tiles.Tile:
+            self.watch.check()
+            columns = slice(tile.columns.start * scale, tile.columns.stop * scale)
+            by_start[tile.rows.start][:, columns] = self._tile(fed, tile, first)
+            return tile
+
+        for tile in self.pool.map(run, todo):
+            self.watch.finished(tile)
+        self._done |= made
+
+    def _tile(self, fed: Image, tile: tiles.Tile, first: int) -> Image:
+        info = self.network.info
+        rows = slice(tile.rows.begin - first, tile.rows.end - first)
+        pixels = np.ascontiguousarray(fed[rows, tile.columns.feed])
+        if fed.dtype == np.uint16:  # in floats, so that color is rounded once, at the end
+            pixels = pixels * np.float32(1 / PEAK["uint16"])
+        blob = planes.blob(pixels, info)
+        output = self.network.forward(blob)
+        keep = (tile.rows.keep, tile.columns.keep)
+        result = planes.image(output, blob, pixels, keep, info, self.network.exact)
+        return result if result.dtype == fed.dtype else stored(result * np.float32(PEAK["uint16"]), "uint16")
+
+
+@dataclass
+class Resized:
+    """A stage brought to another size by antialiased bicubic resampling, in the dtype of what it resizes."""
+
+    source: Stage
+    size: tuple[int, int]
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return the rows, each made from the source's rows under its filter."""
+        # whole blocks of a fixed grid: a matrix product of another shape rounds differently
+        top = start - start % resample.BLOCK
+        bands = [self._band(a, min(a + resample.BLOCK, self.size[1])) for a in range(top, stop, resample.BLOCK)]
+        whole = bands[0] if len(bands) == 1 else np.concatenate(bands)
+        return whole[start - top : stop - top]
+
+    def edges(self) -> list[int]:
+        """Return where bands end that make least work."""
+        return [*range(resample.BLOCK * 4, self.size[1], resample.BLOCK * 4), self.size[1]]
+
+    def _band(self, start: int, stop: int) -> Image:
+        first, matrix = resample.weights(self.source.size[1], self.size[1], start, stop)
+        fed = self.source.rows(first, first + matrix.shape[1])
+        flat = fed.reshape(fed.shape[0], -1).astype(np.float32)
+        rows = (matrix @ flat).reshape(stop - start, *fed.shape[1:])
+        return stored(resample.resize(rows, (self.size[0], stop - start)), fed.dtype.name)
+
+
+def stored(image: Image, dtype: str) -> Image:
+    """Return a float image, in the range of ``dtype``, rounded to it with saturation."""
+    image = np.clip(image, 0, PEAK[dtype])
+    return image if dtype == "float32" else np.rint(image).astype(dtype)

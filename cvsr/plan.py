@@ -1,0 +1,91 @@
+"""How to do the work: which model scales in turn, which tiles, how many at a time, under a memory budget."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from cvsr import planes
+from cvsr.errors import MemoryBudgetError, ModelError
+from cvsr.model import ModelInfo
+
+_TILES = (128, 96, 64, 48, 32, 16)  # 128: what a core's cache holds of 16 to 32 channels; the rest for small budgets
+
+
+def chain(scales: list[int], factor: float) -> list[int]:
+    """Return the model scales to run in turn for ``factor``: the fewest, then the least, that reach it."""
+    if factor <= 1:
+        return []
+    if max(scales) < 2:
+        raise ModelError(f"the model enlarges by {max(scales)}: it cannot reach a scale of {factor:g}")
+    for steps in itertools.count(1):
+        rows = itertools.combinations_with_replacement(sorted(scales, reverse=True), steps)
+        reached = [row for row in rows if math.prod(row) >= factor - 1e-9]
+        if reached:
+            return list(min(reached, key=math.prod))
+    raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tiles of ``tile`` = (width, height) with a ``halo``, ``workers`` at a time, ``group`` rows of tiles together."""
+
+    tile: tuple[int, int]
+    halo: int
+    workers: int
+    group: int
+
+
+def tiles(
+    info: ModelInfo, size: tuple[int, int], pixel: int, *, threads: int, tile: int | None, max_memory: int | None
+) -> Plan:
+    """Return the plan for an image of ``size`` = (width, height) and ``pixel`` bytes a pixel within ``max_memory``.
+
+    ``tile``: the side that the caller wants, 0 for the whole image, None for the best. Raises MemoryBudgetError.
+    """
+    halo = max(info.radius or 0, planes.CHROMA_HALO)
+    least = 0
+    for side in _sides(info, halo, tile):
+        for workers in range(threads, 0, -1):
+            plan, need = _plan(info, size, pixel, (side, halo, workers), max_memory)
+            if max_memory is None or need <= max_memory:
+                return plan
+            least = min(least, need) or need
+    width, height = size
+    raise MemoryBudgetError(
+        f"{info.name} needs at least {least / 2**20:.0f} MB to upscale {width}x{height} pixels, and max_memory leaves "
+        f"{(max_memory or 0) / 2**20:.0f} MB: raise it"
+        + ("" if info.radius is not None else "; a model that states its receptive field could run in tiles")
+    )
+
+
+def _sides(info: ModelInfo, halo: int, tile: int | None) -> list[int]:
+    """Return the sides of tiles to try, best first; 0 is the whole image."""
+    if info.radius is None:  # what an output pixel sees is not known: only the whole image is sure to be right
+        return [0]
+    if tile is not None:
+        return [tile]
+    # deep networks: a halo that is large beside the tile is computed again and again
+    return ([min(512, halo * 8)] if halo > 16 else []) + [side for side in _TILES if side * 8 >= halo]
+
+
+def _plan(
+    info: ModelInfo, size: tuple[int, int], pixel: int, choice: tuple[int, int, int], max_memory: int | None
+) -> tuple[Plan, int]:
+    """Return the plan for a (side, halo, workers) and an estimate of the bytes that it needs."""
+    (width, height), (side, halo, workers) = size, choice
+    tile = (min(width, side or width), min(height, side or height))
+    band = width * tile[1] * info.scale**2 * pixel
+    group = max(1, round(8 * workers / math.ceil(width / tile[0])))
+    while group > 1 and max_memory is not None and 3 * group * band > max_memory // 4:
+        group -= 1
+    return Plan(tile, halo, workers, group), workers * _net_memory(info, tile, halo) + 3 * group * band
+
+
+def _net_memory(info: ModelInfo, tile: tuple[int, int], halo: int) -> int:
+    """Return an upper estimate of what cv2.dnn allocates for one forward, in bytes."""
+    pixels = (tile[0] + 2 * halo) * (tile[1] + 2 * halo)
+    # input, output and scratch of the widest layer, as measured on chains; more where layers lie after an upsampling
+    inside = 5 * info.width * (info.scale**2 if info.tail == "image" and len(info.ops) > 1 else 1)
+    return 4 * pixels * (inside + 4 * info.channels * info.scale**2)

@@ -1,0 +1,157 @@
+"""Between pixels and the network's planes: color, range, mean, the skip and the pixel shuffle, for one tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from cvsr._cv2 import cv2
+from cvsr.image import PEAK, Image
+from cvsr.model import ModelInfo
+from cvsr.resample import cubic
+from cvsr.tiles import spans
+
+CHROMA_HALO = 2  # pixels that bicubic interpolation sees on each side
+_BLOCK = 124  # with the halo 128: positions below that are exact enough for every 11-bit weight
+
+
+def blob(tile: Image, info: ModelInfo) -> Image:
+    """Return the network's input, float32 (1, C, h, w), of a tile (h, w) or (h, w, 3) BGR, uint8 or float32."""
+    factor = info.range / PEAK[tile.dtype.name]
+    if info.color == "luma":
+        gray = tile if tile.ndim == 2 else cv2.extractChannel(ycrcb(tile), 0)
+        channels = [gray]
+    else:
+        color = cv2.cvtColor(tile, cv2.COLOR_GRAY2BGR) if tile.ndim == 2 else tile
+        if info.color == "ycrcb":
+            color = ycrcb(color)
+        channels = list(cv2.split(color))
+        if info.color == "rgb":
+            channels.reverse()
+    planes = np.empty((1, len(channels), *tile.shape[:2]), np.float32)
+    for i, channel in enumerate(channels):
+        np.multiply(channel, np.float32(factor), out=planes[0, i])
+        if info.mean:
+            planes[0, i] -= np.float32(info.mean[i])
+    return planes
+
+
+def image(output: Image, fed: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo, exact: bool) -> Image:
+    """Return the upscaled pixels of a tile's kept part, in the tile's dtype and channels.
+
+    ``output``: what the network gave for ``fed`` = ``blob(tile)``; ``keep``: the rows and columns to keep of the tile.
+    """
+    name = tile.dtype.name
+    channels = [_channel(output, fed, i, keep, info, name) for i in range(info.channels)]
+    if info.color == "luma":
+        return channels[0] if tile.ndim == 2 else _recolored(channels[0], tile, keep, info, exact)
+    if info.color == "rgb":
+        channels.reverse()
+    color = cv2.merge(channels)
+    if info.color == "ycrcb":
+        color = cv2.cvtColor(color, cv2.COLOR_YCrCb2BGR)
+    return color if tile.ndim == 3 else cv2.cvtColor(color, cv2.COLOR_BGR2GRAY)
+
+
+def _channel(output: Image, fed: Image, index: int, keep: tuple[slice, slice], info: ModelInfo, dtype: str) -> Image:
+    """Return one channel of the result: (h * s, w * s)."""
+    s, factor = info.scale, PEAK[dtype] / info.range
+    mean = info.mean[index] if info.mean else 0.0
+    if info.tail == "image":
+        rows, columns = (slice(k.start * s, k.stop * s) for k in keep)
+        return _stored(output[0, index, rows, columns], mean, factor, dtype)
+    base = fed[0, index][keep] if info.skip == "nearest" else None
+    planes = (output[0, index * s * s + k][keep] for k in range(s * s))
+    return shuffle(
+        (_stored(p if base is None else cv2.add(p, base), mean, factor, dtype) for p in planes), s, base_dtype=dtype
+    )
+
+
+def _stored(plane: Image, mean: float, factor: float, dtype: str) -> Image:
+    """Return a plane in the image's dtype, rounded with saturation.
+
+    By numpy, because ``cv2.multiply`` rounds differently where a row's end leaves no full vector.
+    """
+    if mean:
+        plane = plane + np.float32(mean)
+    scaled = np.multiply(plane, np.float32(factor))
+    np.clip(scaled, 0, PEAK[dtype], out=scaled)
+    return scaled if dtype == "float32" else np.rint(scaled, out=scaled).astype(dtype)
+
+
+def ycrcb(bgr: Image) -> Image:
+    """Return BGR, uint8 or float32 0..1, as YCrCb, BT.601 full range, in the same dtype (chroma around a half)."""
+    if bgr.dtype == np.uint8:
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb)
+    # cvtColor fuses multiplication and addition in vectors but not at a row's end, so that a tile would differ
+    b, g, r = (bgr[:, :, i] for i in range(3))
+    half = np.float32(0.5)
+    y = b * np.float32(0.114) + g * np.float32(0.587) + r * np.float32(0.299)
+    return np.dstack((y, (r - y) * np.float32(0.713) + half, (b - y) * np.float32(0.564) + half))
+
+
+def shuffle(planes: Iterable[Image], scale: int, base_dtype: str) -> Image:
+    """Return (h * s, w * s) from s² planes (h, w): plane r * s + c holds row r and column c of each s x s block.
+
+    Merging the planes of a row straight into every s-th row of the result is several times faster than a transpose.
+    """
+    rows = list(planes)
+    if scale == 1:
+        return rows[0]
+    height, width = rows[0].shape
+    result = np.empty((height, scale, width, scale), base_dtype)
+    for r in range(scale):
+        cv2.merge(rows[r * scale : (r + 1) * scale], result[:, r])
+    return result.reshape(height * scale, width * scale)
+
+
+def _recolored(luma: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo, exact: bool) -> Image:
+    """Return BGR from upscaled luma and the tile's chroma, which is interpolated."""
+    scale = info.scale
+    rows, columns = (slice(max(0, k.start - CHROMA_HALO), k.stop + CHROMA_HALO) for k in keep)
+    color = upsampled(ycrcb(tile[rows, columns]), info, exact)
+    top, left = ((k.start - cut.start) * scale for k, cut in zip(keep, (rows, columns), strict=True))
+    color = np.ascontiguousarray(color[top : top + luma.shape[0], left : left + luma.shape[1]])
+    cv2.insertChannel(luma, color, 0)
+    color = cv2.cvtColor(color, cv2.COLOR_YCrCb2BGR)
+    # OpenCV's float conversion does not saturate
+    return np.clip(color, 0, 1, out=color) if color.dtype == np.float32 else color
+
+
+def upsampled(picture: Image, info: ModelInfo, exact: bool) -> Image:
+    """Return ``picture`` (h, w, C), uint8 or float32, enlarged with the interpolation that the model wants for chroma.
+
+    8 bits are exact: a tile's result is that of the whole image. Floats can differ in the last place, because
+    ``cv2.resize`` rounds in vectors otherwise than at a row's end; ``exact`` takes a slower way that does not.
+    """
+    if exact and picture.dtype == np.float32:
+        tall = _stretched(picture, info)
+        return np.clip(_stretched(tall.swapaxes(0, 1), info).swapaxes(0, 1), 0, 1)
+    method = cv2.INTER_CUBIC if info.chroma == "bicubic" else cv2.INTER_LINEAR
+    height, width = picture.shape[:2]
+    s = info.scale
+    if s & (s - 1) == 0 or max(height, width) <= _BLOCK:
+        return cv2.resize(picture, None, fx=s, fy=s, interpolation=method)
+    # Positions are computed in float32 from the left edge: at thirds they are off by enough, after some thousand
+    # pixels, for another 11-bit weight. Small blocks keep them near the edge.
+    result = np.empty((height * s, width * s, *picture.shape[2:]), picture.dtype)
+    for rows in spans(height, _BLOCK, CHROMA_HALO):
+        for columns in spans(width, _BLOCK, CHROMA_HALO):
+            block = cv2.resize(picture[rows.feed, columns.feed], None, fx=s, fy=s, interpolation=method)
+            y, x = (slice(span.keep.start * s, span.keep.stop * s) for span in (rows, columns))
+            result[rows.start * s : rows.stop * s, columns.start * s : columns.stop * s] = block[y, x]
+    return result
+
+
+def _stretched(picture: Image, info: ModelInfo) -> Image:
+    """Return a float picture ``scale`` times as high: a sum of five shifted copies for each position within a pixel."""
+    height, scale = picture.shape[0], info.scale
+    padded = np.concatenate([picture[:1]] * 2 + [picture] + [picture[-1:]] * 2)
+    result = np.empty((height, scale, *picture.shape[1:]), np.float32)
+    for phase in range(scale):
+        at = np.arange(-2, 3) - ((phase + 0.5) / scale - 0.5)
+        taps = cubic(at, a=-0.75) if info.chroma == "bicubic" else np.maximum(0, 1 - np.abs(at))  # OpenCV's a
+        taps = (taps / taps.sum()).astype(np.float32)
+        result[:, phase] = sum(tap * padded[i : i + height] for i, tap in enumerate(taps))
+    return result.reshape(height * scale, *picture.shape[1:])

@@ -1,0 +1,94 @@
+"""A progress bar for terminals, and silence elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import TextIO
+
+_INTERVAL = 0.1  # seconds between two drawings: terminals are slow, tiles are not
+_BAR = 24
+
+
+class Bar:
+    """Draw a line such as ``3/10 photo.jpg [#######-----------]  38 % 0:12 left`` and keep it current.
+
+    Nothing is drawn where ``stream`` is no terminal. ``say`` prints a line of text above the bar, everywhere.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._shows = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._label = ""
+        self._started = self._drawn = 0.0
+        self._line = ""
+
+    def start(self, label: str) -> None:
+        """Begin anew, for the next file."""
+        self._label = label
+        self._started, self._drawn = self._clock(), 0.0
+        self.update(0, 1)
+
+    def update(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` steps are done, unless that was shown a moment ago."""
+        now = self._clock()
+        if not self._shows or (self._line and now - self._drawn < _INTERVAL and done < total):
+            return
+        self._drawn = now
+        share = done / max(total, 1)
+        filled = round(share * _BAR)
+        tail = f" [{'#' * filled}{'-' * (_BAR - filled)}] {share:4.0%}{_left(now - self._started, share)}"
+        room = shutil.get_terminal_size().columns - 1
+        label = _shortened(self._label, max(room - len(tail), 8))
+        self._put(_shortened(label + tail, room))
+
+    def say(self, text: str) -> None:
+        """Print a line of text, above the bar where there is one."""
+        self.clear()
+        print(text, file=self._stream, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print a remark on the current file."""
+        self.say(f"cvsr: {self._label}: {text}" if self._label else f"cvsr: {text}")
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self._line:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._line = ""
+
+    def _put(self, line: str) -> None:
+        if line != self._line:
+            self._stream.write("\r" + line + "\x1b[K")
+            self._stream.flush()
+            self._line = line
+
+
+def _left(elapsed: float, share: float) -> str:
+    if share <= 0 or elapsed < 1:
+        return ""
+    seconds = round(elapsed / share - elapsed)
+    return f" {seconds // 60}:{seconds % 60:02d} left"
+
+
+def width(text: str) -> int:
+    """Return how many columns of a terminal ``text`` takes: East Asian characters take two, combining ones none."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) > 0 for c in text)
+
+
+def _shortened(text: str, room: int) -> str:
+    """Return ``text`` without control characters, its middle cut out where it takes more than ``room`` columns."""
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    if width(text) <= room:
+        return text
+    for keep in range(len(text) - 1, 1, -1):
+        cut = text[: keep - keep // 2] + "…" + text[len(text) - keep // 2 :]
+        if width(cut) <= room:
+            return cut
+    return "…"

@@ -1,0 +1,216 @@
+"""TIFF, as far as OpenCV needs help with it: tags that it misreads, and writing strip by strip.
+
+An EXIF block is a small TIFF file of its own, so the orientation of every other format is found here too.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Buffer = bytes | bytearray | memoryview
+
+ORIENTATION = 274
+EXTRA_SAMPLES = 338
+ICC_PROFILE = 34675
+
+_SHORT, _LONG, _UNDEFINED, _LONG8 = 3, 4, 7, 16
+_SIZE_OF_TYPE = {_SHORT: 2, _LONG: 4, _UNDEFINED: 1, _LONG8: 8}
+_LETTER_OF_TYPE = {_SHORT: "H", _LONG: "I", _LONG8: "Q"}
+_ASSOCIATED, _UNASSOCIATED = 1, 2
+_STRIP_BYTES = 1 << 18
+_BIG = (1 << 32) - (1 << 24)  # strips of noise grow a little under deflate, and the directory comes on top
+
+
+class Tag(NamedTuple):
+    """Where one value of 16 bits lies in a TIFF structure."""
+
+    order: str
+    offset: int
+    value: int
+
+
+def find_short(data: Buffer, tag: int, start: int = 0) -> Tag | None:
+    """Return where the first directory of the TIFF structure at ``start`` holds a 16-bit ``tag``, None if nowhere."""
+    try:
+        for order, kind, count, offset in _directory(data, start, tag):
+            if kind == _SHORT and count == 1:
+                return Tag(order, offset, struct.unpack_from(order + "H", data, offset)[0])
+    except struct.error:  # cut short, or no TIFF structure at all
+        pass
+    return None
+
+
+def cut_after_first_directory(exif: bytes) -> bytes:
+    """Return an EXIF block without its second directory: the thumbnail, which shows the picture as it was before."""
+    if len(exif) < 8 or exif[:4] not in (b"II*\0", b"MM\0*"):
+        return exif
+    order = "<" if exif[:2] == b"II" else ">"
+    first: int = struct.unpack_from(order + "I", exif, 4)[0]
+    if first + 2 > len(exif):
+        return exif
+    link = first + 2 + 12 * struct.unpack_from(order + "H", exif, first)[0]
+    return exif[:link] + bytes(4) + exif[link + 4 :] if link + 4 <= len(exif) else exif
+
+
+def find_icc(data: Buffer) -> bytes | None:
+    """Return the color profile of a TIFF file."""
+    try:
+        for order, _, count, offset in _directory(data, 0, ICC_PROFILE):
+            is_big = struct.unpack_from(order + "H", data, 2)[0] == 43
+            start = struct.unpack_from(order + ("Q" if is_big else "I"), data, offset)[0]
+            return bytes(data[start : start + count])
+    except struct.error:
+        pass
+    return None
+
+
+def repair(data: memoryview) -> tuple[int, bool]:
+    """Make a TIFF file (a writable view of it) one that OpenCV reads as it is.
+
+    Return the orientation that it had, and whether there was anything to change. OpenCV turns a TIFF by its
+    orientation whatever the flags say, and 8-bit images with unassociated alpha come out multiplied by their alpha.
+    Both are decided by one tag each, so the tags are changed.
+    """
+    alpha = find_short(data, EXTRA_SAMPLES)
+    multiplied = alpha is not None and alpha.value == _UNASSOCIATED
+    if alpha is not None and multiplied:
+        struct.pack_into(alpha.order + "H", data, alpha.offset, _ASSOCIATED)
+    tag = find_short(data, ORIENTATION)
+    if tag is None or tag.value == 1:
+        return 1, multiplied
+    struct.pack_into(tag.order + "H", data, tag.offset, 1)
+    return tag.value, True
+
+
+def _directory(data: Buffer, start: int, wanted: int) -> Iterator[tuple[str, int, int, int]]:
+    """Yield (byte order, type, count, offset of the inline value) of the first directory's entries with one tag."""
+    magic = bytes(data[start : start + 4])
+    order = {b"II": "<", b"MM": ">"}.get(magic[:2], "")
+    version = struct.unpack_from(order + "H", data, start + 2)[0] if order else 0
+    if version == 42:
+        first, head, entry, inline = struct.unpack_from(order + "I", data, start + 4)[0], "H", "HHI", 8
+    elif version == 43:  # BigTIFF
+        first, head, entry, inline = struct.unpack_from(order + "Q", data, start + 8)[0], "Q", "HHQ", 12
+    else:
+        return
+    at = start + first + struct.calcsize(order + head)
+    for _ in range(struct.unpack_from(order + head, data, start + first)[0]):
+        tag, kind, count = struct.unpack_from(order + entry, data, at)
+        if tag == wanted:
+            yield order, kind, count, at + inline
+        at += inline + (4 if inline == 8 else 8)
+
+
+class TiffWriter:
+    """Write a TIFF file from bands of rows, so that no more than a strip of it is ever in memory.
+
+    Strips are deflated, integers after horizontal prediction. Files that could pass 4 GiB become BigTIFF.
+    ``stream`` must be seekable: the directory is known at the end and pointed to from the start.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], *, icc: bytes | None = None
+    ) -> None:
+        self._stream = stream
+        self._height, self._width = shape[:2]
+        self._channels = shape[2] if len(shape) == 3 else 1
+        self._dtype = dtype.newbyteorder("<")
+        self._icc = icc
+        row = self._width * self._channels * self._dtype.itemsize
+        self._rows_per_strip = min(self._height, max(1, _STRIP_BYTES // row))
+        self._big = row * self._height > _BIG
+        self._pending: list[Array] = []
+        self._pending_rows = self._rows = 0
+        self._offsets: list[int] = []
+        self._counts: list[int] = []
+        self._stream.write(
+            struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if self._big else struct.pack("<2sHI", b"II", 42, 0)
+        )
+
+    def write(self, rows: Array) -> None:
+        """Append ``rows``: (n, W) gray, (n, W, 3) BGR or (n, W, 4) BGRA, of the writer's dtype."""
+        self._rows += rows.shape[0]
+        while rows.shape[0]:
+            part = rows[: self._rows_per_strip - self._pending_rows]
+            rows = rows[part.shape[0] :]
+            self._pending.append(part)
+            self._pending_rows += part.shape[0]
+            if self._pending_rows == self._rows_per_strip:
+                self._write_strip()
+            else:
+                self._pending[-1] = part.copy()  # a view would keep the caller's whole band alive
+
+    def close(self) -> None:
+        """Write the last strip and the directory. Raise ValueError if rows are missing or too many."""
+        if self._rows != self._height:
+            raise ValueError(f"the TIFF has {self._height} rows and {self._rows} were written")
+        if self._pending_rows:
+            self._write_strip()
+        start = self._stream.seek(0, 2)
+        if start % 2:
+            self._stream.write(b"\0")
+            start += 1
+        self._stream.write(self._directory_bytes(start))
+        self._stream.seek(8 if self._big else 4)
+        self._stream.write(struct.pack("<Q" if self._big else "<I", start))
+        self._stream.seek(0, 2)
+
+    def _write_strip(self) -> None:
+        rows = np.concatenate(self._pending).reshape(self._pending_rows, self._width, self._channels)
+        self._pending, self._pending_rows = [], 0
+        if self._channels >= 3:
+            rows = rows[..., [2, 1, 0, 3][: self._channels]]
+        if rows.dtype.kind != "f":  # prediction 2: each sample less the one to its left, modulo its range
+            rows = np.concatenate([rows[:, :1], rows[:, 1:] - rows[:, :-1]], axis=1)
+        strip = zlib.compress(rows.astype(self._dtype, copy=False).tobytes(), 1)
+        self._offsets.append(self._stream.tell())
+        self._counts.append(len(strip))
+        self._stream.write(strip)
+
+    def _directory_bytes(self, start: int) -> bytes:
+        channels, offset_type = self._channels, _LONG8 if self._big else _LONG
+        is_float = self._dtype.kind == "f"
+        tags: list[tuple[int, int, list[int] | bytes]] = [
+            (256, _LONG, [self._width]),
+            (257, _LONG, [self._height]),
+            (258, _SHORT, [8 * self._dtype.itemsize] * channels),
+            (259, _SHORT, [8]),  # deflate
+            (262, _SHORT, [2 if channels >= 3 else 1]),  # RGB or black is zero
+            (273, offset_type, self._offsets),
+            (277, _SHORT, [channels]),
+            (278, _LONG, [self._rows_per_strip]),
+            (279, offset_type, self._counts),
+            (284, _SHORT, [1]),  # channels interleaved
+            (317, _SHORT, [1 if is_float else 2]),  # predictor
+        ]
+        if channels == 4:
+            tags.append((EXTRA_SAMPLES, _SHORT, [_UNASSOCIATED]))
+        tags.append((339, _SHORT, [3 if is_float else 1] * channels))  # sample format
+        if self._icc:
+            tags.append((ICC_PROFILE, _UNDEFINED, self._icc))
+        return _pack_directory(tags, start, self._big)
+
+
+def _pack_directory(tags: list[tuple[int, int, list[int] | bytes]], start: int, big: bool) -> bytes:
+    """Return a directory that will lie at ``start``, its values that are too long to be inline behind it."""
+    inline, count_letter = (8, "Q") if big else (4, "I")
+    entry_size = 4 + 2 * inline
+    head = struct.pack("<Q" if big else "<H", len(tags))
+    behind_at = start + len(head) + entry_size * len(tags) + inline
+    entries, behind = b"", b""
+    for tag, kind, values in tags:
+        raw = values if isinstance(values, bytes) else struct.pack(f"<{len(values)}{_LETTER_OF_TYPE[kind]}", *values)
+        entries += struct.pack("<HH" + count_letter, tag, kind, len(raw) // _SIZE_OF_TYPE[kind])
+        if len(raw) <= inline:
+            entries += raw.ljust(inline, b"\0")
+        else:
+            entries += struct.pack("<" + count_letter, behind_at + len(behind))
+            behind += raw + b"\0" * (len(raw) % 2)
+    return head + entries + bytes(inline) + behind

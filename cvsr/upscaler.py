@@ -1,0 +1,223 @@
+"""Upscaler: one model on one device, image in, image out; ``upscale`` is one line on top of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+
+import numpy as np
+
+from cvsr import choose, interpolation, options, plan, zoo
+from cvsr._cv2 import cv2
+from cvsr.errors import DeviceError, MemoryBudgetError, OptionError
+from cvsr.image import Image, check, filled
+from cvsr.model import ModelInfo
+from cvsr.network import Network
+from cvsr.options import memory_size
+from cvsr.pipeline import Progress, Resized, Source, Stage, Upscaled, Watch
+from cvsr.ran import RanOn
+
+
+class Upscaler:
+    """A model on a device; call it with an image to get it larger. Safe to call from several threads.
+
+    ``model``: a name (``cvsr models`` lists them), the path of an .onnx or .pb file or of a folder, facts from
+    :func:`cvsr.open_model`, or an interpolation ("nearest", "bilinear", "bicubic", "lanczos", "area").
+    ``scale``: any number above 0; or ``size`` = (width, height) of the result. Between the scales that the model has,
+    the next larger one is taken (in several passes where none is large enough) and resized down, antialiased bicubic.
+    ``device``: "auto", or one of ``cvsr.devices.NAMES``: a named device runs there or raises DeviceError.
+    ``max_memory``: what a call may allocate on top of the image and the result, in bytes or as "512M".
+    ``exact``: make tiles give bit for bit what the whole image would, on every OpenCV (without it: within 1e-5 of the
+    range, and one step of 8 bits); costs up to half the speed. ``tile``: the side of tiles in pixels, 0 for none.
+    ``threads``: how many tiles to compute at a time; as many as OpenCV's threads where None.
+
+    Raises ModelError, DeviceError or OptionError.
+    """
+
+    def __init__(
+        self,
+        model: str | PathLike[str] | ModelInfo = "auto",
+        scale: float | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        device: str = "auto",
+        max_memory: int | str | None = None,
+        exact: bool = False,
+        tile: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if scale is not None and size is not None:
+            raise OptionError("give scale or size, not both")
+        self.scale = options.checked_scale(2 if scale is None else scale) if size is None else None
+        self.size = options.checked_size(size) if size is not None else None
+        if tile is not None and tile < 0:
+            raise OptionError(f"tile is {tile}: give the side of a tile in pixels, or 0 for none")
+        self.requested = options.checked_device(device)
+        self.exact, self.tile = exact, tile
+        self.max_memory = None if max_memory is None else memory_size(max_memory)
+        self.models = zoo.find(model)
+        self._threads = threads
+        self._networks: dict[int, Network] = {}
+        self._lock = threading.RLock()
+        self._pool: ThreadPoolExecutor | None = None
+        if self.interpolates and self.requested not in ("auto", "cpu"):
+            raise DeviceError(
+                f"{self.info.name} is an interpolation, which runs on the CPU: use device='cpu' or 'auto'"
+            )
+        if not self.interpolates:
+            self._network(self._usual_scale())  # so that a missing device is told now, not at the first image
+
+    @property
+    def info(self) -> ModelInfo:
+        """Return the facts of the model that runs first for this scale."""
+        return self.models[self._usual_scale()]
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether the model is an interpolation."""
+        return next(iter(self.models.values())).format == "interpolation"
+
+    @property
+    def ran_on(self) -> RanOn:
+        """Return what really ran: OpenCV's version, engine, back end, target and the evidence."""
+        if self.interpolates:
+            return RanOn(
+                str(cv2.__version__), "none", "cv2.resize", "CPU", "cpu", self.requested, "an interpolation", 1
+            )
+        network = self._network(self._usual_scale())
+        if network.ran_on is None:
+            self.warmup()
+        if network.ran_on is None:
+            raise DeviceError("no forward has run")
+        return network.ran_on
+
+    def warmup(self) -> None:
+        """Load the networks and run each once, so that the first image takes no longer than the next."""
+        self(np.zeros((32, 32, 3), np.uint8))
+
+    def output_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the (width, height) of the result for an image of that size."""
+        if self.size is not None:
+            return self.size
+        scale = self.scale or 1
+        return max(1, round(width * scale)), max(1, round(height * scale))
+
+    def __call__(
+        self,
+        image: Image,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Image:
+        """Return ``image`` enlarged, in the same kind: (H, W), (H, W, 1), BGR or BGRA; uint8, uint16 or float32 0..1.
+
+        ``progress`` is called after each tile, ``cancel`` is asked before each. Raises ImageError, Cancelled,
+        MemoryBudgetError.
+        """
+        checked = check(image)
+        width, height = self.output_size(checked.shape[1], checked.shape[0])
+        try:
+            result = np.empty((height, width, *checked.shape[2:]), checked.dtype)
+        except MemoryError as error:
+            raise MemoryBudgetError(f"there is not enough memory for a result of {width}x{height} pixels") from error
+        top = 0
+        for band in self.bands(checked, progress=progress, cancel=cancel):
+            result[top : top + len(band)] = band
+            top += len(band)
+        return result
+
+    def bands(
+        self,
+        image: Image,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Iterator[Image]:
+        """Yield the result in bands of rows from the top, for results that need not be in memory as a whole."""
+        image = check(image)
+        size = self.output_size(image.shape[1], image.shape[0])
+        parts = [image[:, :, 0]] if image.ndim == 3 and image.shape[2] == 1 else [image]
+        if image.ndim == 3 and image.shape[2] == 4:
+            parts = [filled(image), image[:, :, 3]]
+        watch = Watch(progress, cancel)
+        stages = [self._stages(part, size, watch) for part in parts]
+        top = 0
+        for bottom in stages[0].edges():
+            watch.check()
+            rows = [stage.rows(top, bottom) for stage in stages]
+            band = rows[0] if len(rows) == 1 else np.dstack(rows)
+            yield band.reshape(bottom - top, size[0], *image.shape[2:])
+            top = bottom
+
+    def _stages(self, image: Image, size: tuple[int, int], watch: Watch) -> Stage:
+        """Return the last stage of the way from ``image`` to ``size``."""
+        if self.interpolates:
+            return Source(interpolation.resize(image, size, self.info.name))
+        stage: Stage = Source(image)
+        for scale in self._chain(image.shape[1], image.shape[0], size):
+            stage = self._upscaled(stage, self._network(scale), image, watch)
+        return stage if stage.size == size else Resized(stage, size)
+
+    def _chain(self, width: int, height: int, size: tuple[int, int]) -> list[int]:
+        return plan.chain(
+            list(self.models), max(size[0] / width, size[1] / height) if self.scale is None else self.scale
+        )
+
+    def _usual_scale(self) -> int:
+        """Return the model scale that runs first; the smallest where the image's size decides."""
+        scales = list(self.models)
+        return scales[0] if self.scale is None or self.interpolates else (plan.chain(scales, self.scale) or scales)[0]
+
+    def _network(self, scale: int) -> Network:
+        with self._lock:
+            if scale not in self._networks:
+                self._networks[scale] = choose.network(self.models[scale], self.requested, self.exact)
+            return self._networks[scale]
+
+    def _workers(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._thread_count(), "cvsr")
+            return self._pool
+
+    def _thread_count(self) -> int:
+        if self._threads is not None:
+            return max(1, self._threads)
+        ran = next(iter(self._networks.values())).ran_on
+        # other devices, and the new engine, take one net at a time best
+        alone = ran is not None and (ran.engine != "classic" or ran.device != "cpu")
+        return 1 if alone else max(1, cv2.getNumThreads())
+
+    def _upscaled(self, stage: Stage, network: Network, image: Image, watch: Watch) -> Upscaled:
+        pixel = image.itemsize * (image.shape[2] if image.ndim == 3 else 1)
+        how = plan.tiles(
+            network.info,
+            stage.size,
+            pixel,
+            threads=self._thread_count(),
+            tile=self.tile,
+            max_memory=self.max_memory,
+        )
+        return Upscaled(stage, network, how, self._workers(), watch)
+
+
+def upscale(
+    image: Image,
+    scale: float | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    model: str | PathLike[str] | ModelInfo = "auto",
+    device: str = "auto",
+    max_memory: int | str | None = None,
+    exact: bool = False,
+    progress: Callable[[Progress], object] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Image:
+    """Return ``image`` enlarged by ``scale`` (2 where neither it nor ``size`` is given), in the same kind.
+
+    For more than one image make an :class:`Upscaler`, whose arguments these are, and call it: it keeps the network.
+    """
+    upscaler = Upscaler(model, scale, size=size, device=device, max_memory=max_memory, exact=exact)
+    return upscaler(image, progress=progress, cancel=cancel)

@@ -1,0 +1,44 @@
+"""What every test may use: real photos, and the data sets where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def photo() -> Callable[[str], np.ndarray]:
+    """Give a photo of the scikit-image wheel, which needs no network, as 8-bit BGR or gray: ``photo("astronaut")``.
+
+    Color: astronaut, coffee, chelsea (a cat), rocket. Gray: camera, coins, page, text, moon.
+    """
+    data = pytest.importorskip("skimage.data", reason="the photos of the tests come from scikit-image")
+
+    def load(name: str) -> np.ndarray:
+        image = getattr(data, name)()
+        return np.ascontiguousarray(image[..., 2::-1] if image.ndim == 3 else image)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of the literature's data sets, with ``images/Set5`` and others, or a skip."""
+    folder = os.environ.get("CVSR_DATA")
+    if not folder:
+        pytest.skip("CVSR_DATA is not set: it names the folder with images/Set5, images/Set14 …")
+    if not Path(folder).is_dir():
+        pytest.skip(f"CVSR_DATA names {folder}, which is no folder")
+    return Path(folder)

@@ -1,0 +1,29 @@
+"""Tile geometry: pure, so hypothesis can look at all of it."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cvsr import tiles
+
+sizes = st.integers(1, 700)
+halos = st.integers(0, 40)
+
+
+@given(sizes, st.integers(1, 300), halos)
+def test_spans_cover_an_axis_once_and_feed_their_halo(size, tile, halo):
+    spans = tiles.spans(size, tile, halo)
+    assert [i for span in spans for i in range(span.start, span.stop)] == list(range(size))
+    for span in spans:
+        assert span.begin == max(0, span.start - halo) and span.end == min(size, span.stop + halo)
+        assert list(range(size))[span.feed][span.keep] == list(range(span.start, span.stop))
+    lengths = [span.stop - span.start for span in spans]
+    assert max(lengths) <= tile and max(lengths) - min(lengths) <= 1
+
+
+@given(sizes, st.integers(1, 300), halos, st.data())
+def test_a_part_of_an_axis_is_covered_with_the_halo_that_the_whole_has(size, tile, halo, data):
+    start = data.draw(st.integers(0, size))
+    stop = data.draw(st.integers(start, size))
+    spans = tiles.spans(size, tile, halo, start, stop)
+    assert [i for span in spans for i in range(span.start, span.stop)] == list(range(start, stop))
+    assert all(span.begin == max(0, span.start - halo) for span in spans)
