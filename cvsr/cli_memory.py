@@ -51,7 +51,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.base >= self.limit:
             raise OptionError(
-                f"--max-memory is {_mb(self.limit)}, and Python, OpenCV and the model alone take {_mb(self.base)}: raise it"
+                f"--max-memory is {_mb(self.limit)}, and OpenCV and the model alone take {_mb(self.base)}: raise it"
             )
 
     def check_reading(self, peak_before: int) -> None:
