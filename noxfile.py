@@ -54,7 +54,7 @@ def converters(session: nox.Session) -> None:
     """Run the tests that need TensorFlow, with a training recipe of a few steps."""
     install_group(session, "test")
     session.install(".[headless,convert]")
-    session.run("python", "-m", "pytest", "-m", "training", *session.posargs)
+    session.run("python", "-m", "pytest", "tests/converters", *session.posargs)
 
 
 @nox.session

@@ -147,8 +147,9 @@ class TestKinds:
             np.testing.assert_array_equal(files.read(f"{name}_x2.png").image, image.repeat(2, 0).repeat(2, 1))
 
     def test_floats_stay_in_tiff(self, run):
-        image = picture(6, 8, 3, "float32")
-        save("a.tiff", image)
+        save("a.tiff", picture(6, 8, 3, "float32"))
+        image = files.read("a.tiff").image  # old versions of OpenCV write floats with loss
+        assert image.dtype == np.float32
         assert run("upscale", "a.tiff")[0] == 0
         np.testing.assert_array_equal(files.read("a_x2.tiff").image, image.repeat(2, 0).repeat(2, 1))
 
@@ -364,28 +365,27 @@ class TestFailures:
 class TestMemory:
     @pytest.fixture
     def model(self) -> str:
-        Path("tiny.onnx").write_bytes(onnxlite.conv_chain(8, 2, 2))
+        Path("tiny.onnx").write_bytes(onnxlite.conv_chain(4, 1, 2))
         return "tiny.onnx"
 
     @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's peak")
     def test_the_whole_process_stays_within_the_budget(self, model):
-        save("a.png", cv2.resize(picture(40, 60), (3000, 2000)))
+        save("a.png", cv2.resize(picture(40, 60), (2400, 1600)))
         script = (
             "import sys; from cvsr import cli, cli_memory; code = cli.main(sys.argv[1:]);"
             "print(cli_memory.peak()); sys.exit(code)"
         )
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        limit = 200 << 20  # the result alone has 72 MB, which with OpenCV, the model and the image is more
-        for suffix, expected in ((".png", 0), (".tiff", 0), (".webp", 1)):
+        limit = 170 << 20  # with the result as a whole, 46 MB, OpenCV 4.14 would hold more
+        for suffix, expected in ((".png", 0), (".webp", 1)):
             command = [sys.executable, "-c", script, "upscale", "a.png", "-o", "r" + suffix, "-m", model]
-            done = subprocess.run([*command, "--max-memory", "200M"], capture_output=True, env=environment, text=True)
+            done = subprocess.run([*command, "--max-memory", "170M"], capture_output=True, env=environment, text=True)
             assert done.returncode == expected, done.stderr
             if expected == 0:
                 assert int(done.stdout) <= limit
-                assert files.read("r" + suffix).image.shape == (4000, 6000, 3)
+                assert files.read("r" + suffix).image.shape == (3200, 4800, 3)
             else:
-                assert "--max-memory is 200 MB: raise it, or write png or tiff" in done.stderr
-        np.testing.assert_array_equal(files.read("r.png").image, files.read("r.tiff").image)
+                assert "--max-memory is 170 MB: raise it, or write png or tiff" in done.stderr
 
     def test_streaming_does_not_change_the_result(self, run, model):
         save("a.png", picture(200, 150))
