@@ -204,7 +204,7 @@ def test_no_file_names_a_machine(root):
     for name in source_files(root):
         if name.suffix in {".png", ".jpg", ".onnx", ".pb"}:
             continue
-        for number, line in enumerate((root / name).read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate((root / name).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             if FORBIDDEN_IN_TREE.search(line):
                 bad.append(f"{name}:{number}: {line.strip()}")
     assert bad == []

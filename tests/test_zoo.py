@@ -23,7 +23,8 @@ def root(tmp_path, monkeypatch):
         rows.append(
             {
                 "name": f"mine_x{scale}", "family": "mine", "scale": scale, "file": f"mine_x{scale}.onnx",
-                "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "parameters": 5, "psnr": {}, "use": "tests",
+                "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "parameters": 5, "psnr": {},
+                "use": "tests",
             }
         )  # fmt: skip
     (tmp_path / "index.json").write_text(json.dumps({"version": 1, "models": rows}))

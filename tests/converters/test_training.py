@@ -8,6 +8,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 import cv2  # noqa: E402
+
 from cvsr_converters import networks, train  # noqa: E402
 from cvsr_converters.training import data, loop, losses, muon  # noqa: E402
 
@@ -43,7 +44,7 @@ def test_patches_of_low_and_high_resolution_belong_together(folder, tmp_path, sc
     pairs = data.prepare([folder], scale, tmp_path / "cache")
     for _, (low, planes) in zip(range(5), pairs.sampler(12, 4, 0), strict=False):
         assert low.shape == (4, 12, 12, 1) and planes.shape == (4, 12, 12, scale**2)
-        assert low.dtype == planes.dtype == np.float32 and 0 <= low.min() and planes.max() <= 1
+        assert low.dtype == planes.dtype == np.float32 and low.min() >= 0 and planes.max() <= 1
         # a low pixel is about the mean of the block that its planes hold
         assert np.abs(planes.mean(axis=3) - low[..., 0]).mean() < 0.03
 
@@ -75,7 +76,7 @@ def test_losses_by_hand():
 def test_orthogonalised_has_singular_values_near_one(shape):
     matrix = np.random.default_rng(0).normal(size=shape).astype("f4")
     values = np.linalg.svd(muon.orthogonalised(tf.constant(matrix)).numpy(), compute_uv=False)
-    assert 0.5 < values.min() and values.max() < 1.5
+    assert values.min() > 0.5 and values.max() < 1.5
 
 
 def test_muon_finds_a_minimum():
