@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cvsr.cli_write import FORMATS, Array, Format
 from cvsr.errors import MemoryBudgetError, OptionError
@@ -59,18 +62,17 @@ class Budget:
         if peak() > max(peak_before, self.limit):
             raise MemoryBudgetError(f"reading it took {_mb(peak())} and --max-memory is {_mb(self.limit)}: raise it")
 
-    def left(self, image: Array, result_bytes: int, format: Format, *, in_memory: bool) -> int:
-        """Return what is left for upscaling ``image``. Raise MemoryBudgetError where nothing is.
+    def left(self, image: Array, samples: int, dtype: np.dtype[Any], format: Format, *, in_memory: bool) -> int:
+        """Return what is left for upscaling ``image`` to ``samples``, to be written as ``dtype``.
 
         ``in_memory`` says that the model makes the result as a whole, so that writing it in bands saves nothing.
+        Raise MemoryBudgetError where nothing is left.
         """
-        held = self.base + image.nbytes + _WRITER + _SLACK
-        if image.ndim == 3 and image.shape[2] == 4:
-            held += 3 * image.nbytes  # the color under transparent pixels is filled in beforehand
-        if in_memory:
-            held += result_bytes
+        held = self.base + image.nbytes + _alpha_work(image) + _WRITER + _SLACK
+        if in_memory:  # color and alpha are made on their own and then put together
+            held += samples * image.itemsize * (2 if image.shape[2:] == (4,) else 1)
         if not format.streams:
-            held += round(result_bytes * (1 + format.overhead))
+            held += round(samples * dtype.itemsize * (1 + format.overhead))
         if held < self.limit:
             return self.limit - held
         streaming = " or ".join(f.name for f in FORMATS.values() if f.streams)
@@ -78,6 +80,15 @@ class Budget:
         raise MemoryBudgetError(
             f"it needs more than {_mb(held)} as {format.name} and --max-memory is {_mb(self.limit)}: {way}"
         )
+
+
+def _alpha_work(image: Array) -> int:
+    """Return what is allocated to give invisible pixels the color of visible ones, for the whole image at once."""
+    if image.shape[2:] != (4,):
+        return 0
+    some_hidden = bool(image[..., 3].min() <= 0)
+    pixels = image.shape[0] * image.shape[1]
+    return pixels * (7 * image.itemsize + (20 + 4 * image.itemsize) * some_hidden)
 
 
 def _mb(size: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import shutil
 import signal
 import sys
@@ -135,9 +136,9 @@ class Converter:
         width, height = self._upscaler.output_size(image.shape[1], image.shape[0])
         shape = (height, width, *image.shape[2:])
         if self._budget:
-            result_bytes = int(np.prod(shape, dtype=np.int64)) * image.itemsize
-            in_memory = self._upscaler.interpolates
-            self._upscaler.max_memory = self._budget.left(image, result_bytes, format, in_memory=in_memory)
+            self._upscaler.max_memory = self._budget.left(
+                image, math.prod(shape), dtype, format, in_memory=self._upscaler.interpolates
+            )
         writer = cli_write.open_writer(
             stream, format, shape, dtype, quality=self._quality, exif=picture.exif, icc=picture.icc
         )

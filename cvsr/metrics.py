@@ -15,15 +15,16 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # their K1 and K2, on 8-bit ima
 
 
 def studio_luma(image: Array) -> Array:
-    """Return the BT.601 luma (16..235) of 8-bit BGR (H, W, 3), as float64 (H, W); gray passes unchanged.
+    """Return the BT.601 luma (16..235) of 8-bit gray (H, W) or BGR (H, W, 3), as float64 (H, W).
 
     The weights are those of MATLAB's ``rgb2ycbcr``: 16 + (65.481 R + 128.553 G + 24.966 B) / 255. MATLAB rounds the
     result to 8 bits where the image has 8 bits, as the papers around SRCNN did; most code since then (BasicSR and the
     papers built on it) keeps the fraction, and so does this. Rounding both pictures would add about 1/6 to the mean
-    squared error: 0.02 to 0.06 dB less at 33 to 37 dB. A gray image is its own luma, over 0..255.
+    squared error: 0.02 to 0.06 dB less at 33 to 37 dB. Gray counts as color of three equal channels, as in that code:
+    over 0..255 the same error would be 1.3 dB more, and the mean of Set14 (one gray image in 14) 0.09 dB less.
     """
     if image.ndim == 2:
-        return image.astype(np.float64)
+        return 16.0 + image.astype(np.float64) * (219.0 / 255.0)
     if image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f"Luma needs gray (H, W) or BGR (H, W, 3) and got {image.shape}: drop the alpha channel.")
     return 16.0 + image.astype(np.float64) @ (np.array([24.966, 128.553, 65.481]) / 255.0)

@@ -151,7 +151,7 @@ class Upscaled:
         output = self.network.forward(blob)
         keep = (tile.rows.keep, tile.columns.keep)
         result = planes.image(output, blob, pixels, keep, info, self.network.exact)
-        return result if result.dtype == fed.dtype else stored(result * np.float32(PEAK["uint16"]), "uint16")
+        return result if result.dtype == fed.dtype else planes.stored(result, fed.dtype.name)
 
 
 @dataclass
@@ -178,10 +178,5 @@ class Resized:
         fed = self.source.rows(first, first + matrix.shape[1])
         flat = fed.reshape(fed.shape[0], -1).astype(np.float32)
         rows = (matrix @ flat).reshape(stop - start, *fed.shape[1:])
-        return stored(resample.resize(rows, (self.size[0], stop - start)), fed.dtype.name)
-
-
-def stored(image: Image, dtype: str) -> Image:
-    """Return a float image, in the range of ``dtype``, rounded to it with saturation."""
-    image = np.clip(image, 0, PEAK[dtype])
-    return image if dtype == "float32" else np.rint(image).astype(dtype)
+        resized = resample.resize(rows, (self.size[0], stop - start))
+        return planes.stored(resized * np.float32(1 / PEAK[fed.dtype.name]), fed.dtype.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from cvsr.resample import cubic
 from cvsr.tiles import spans
 
 CHROMA_HALO = 2  # pixels that bicubic interpolation sees on each side
-_BLOCK = 124  # with the halo 128: positions below that are exact enough for every 11-bit weight
+_BLOCK = 256
 
 
 def blob(tile: Image, info: ModelInfo) -> Image:
@@ -38,46 +38,53 @@ def blob(tile: Image, info: ModelInfo) -> Image:
 
 
 def image(output: Image, fed: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo, exact: bool) -> Image:
-    """Return the upscaled pixels of a tile's kept part, in the tile's dtype and channels.
+    """Return the upscaled pixels of a tile's kept part: float32 0..1, or uint8 where the tile is, in its channels.
 
     ``output``: what the network gave for ``fed`` = ``blob(tile)``; ``keep``: the rows and columns to keep of the tile.
+    Color is computed in floats and rounded once, at the end.
     """
-    name = tile.dtype.name
-    channels = [_channel(output, fed, i, keep, info, name) for i in range(info.channels)]
+    plain = info.color == "luma" and tile.ndim == 2
+    dtype = tile.dtype.name if plain else "float32"
+    channels = [_channel(output, fed, i, keep, info, dtype) for i in range(info.channels)]
+    if plain:
+        return channels[0]
     if info.color == "luma":
-        return channels[0] if tile.ndim == 2 else _recolored(channels[0], tile, keep, info, exact)
-    if info.color == "rgb":
-        channels.reverse()
-    color = cv2.merge(channels)
-    if info.color == "ycrcb":
-        color = cv2.cvtColor(color, cv2.COLOR_YCrCb2BGR)
-    return color if tile.ndim == 3 else cv2.cvtColor(color, cv2.COLOR_BGR2GRAY)
+        color = _recolored(channels[0], tile, keep, info, exact)
+    else:
+        color = cv2.merge(channels[::-1] if info.color == "rgb" else channels)
+        color = cv2.cvtColor(color, cv2.COLOR_YCrCb2BGR) if info.color == "ycrcb" else color
+    if tile.ndim == 2:
+        color = cv2.cvtColor(color, cv2.COLOR_BGR2GRAY)
+    return stored(color, tile.dtype.name)
 
 
 def _channel(output: Image, fed: Image, index: int, keep: tuple[slice, slice], info: ModelInfo, dtype: str) -> Image:
-    """Return one channel of the result: (h * s, w * s)."""
-    s, factor = info.scale, PEAK[dtype] / info.range
-    mean = info.mean[index] if info.mean else 0.0
+    """Return one channel of the result, (h * s, w * s), in ``dtype``."""
+    s = info.scale
+    mean = np.float32(info.mean[index]) if info.mean else None
     if info.tail == "image":
         rows, columns = (slice(k.start * s, k.stop * s) for k in keep)
-        return _stored(output[0, index, rows, columns], mean, factor, dtype)
+        whole = output[0, index, rows, columns]
+        return stored((whole if mean is None else whole + mean) * np.float32(1 / info.range), dtype)
     base = fed[0, index][keep] if info.skip == "nearest" else None
-    planes = (output[0, index * s * s + k][keep] for k in range(s * s))
-    return shuffle(
-        (_stored(p if base is None else cv2.add(p, base), mean, factor, dtype) for p in planes), s, base_dtype=dtype
-    )
+    planes: list[Image] = []
+    for k in range(s * s):
+        plane = output[0, index * s * s + k][keep]
+        plane = plane if base is None else cv2.add(plane, base)
+        plane = plane if mean is None else plane + mean
+        # stored before the shuffle: a quarter of the bytes to move where it is 8 bits
+        planes.append(stored(plane if info.range == 1 else plane * np.float32(1 / info.range), dtype))
+    return shuffle(planes, s)
 
 
-def _stored(plane: Image, mean: float, factor: float, dtype: str) -> Image:
-    """Return a plane in the image's dtype, rounded with saturation.
-
-    By numpy, because ``cv2.multiply`` rounds differently where a row's end leaves no full vector.
-    """
-    if mean:
-        plane = plane + np.float32(mean)
-    scaled = np.multiply(plane, np.float32(factor))
-    np.clip(scaled, 0, PEAK[dtype], out=scaled)
-    return scaled if dtype == "float32" else np.rint(scaled, out=scaled).astype(dtype)
+def stored(pixels: Image, dtype: str) -> Image:
+    """Return pixels of 0..1 in an image's dtype, rounded, with saturation."""
+    peak = PEAK[dtype]
+    if dtype == "uint8":
+        flat = np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1)  # a factor for one channel only otherwise
+        return cv2.multiply(flat, cast("Any", peak), dtype=cv2.CV_8U).reshape(pixels.shape)
+    pixels = np.clip(pixels, 0, 1)
+    return pixels if peak == 1 else np.rint(pixels * np.float32(peak)).astype(dtype)
 
 
 def ycrcb(bgr: Image) -> Image:
@@ -91,50 +98,47 @@ def ycrcb(bgr: Image) -> Image:
     return np.dstack((y, (r - y) * np.float32(0.713) + half, (b - y) * np.float32(0.564) + half))
 
 
-def shuffle(planes: Iterable[Image], scale: int, base_dtype: str) -> Image:
+def shuffle(planes: list[Image], scale: int) -> Image:
     """Return (h * s, w * s) from s² planes (h, w): plane r * s + c holds row r and column c of each s x s block.
 
     Merging the planes of a row straight into every s-th row of the result is several times faster than a transpose.
     """
-    rows = list(planes)
     if scale == 1:
-        return rows[0]
-    height, width = rows[0].shape
-    result = np.empty((height, scale, width, scale), base_dtype)
+        return planes[0]
+    height, width = planes[0].shape
+    result = np.empty((height, scale, width, scale), planes[0].dtype)
     for r in range(scale):
-        cv2.merge(rows[r * scale : (r + 1) * scale], result[:, r])
+        cv2.merge(planes[r * scale : (r + 1) * scale], result[:, r])
     return result.reshape(height * scale, width * scale)
 
 
 def _recolored(luma: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo, exact: bool) -> Image:
-    """Return BGR from upscaled luma and the tile's chroma, which is interpolated."""
-    scale = info.scale
+    """Return float32 BGR from upscaled luma and the tile's chroma, which is interpolated."""
     rows, columns = (slice(max(0, k.start - CHROMA_HALO), k.stop + CHROMA_HALO) for k in keep)
-    color = upsampled(ycrcb(tile[rows, columns]), info, exact)
-    top, left = ((k.start - cut.start) * scale for k, cut in zip(keep, (rows, columns), strict=True))
-    color = np.ascontiguousarray(color[top : top + luma.shape[0], left : left + luma.shape[1]])
-    cv2.insertChannel(luma, color, 0)
-    color = cv2.cvtColor(color, cv2.COLOR_YCrCb2BGR)
-    # OpenCV's float conversion does not saturate
-    return np.clip(color, 0, 1, out=color) if color.dtype == np.float32 else color
+    # in floats from here on: OpenCV's versions interpolate 8 bits differently, and two roundings would add up
+    chroma = ycrcb(tile[rows, columns])[:, :, 1:] * np.float32(1 / PEAK[tile.dtype.name])
+    chroma = upsampled(chroma, info, exact)
+    top, left = ((k.start - cut.start) * info.scale for k, cut in zip(keep, (rows, columns), strict=True))
+    chroma = chroma[top : top + luma.shape[0], left : left + luma.shape[1]]
+    return cv2.cvtColor(cv2.merge([luma, chroma]), cv2.COLOR_YCrCb2BGR)
 
 
 def upsampled(picture: Image, info: ModelInfo, exact: bool) -> Image:
-    """Return ``picture`` (h, w, C), uint8 or float32, enlarged with the interpolation that the model wants for chroma.
+    """Return a float32 ``picture`` (h, w, C) enlarged with the interpolation that the model wants for chroma.
 
-    8 bits are exact: a tile's result is that of the whole image. Floats can differ in the last place, because
-    ``cv2.resize`` rounds in vectors otherwise than at a row's end; ``exact`` takes a slower way that does not.
+    A tile's result can differ from the whole image's in the last place, because ``cv2.resize`` rounds in vectors
+    otherwise than at a row's end; ``exact`` takes a slower way that does not.
     """
-    if exact and picture.dtype == np.float32:
+    if exact:
         tall = _stretched(picture, info)
-        return np.clip(_stretched(tall.swapaxes(0, 1), info).swapaxes(0, 1), 0, 1)
+        return _stretched(tall.swapaxes(0, 1), info).swapaxes(0, 1)
     method = cv2.INTER_CUBIC if info.chroma == "bicubic" else cv2.INTER_LINEAR
     height, width = picture.shape[:2]
     s = info.scale
     if s & (s - 1) == 0 or max(height, width) <= _BLOCK:
         return cv2.resize(picture, None, fx=s, fy=s, interpolation=method)
-    # Positions are computed in float32 from the left edge: at thirds they are off by enough, after some thousand
-    # pixels, for another 11-bit weight. Small blocks keep them near the edge.
+    # Positions are computed in float32 from the left edge: at thirds they are the more off the further to the right.
+    # Small blocks keep them near the edge.
     result = np.empty((height * s, width * s, *picture.shape[2:]), picture.dtype)
     for rows in spans(height, _BLOCK, CHROMA_HALO):
         for columns in spans(width, _BLOCK, CHROMA_HALO):

@@ -140,9 +140,12 @@ def test_stopped_while_reading_a_slow_input(tmp_path):
     process = start(tmp_path / "slow.png")
     writer = os.open(tmp_path / "slow.png", os.O_WRONLY)  # returns when the command reads
     os.write(writer, b"\x89PNG\r\n\x1a\n")
+    time.sleep(0.5)  # until it waits for more; just before, Python would see the signal after the next bytes only
     process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=30)[1]
-    os.close(writer)
+    try:
+        error = process.communicate(timeout=30)[1]
+    finally:
+        os.close(writer)
     assert process.returncode == 130
     assert "stopped with 1 to go" in error
     assert [path.name for path in tmp_path.iterdir()] == ["slow.png"]

@@ -58,8 +58,8 @@ def test_public_pb_files_give_the_originals_pictures(data_root):
         pytest.skip("this OpenCV has no dnn_superres to compare with")
     rows = [line.split() for line in done.stdout.splitlines()]
     assert len(rows) == len(files)
-    # the original keeps chroma in floats until the end, cvsr in 8 bits: up to two steps in a color
-    assert all(int(color) <= 2 and int(gray) <= 1 for _, color, gray in rows), done.stdout
+    # gray goes through the network alone; color differs by the original's extra rounding of chroma to 8 bits
+    assert all(int(color) <= 3 and int(gray) <= 1 for _, color, gray in rows), done.stdout
 
 
 def test_a_net_for_each_thread(tmp_path):

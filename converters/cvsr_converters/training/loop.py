@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvsr import metrics
 from cvsr_converters import networks
 from cvsr_converters.training import data
 from cvsr_converters.training.losses import LOSSES
@@ -21,10 +22,10 @@ from cvsr_converters.training.muon import Muon
 AVERAGE = 0.999  # decay of the exponential moving average that is validated and kept
 
 
-def studio_psnr(a, b, border):
-    """Return the PSNR in dB of two full-range luma images 0..255, on 8-bit studio-range luma without the border."""
-    a, b = (np.rint(16 + 219 / 255 * x)[border:-border, border:-border] for x in (a, b))
-    return 10 * math.log10(255**2 / max(float(np.mean((a - b) ** 2)), 1e-12))
+def luma_psnr(a, b, border):
+    """Return the PSNR in dB of two full-range luma images 0..255, over studio range and less the border, as usual."""
+    a, b = (16 + 219 / 255 * metrics.crop_border(image, border) for image in (a, b))
+    return metrics.psnr(a, b)
 
 
 class Training:
@@ -105,7 +106,7 @@ class Training:
         for variable, average in zip(self.judge.trainable_variables, self.average, strict=True):
             variable.assign(average)
         return {
-            name: round(float(np.mean([studio_psnr(self._upscaled(low), high, self.scale) for high, low in pairs])), 4)
+            name: round(float(np.mean([luma_psnr(self._upscaled(low), high, self.scale) for high, low in pairs])), 4)
             for name, pairs in self.tests.items()
         }
 
