@@ -278,7 +278,7 @@ def _worth_asking(name: str) -> bool:
     """Tell cheaply that a device cannot be here: getAvailableTargets starts every driver, which takes up to 0.3 s."""
     if name == "cuda":
         return _call("cuda.getCudaEnabledDeviceCount") != 0
-    return _built_with({"cann": "CANN", "timvx": "TIM-?VX"}[name])
+    return _built_with({"cann": r"CANN:\s+YES", "timvx": r"TIM-?VX:\s+YES"}[name])
 
 
 @contextmanager

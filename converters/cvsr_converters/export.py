@@ -33,6 +33,7 @@ def load(run):
     except FileNotFoundError:
         raise ModelError(f"{run} has no record.json: the training there has not ended; run it to its end") from None
     options = dict(record["recipe"]["network"])
+    options["precision"] = "float32"  # whatever it was trained in: the file computes in float32
     model = networks.build(options.pop("name"), **options)
     model.load_weights(run / "average.weights.h5")
     return model, record
@@ -99,8 +100,22 @@ def _remember(path, run, record, use):
         "versions": {"tensorflow": tf.__version__, "opencv": cv2.__version__},
         "curve": thinned(Path(run) / "log.jsonl"),
     }
-    entries[path.name] = extra | record  # a record that knows its own hardware and versions is right
+    entries[path.name] = extra | record | measured(path)  # a record that knows its own hardware and versions is right
     write_atomic(book, (json.dumps(dict(sorted(entries.items())), indent=1) + "\n").encode())
+
+
+def measured(path, sets=("Set5", "Set14")):
+    """Return {"psnr": …, "ssim": …} of the written file, run as users run it, on those test sets that are here."""
+    from cvsr import Upscaler, open_model
+    from cvsr.evaluate import evaluate
+
+    folders = [Path(os.environ.get("CVSR_DATA", "")) / "images" / name for name in sets]
+    if not all(folder.is_dir() for folder in folders):
+        return {}
+    scale = open_model(path).scale
+    upscaler = Upscaler(path, scale)
+    results = {folder.name: evaluate(upscaler, folder, scale) for folder in folders}
+    return {key: {n: round(getattr(r, key), 4) for n, r in results.items()} for key in ("psnr", "ssim")}
 
 
 def thinned(log, points=CURVE):

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnxlite
 import pytest
 
 tf = pytest.importorskip("tensorflow")
@@ -10,7 +11,7 @@ tf = pytest.importorskip("tensorflow")
 import cv2  # noqa: E402
 
 from cvsr_converters import networks, train  # noqa: E402
-from cvsr_converters.training import data, loop, losses, muon  # noqa: E402
+from cvsr_converters.training import data, loop, losses, muon, start  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -107,12 +108,27 @@ def test_a_deeper_network_starts_as_the_shallower_one(tmp_path):
     shallow = networks.build("reparam", **options)
     shallow.save_weights(tmp_path / "s.weights.h5")
     deep = networks.build("reparam", **(options | {"blocks": 3}))
-    loop.start_from(deep, tmp_path / "s.weights.h5", {"network": options})
+    start.from_run(deep, tmp_path / "s.weights.h5", options)
     x = np.random.default_rng(0).random((1, 9, 11, 1), np.float32)
     assert np.abs(deep(x).numpy() - shallow(x).numpy()).max() < 1e-6
     other = networks.build("reparam", **(options | {"scale": 3}))
-    loop.start_from(other, tmp_path / "s.weights.h5", {"network": options, "fresh": ["tail"]})
+    start.from_run(other, tmp_path / "s.weights.h5", options, ["tail"])
     assert (other.get_layer("head").get_weights()[0] == shallow.get_layer("head").get_weights()[0]).all()
+
+
+def test_a_run_can_start_from_a_model_file(tmp_path):
+    from onnx import reference
+
+    (tmp_path / "a.onnx").write_bytes(onnxlite.conv_chain(4, 1, 2, 0))
+    model = networks.build("reparam", scale=2, channels=4, blocks=2, expand=40)
+    start.begin(model, {"model": tmp_path / "a.onnx"}, tmp_path)
+    x = np.random.default_rng(0).random((1, 1, 64, 64), np.float32)
+    expected = reference.ReferenceEvaluator(str(tmp_path / "a.onnx")).run(None, {"input": x})[0]
+    assert np.abs(model(x.transpose(0, 2, 3, 1)).numpy().transpose(0, 3, 1, 2) - expected).max() < 1e-5
+    with pytest.raises(ValueError, match="expands to 2"):
+        start.begin(
+            networks.build("reparam", scale=2, channels=4, blocks=1, expand=2), {"model": tmp_path / "a.onnx"}, ""
+        )
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -154,7 +170,7 @@ def test_every_recipe_makes_its_network_and_starts_from_one_that_there_is(path):
     assert model.output_shape[-1] == options["scale"] ** 2
     limit = 20_000 if "small" in path.stem else 110_000
     assert networks.collapse(model).count_params() <= limit
-    if "start" in loaded:
+    if "run" in loaded.get("start", {}):
         source = train.load(loaded["start"]["run"])["network"]
         assert loaded["start"]["network"].items() <= source.items()
 

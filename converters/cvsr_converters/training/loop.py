@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from cvsr import metrics
 from cvsr_converters import networks
-from cvsr_converters.training import data
+from cvsr_converters.training import data, start
 from cvsr_converters.training.losses import LOSSES
 from cvsr_converters.training.muon import Muon
 
@@ -42,7 +42,7 @@ class Training:
         # validation is in float32, whatever the training is in
         self.judge = networks.build(recipe["network"]["name"], **(options | {"precision": "float32"}))
         if recipe.get("start"):
-            start_from(self.model, self.folder.parent / recipe["start"]["run"] / "average.weights.h5", recipe["start"])
+            start.begin(self.model, recipe["start"], self.folder.parent)
         self.variables = self.model.trainable_variables
         self.average = [tf.Variable(v.value) for v in self.variables]
         self.optimizer = Muon(self.variables)
@@ -140,21 +140,6 @@ class Training:
         }
         (self.folder / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         return record
-
-
-def start_from(model, weights, options):
-    """Load the weights of another run, but for the layers in ``options["fresh"]``, such as a tail of another scale.
-
-    Blocks that the other network lacks begin as the identity: a deeper network starts where the shallower one ended.
-    """
-    source = networks.build(model.name, **options["network"])
-    source.load_weights(weights)
-    known = {layer.name for layer in source.layers}
-    for layer in model.layers:
-        if layer.weights and layer.name in known and layer.name not in options.get("fresh", []):
-            layer.set_weights(source.get_layer(layer.name).get_weights())
-        elif getattr(layer, "identity", False):
-            layer.narrow.assign(0 * layer.narrow)
 
 
 def _test_set(name, scale):
