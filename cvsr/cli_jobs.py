@@ -8,10 +8,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from cvsr import cli_write, folder
-from cvsr.cli_write import Format
+from cvsr import folder, formats
 from cvsr.errors import FileError, OptionError
 from cvsr.folder import Job
+from cvsr.formats import Format
 
 PIPE = Path("-")
 """Stands for standard input as a source and for standard output as a target."""
@@ -55,23 +55,23 @@ def _pipe_jobs(args: argparse.Namespace, forced: Format | None) -> list[Job]:
 
 
 def _suffix_for(format: str | None, suffix: str) -> str:
-    return f".{format.lower().lstrip('.')}" if format else cli_write.result_suffix(suffix)
+    return f".{format.lower().lstrip('.')}" if format else formats.result_suffix(suffix)
 
 
 def format_named(name: str) -> Format:
     """Return the format that ``--format`` names. Raise OptionError where this OpenCV cannot write it."""
-    found = cli_write.format_of(name)
+    found = formats.format_of(name)
     if found is None:
-        raise OptionError(f"--format {name}: this OpenCV can write {', '.join(cli_write.names())}")
+        raise OptionError(f"--format {name}: this OpenCV can write {', '.join(formats.names())}")
     return found
 
 
 def _check_target(target: Path, forced: Format | None) -> None:
-    named = cli_write.format_of(target.suffix)
+    named = formats.format_of(target.suffix)
     if forced and named and forced is not named:
         raise OptionError(f"-o {target} and --format {forced.name} contradict each other")
     if not (forced or named):
         raise OptionError(
-            f"-o {target}: the suffix {target.suffix!r} names no format (there are {', '.join(cli_write.names())}); "
+            f"-o {target}: the suffix {target.suffix!r} names no format (there are {', '.join(formats.names())}); "
             "to mean a folder, end it in /"
         )

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cvsr.cli_write import FORMATS, Array, Format
 from cvsr.errors import MemoryBudgetError, OptionError
+from cvsr.formats import FORMATS, Array, Format
 
 MB = 1 << 20
 

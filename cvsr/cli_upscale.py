@@ -19,12 +19,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cvsr import cli_jobs, cli_write, files, folder
+from cvsr import cli_jobs, files, folder, formats
 from cvsr.cli_jobs import PIPE
 from cvsr.cli_memory import Budget, peak, resident
-from cvsr.cli_write import Array, Format, Writer
 from cvsr.errors import DeviceError, FileError, ModelError, OpenCVError
 from cvsr.folder import Job
+from cvsr.formats import Array, Format, Writer
 from cvsr.options import memory_size
 from cvsr.progress import Bar
 from cvsr.upscaler import Upscaler
@@ -113,8 +113,8 @@ class Converter:
         """Read, upscale and write one file. Raise FileError, ImageError or MemoryBudgetError."""
         picture = self._read(job.source)
         to_pipe = job.target == PIPE
-        suffix = cli_write.result_suffix(picture.suffix) if to_pipe else job.target.suffix
-        format = self._forced or cli_write.format_of(suffix)
+        suffix = formats.result_suffix(picture.suffix) if to_pipe else job.target.suffix
+        format = self._forced or formats.format_of(suffix)
         if format is None:
             raise FileError(f"{job.target}: OpenCV cannot write such files; use --format png")
         with _stdout() if to_pipe else folder.atomic(job.target) as stream:
@@ -131,15 +131,15 @@ class Converter:
         return picture
 
     def _upscale(self, picture: files.Picture, format: Format, stream: BinaryIO) -> None:
-        image = cli_write.fit(picture.image, format)
-        dtype = cli_write.dtype_for(image.dtype, format)
+        image = formats.fit(picture.image, format)
+        dtype = formats.dtype_for(image.dtype, format)
         width, height = self._upscaler.output_size(image.shape[1], image.shape[0])
         shape = (height, width, *image.shape[2:])
         if self._budget:
             self._upscaler.max_memory = self._budget.left(
                 image, math.prod(shape), dtype, format, in_memory=self._upscaler.interpolates
             )
-        writer = cli_write.open_writer(
+        writer = formats.open_writer(
             stream, format, shape, dtype, quality=self._quality, exif=picture.exif, icc=picture.icc
         )
         for band in self._upscaler.bands(image, progress=lambda p: self._bar.update(p.done, p.total)):
@@ -150,7 +150,7 @@ class Converter:
 def _feed(writer: Writer, band: Array, dtype: np.dtype[Any]) -> None:
     step = max(1, _FEED_BYTES // max(1, band[:1].nbytes))
     for start in range(0, band.shape[0], step):
-        writer.write(cli_write.convert(band[start : start + step], dtype))
+        writer.write(formats.convert(band[start : start + step], dtype))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageCms
 
-from cvsr import cli_write, files, folder
+from cvsr import files, folder, formats
 from cvsr._cv2 import VERSION, cv2
 from cvsr.errors import FileError
 from cvsr.png import PngWriter
@@ -162,7 +162,7 @@ def test_metadata_that_the_format_cannot_hold_is_left_out_and_said(caplog):
 
 
 def test_metadata_that_the_encoder_refuses_is_left_out_and_said(monkeypatch, caplog):
-    monkeypatch.setattr(cli_write, "VERSION", (5, 0, 0))
+    monkeypatch.setattr(formats, "VERSION", (5, 0, 0))
     for result in ((False, None), (True, ()), cv2.error("refused")):
 
         def refuse(*_, result=result):
@@ -178,14 +178,14 @@ def test_metadata_that_the_encoder_refuses_is_left_out_and_said(monkeypatch, cap
 
 
 def written(picture: files.Picture, suffix: str, quality: int | None = None) -> bytes:
-    format = cli_write.format_of(suffix)
+    format = formats.format_of(suffix)
     assert format is not None
-    image = cli_write.fit(picture.image, format)
-    dtype = cli_write.dtype_for(image.dtype, format)
+    image = formats.fit(picture.image, format)
+    dtype = formats.dtype_for(image.dtype, format)
     stream = io.BytesIO()
     metadata = {"exif": picture.exif, "icc": picture.icc}
-    writer = cli_write.open_writer(stream, format, image.shape, dtype, quality=quality, **metadata)
-    writer.write(cli_write.convert(image, dtype))
+    writer = formats.open_writer(stream, format, image.shape, dtype, quality=quality, **metadata)
+    writer.write(formats.convert(image, dtype))
     writer.close()
     return stream.getvalue()
 
@@ -241,16 +241,16 @@ def test_16_bits_and_floats_survive_reading_and_writing():
             np.testing.assert_array_equal(files.decode(data).image, image)
 
 
-@pytest.mark.parametrize("name", list(cli_write.FORMATS))
+@pytest.mark.parametrize("name", list(formats.FORMATS))
 def test_every_format_holds_what_it_says(name):
-    format = cli_write.format_of(name)
+    format = formats.format_of(name)
     if format is None:
         pytest.skip(f"this OpenCV cannot write {name}")
     for dtype in format.dtypes:
         for channels in format.channels:
             # OpenJPEG takes nothing smaller than 32 pixels a side
             image = smooth(64, 80, channels) if channels > 1 else smooth(64, 80)[..., 0]
-            image = cli_write.convert(image, np.dtype(dtype))
+            image = formats.convert(image, np.dtype(dtype))
             back = files.decode(np.frombuffer(bytearray(written(files.Picture(image, ""), name)), np.uint8)).image
             assert back.dtype == dtype
             assert back.shape == image.shape
@@ -261,18 +261,18 @@ def test_every_format_holds_what_it_says(name):
 def test_conversions_round_and_span_the_range():
     u8, u16 = np.dtype("uint8"), np.dtype("uint16")
     every = np.arange(256, dtype=np.uint8)
-    np.testing.assert_array_equal(cli_write.convert(every.astype(np.uint16) * 257, u8), every)
-    np.testing.assert_array_equal(cli_write.convert(every, u16), every.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(cli_write.convert(np.array([-1, 0, 0.5, 1, 2], "f4"), u8), [0, 0, 128, 255, 255])
-    np.testing.assert_array_equal(cli_write.convert(every, np.dtype("float32")), every / np.float32(255))
+    np.testing.assert_array_equal(formats.convert(every.astype(np.uint16) * 257, u8), every)
+    np.testing.assert_array_equal(formats.convert(every, u16), every.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(formats.convert(np.array([-1, 0, 0.5, 1, 2], "f4"), u8), [0, 0, 128, 255, 255])
+    np.testing.assert_array_equal(formats.convert(every, np.dtype("float32")), every / np.float32(255))
 
 
 def test_transparency_that_a_format_cannot_hold_is_an_error_naming_those_that_can():
     image = smooth(channels=4)
     with pytest.raises(FileError, match=r"partly transparent and jpg cannot .* png, tiff or webp"):
-        cli_write.fit(image, cli_write.FORMATS["jpg"])
+        formats.fit(image, formats.FORMATS["jpg"])
     image[..., 3] = 255
-    np.testing.assert_array_equal(cli_write.fit(image, cli_write.FORMATS["jpg"]), image[..., :3])
+    np.testing.assert_array_equal(formats.fit(image, formats.FORMATS["jpg"]), image[..., :3])
 
 
 def test_fewer_bits_are_said(caplog):
@@ -293,7 +293,7 @@ def test_quality_is_obeyed_and_95_by_default():
 
 def test_a_side_too_long_for_a_format_is_an_error():
     with pytest.raises(FileError, match=r"20000x2 and webp ends at 16383 .* png"):
-        cli_write.open_writer(io.BytesIO(), cli_write.FORMATS["webp"], (2, 20000, 3), np.dtype("uint8"))
+        formats.open_writer(io.BytesIO(), formats.FORMATS["webp"], (2, 20000, 3), np.dtype("uint8"))
 
 
 @pytest.mark.parametrize("name", ["pic.png", "with space.png", "grüße.png", "写真.png", "emoji 🐈.png", "-dash.png"])
