@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,7 @@ class Upscaler:
         self._networks: dict[int, Network] = {}
         self._lock = threading.RLock()
         self._pool: ThreadPoolExecutor | None = None
+        self._owner = 0
         if self.interpolates and self.requested not in ("auto", "cpu"):
             raise DeviceError(
                 f"{self.info.name} is an interpolation, which runs on the CPU: use device='cpu' or 'auto'"
@@ -178,8 +180,8 @@ class Upscaler:
 
     def _workers(self) -> ThreadPoolExecutor:
         with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._thread_count(), "cvsr")
+            if self._pool is None or self._owner != os.getpid():  # a fork has the object, but none of its threads
+                self._pool, self._owner = ThreadPoolExecutor(self._thread_count(), "cvsr"), os.getpid()
             return self._pool
 
     def _thread_count(self) -> int:

@@ -1,6 +1,10 @@
 """Image in, image out: kinds, scales, tiles, threads, progress, budgets."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import onnxlite
@@ -163,6 +167,30 @@ def test_threads_share_an_upscaler(model):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_fork_gets_threads_of_its_own(model):
+    """With OpenCV's own threads off: they do not survive a fork either."""
+    code = """
+import os, sys
+import numpy as np
+import cvsr
+from cvsr._cv2 import cv2
+cv2.setNumThreads(1)
+upscaler = cvsr.Upscaler(sys.argv[1], 2, tile=16, threads=2)
+image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
+expected = upscaler(image)
+child = os.fork()
+if child == 0:
+    os._exit(0 if (upscaler(image) == expected).all() else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    root = str(Path(cvsr.__file__).parents[1])
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "-c", code, str(model)], env=variables, timeout=60, check=False)
+    assert done.returncode == 0
 
 
 def test_progress_counts_every_tile_once(model):
