@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cvsr import engines
 from cvsr._cv2 import cv2
 from cvsr.errors import DeviceError, OptionError
 
@@ -75,12 +75,6 @@ def _call(path: str, *args: Any) -> Any:
         return value(*args)
     except Exception:  # cv2.error, and whatever a driver throws: no answer is an answer here
         return None
-
-
-def opencv_name() -> str:
-    """Return which OpenCV this is and where it lies."""
-    file = Path(getattr(cv2, "__file__", None) or "an unknown place")
-    return f"OpenCV {cv2.__version__} from {file.parent if file.name == '__init__.py' else file}"
 
 
 def _built_with(pattern: str) -> bool:
@@ -173,51 +167,6 @@ NAMES = ("auto", *_ROWS)
 """Every name that ``device=`` takes."""
 
 
-def engines() -> dict[str, int]:
-    """Return the ENGINE_* constants of cv2.dnn: {} on 4.x, where the classic engine is the only one."""
-    return {name: int(getattr(cv2.dnn, name)) for name in dir(cv2.dnn) if name.startswith("ENGINE_")}
-
-
-def is_4x() -> bool:
-    """Whether this OpenCV is older than 5, and so has one engine only."""
-    return int(cv2.__version__.split(".")[0]) < 5
-
-
-def forced_engine() -> tuple[str, bool]:
-    """Return what OPENCV_FORCE_DNN_ENGINE in the environment does ("": nothing) and whether ENGINE_CLASSIC is left."""
-    value, known = os.environ.get("OPENCV_FORCE_DNN_ENGINE", "").strip(), engines()
-    classic = is_4x() or "ENGINE_CLASSIC" in known
-    if not value or is_4x() or value == str(known.get("ENGINE_AUTO")):  # AUTO forces nothing
-        return "", classic
-    name = next((name for name, number in known.items() if str(number) == value), "an engine that it does not know")
-    return f"OPENCV_FORCE_DNN_ENGINE={value} in the environment forces {name}", classic and name == "ENGINE_CLASSIC"
-
-
-def _without_classic(name: str) -> tuple[str, str]:
-    """Return what is wrong and the remedy where a device needs the classic engine of 5.x and cannot have it."""
-    forced, classic = forced_engine()
-    if name == "cpu" or classic:
-        return "", ""
-    if forced:
-        return f"would not use it: {forced}, and only ENGINE_CLASSIC runs on {name}", "Unset OPENCV_FORCE_DNN_ENGINE"
-    return f"has no ENGINE_CLASSIC, the only engine that runs on {name}", "Use OpenCV 4.x or 5.0"
-
-
-def engine_argument(device: Device, exact: bool = False) -> dict[str, int]:
-    """Return the keyword for ``cv2.dnn.readNet*``: {} on 4.x, {"engine": ENGINE_CLASSIC} on 5.x as long as it exists.
-
-    The classic engine has every device, reads more files and is faster; for ``exact`` results switch its Winograd
-    convolutions off. Without it ``exact`` asks for ENGINE_NEW, which has none, by name. OpenCV 5.0 ignores the keyword
-    when it reads from memory: read from a file. Raise DeviceError where a device that is no CPU loses its engine.
-    """
-    wrong, remedy = _without_classic(device.name)
-    if wrong:
-        raise DeviceError(f"{opencv_name()} {wrong}. {remedy}, or use device='cpu'.")
-    known = engines()
-    engine = "ENGINE_CLASSIC" if "ENGINE_CLASSIC" in known or not exact else "ENGINE_NEW"
-    return {"engine": known[engine]} if engine in known else {}
-
-
 def _status(name: str) -> Status:
     row = _ROWS[name]
     lacking = [constant for constant in (row.backend, row.target) if not hasattr(cv2.dnn, constant)]
@@ -226,11 +175,11 @@ def _status(name: str) -> Status:
     else:
         said, wrong, remedy = row.check(row)
     if not wrong:
-        wrong, remedy = _without_classic(name)
+        wrong, remedy = engines.lost(name)
     if wrong:
-        return Status(name, False, f"{opencv_name()} {wrong} ({said})", remedy)
-    forced, _ = forced_engine()
-    said = f"{opencv_name()}: {said}" + (f"; {forced}" if forced else "")
+        return Status(name, False, f"{engines.opencv_name()} {wrong} ({said})", remedy)
+    forced, _ = engines.forced()
+    said = f"{engines.opencv_name()}: {said}" + (f"; {forced}" if forced else "")
     backend, target = int(getattr(cv2.dnn, row.backend)), int(getattr(cv2.dnn, row.target))
     device = Device(name, backend, target, row.backend, row.target, name != "cpu", said, row.mark)
     return Status(name, True, said, "", device)

@@ -209,7 +209,7 @@ def child(job: str, *arguments: str) -> None:
 
 def _look() -> Facts:
     """Ask OpenCV what it is."""
-    from cvsr import devices
+    from cvsr import devices, engines
     from cvsr._cv2 import cv2
 
     info = str(cv2.getBuildInformation())
@@ -218,15 +218,15 @@ def _look() -> Facts:
     # Its presence only: creating one DnnSuperResImpl breaks later nets of the process
     has_superres = hasattr(superres, "DnnSuperResImpl_create")
     facts: Facts = {
-        "name": devices.opencv_name(),
+        "name": engines.opencv_name(),
         "version": str(cv2.__version__),
         "path": str(cv2.__file__),
         "contrib": hasattr(cv2, "ximgproc") or has_superres,
         "headless": gui is not None and gui[1] == "NONE",
         "dnn": hasattr(cv2, "dnn") and hasattr(cv2.dnn, "readNetFromONNX"),
         "dnn_superres": "yes" if has_superres else "no" if superres is None else "broken",
-        "engines": devices.engines() or {"classic": 0},
-        "forced_engine": devices.forced_engine()[0],
+        "engines": engines.available() or {"classic": 0},
+        "forced_engine": engines.forced()[0],
     }
     statuses = [{key: getattr(s, key) for key in ("name", "available", "evidence", "remedy")} for s in devices.probe()]
     try:

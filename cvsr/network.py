@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from cvsr import devices, ran, wire
+from cvsr import devices, engines, ran, wire
 from cvsr._cv2 import VERSION, cv2
 from cvsr.devices import Device
 from cvsr.errors import DeviceError, ModelError
@@ -74,7 +74,7 @@ class Network:
         return net
 
     def _read(self, path: Path) -> Any:
-        engine = devices.engine_argument(self.device, self.exact)
+        engine = engines.argument(self.device.name, self.exact)
         if self.info.format == "onnx":
             return cv2.dnn.readNetFromONNX(str(path), **engine)
         data = read_bytes(path)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvsr import devices
+from cvsr import devices, engines
 from cvsr.devices import Device
 from cvsr.errors import DeviceError
 
@@ -43,7 +43,7 @@ def _dump(net: Any) -> str:
 
 def engine_of(net: Any) -> str:
     """Return "new" or "classic": the engine that a net really has, whatever was asked when it was read."""
-    return "new" if not devices.is_4x() and _dump(net).lstrip().startswith("{") else "classic"
+    return "new" if not engines.is_4x() and _dump(net).lstrip().startswith("{") else "classic"
 
 
 def layers(net: Any) -> dict[str, int]:
@@ -75,7 +75,7 @@ def confirm(device: Device, net: Any) -> str:
 
 def ran_on(device: Device, requested: str, net: Any) -> RanOn:
     """Return the record of what ran, read from a net after its first forward, inside ``prepare``."""
-    evidence = f"{device.evidence.removeprefix(f'{devices.opencv_name()}: ')}; {confirm(device, net)}"
+    evidence = f"{device.evidence.removeprefix(f'{engines.opencv_name()}: ')}; {confirm(device, net)}"
     version, threads = str(devices.cv2.__version__), int(devices.cv2.getNumThreads())
     names = (device.backend_name, device.target_name, device.name, requested)
     return RanOn(version, engine_of(net), *names, evidence, threads)

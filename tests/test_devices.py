@@ -7,7 +7,7 @@ import numpy as np
 import onnxlite
 import pytest
 
-from cvsr import devices, ran
+from cvsr import devices, engines, ran
 from cvsr.errors import DeviceError, OptionError
 
 CONSTANTS = {
@@ -92,7 +92,8 @@ def clean_environment(monkeypatch):
 def use(monkeypatch):
     def install(*args, **options):
         cv2 = fake_cv2(*args, **options)
-        monkeypatch.setattr(devices, "cv2", cv2)
+        for module in (devices, engines):
+            monkeypatch.setattr(module, "cv2", cv2)
         return cv2
 
     return install
@@ -201,8 +202,8 @@ def test_classic_engine_on_5(use):
     use("5.0.0", CUDA, gpus=1, engines=ENGINES_50)
     assert names("auto") == ["cuda", "cpu"]
     for name in ("cuda", "cpu"):
-        assert devices.engine_argument(devices.resolve(name), exact=True) == {"engine": 1}
-    assert devices.engines() == ENGINES_50
+        assert engines.argument(name, exact=True) == {"engine": 1}
+    assert engines.available() == ENGINES_50
 
 
 def test_later_5_without_the_classic_engine(use):
@@ -210,8 +211,8 @@ def test_later_5_without_the_classic_engine(use):
     assert names("auto") == ["cpu"]
     assert "has no ENGINE_CLASSIC" in refusal("cuda") and "OpenCV 4.x" in refusal("cuda")
     cpu = devices.resolve("cpu")
-    assert devices.engine_argument(cpu) == {}
-    assert devices.engine_argument(cpu, exact=True) == {"engine": 2}
+    assert engines.argument(cpu.name) == {}
+    assert engines.argument(cpu.name, exact=True) == {"engine": 2}
 
 
 def test_engine_argument_refuses_a_device_that_lost_its_engine(use):
@@ -219,13 +220,13 @@ def test_engine_argument_refuses_a_device_that_lost_its_engine(use):
     cuda = devices.resolve("cuda")
     use("5.2.0", CUDA, gpus=1, engines=ENGINES_LATER)
     with pytest.raises(DeviceError, match="has no ENGINE_CLASSIC"):
-        devices.engine_argument(cuda)
+        engines.argument(cuda.name)
 
 
 def test_no_engines_on_4(use):
     use(targets=CUDA, gpus=1)
-    assert devices.engines() == {}
-    assert devices.engine_argument(devices.resolve("cuda"), exact=True) == {}
+    assert engines.available() == {}
+    assert engines.argument("cuda", exact=True) == {}
 
 
 def test_forced_engine_is_told(use, monkeypatch):
@@ -358,16 +359,16 @@ def forward(model_file, device, shape=(1, 1, 64, 64), **options):
 
 def test_the_real_opencv_runs_on_the_cpu_and_says_so(model_file):
     cpu = devices.resolve("cpu")
-    net, output = forward(model_file, cpu, **devices.engine_argument(cpu))
+    net, output = forward(model_file, cpu, **engines.argument(cpu.name))
     record = ran.ran_on(cpu, "cpu", net)
     assert record.engine == "classic" and "layers on OCV/CPU" in record.evidence
     assert ran.agrees(net.forward(), output) is None, "reading the evidence changes nothing"
 
 
 def test_the_real_new_engine_is_recognised(model_file):
-    if "ENGINE_NEW" not in devices.engines():
+    if "ENGINE_NEW" not in engines.available():
         pytest.skip("only OpenCV 5 has two engines")
-    net, _ = forward(model_file, devices.resolve("cpu"), engine=devices.engines()["ENGINE_NEW"])
+    net, _ = forward(model_file, devices.resolve("cpu"), engine=engines.available()["ENGINE_NEW"])
     assert ran.engine_of(net) == "new"
 
 

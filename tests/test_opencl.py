@@ -28,7 +28,7 @@ VARIABLES = (*ANY_DEVICE, "OPENCV_FORCE_DNN_ENGINE", "OPENCV_OPENCL_RUNTIME", "P
 PRELUDE = """
 import json, sys, threading
 import numpy as np
-from cvsr import devices, ran
+from cvsr import devices, engines, ran
 from cvsr._cv2 import cv2
 from cvsr.errors import DeviceError
 
@@ -36,7 +36,7 @@ image = np.random.default_rng(0).random((1, 1, 48, 56), dtype=np.float32)
 
 def forward(device, switch=devices.prepare):
     with switch(device):
-        net = cv2.dnn.readNetFromONNX(MODEL, **devices.engine_argument(device))
+        net = cv2.dnn.readNetFromONNX(MODEL, **engines.argument(device.name))
         net.setPreferableBackend(device.backend)
         net.setPreferableTarget(device.target)
         net.setInput(image)

@@ -1,0 +1,62 @@
+"""The engines of cv2.dnn: 4.x has one, "classic"; 5.x has more, of which only the classic one runs on other devices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cvsr._cv2 import cv2
+from cvsr.errors import DeviceError
+
+
+def opencv_name() -> str:
+    """Return which OpenCV this is and where it lies."""
+    file = Path(getattr(cv2, "__file__", None) or "an unknown place")
+    return f"OpenCV {cv2.__version__} from {file.parent if file.name == '__init__.py' else file}"
+
+
+def available() -> dict[str, int]:
+    """Return the ENGINE_* constants of cv2.dnn: {} on 4.x, where the classic engine is the only one."""
+    return {name: int(getattr(cv2.dnn, name)) for name in dir(cv2.dnn) if name.startswith("ENGINE_")}
+
+
+def is_4x() -> bool:
+    """Whether this OpenCV is older than 5, and so has one engine only."""
+    return int(cv2.__version__.split(".")[0]) < 5
+
+
+def forced() -> tuple[str, bool]:
+    """Return what OPENCV_FORCE_DNN_ENGINE in the environment does ("": nothing) and whether ENGINE_CLASSIC is left."""
+    value, known = os.environ.get("OPENCV_FORCE_DNN_ENGINE", "").strip(), available()
+    classic = is_4x() or "ENGINE_CLASSIC" in known
+    if not value or is_4x() or value == str(known.get("ENGINE_AUTO")):  # AUTO forces nothing
+        return "", classic
+    name = next((name for name, number in known.items() if str(number) == value), "an engine that it does not know")
+    return f"OPENCV_FORCE_DNN_ENGINE={value} in the environment forces {name}", classic and name == "ENGINE_CLASSIC"
+
+
+def lost(name: str) -> tuple[str, str]:
+    """Return what is wrong and the remedy where a device needs the classic engine of 5.x and cannot have it."""
+    said, classic = forced()
+    if name == "cpu" or classic:
+        return "", ""
+    if said:
+        return f"would not use it: {said}, and only ENGINE_CLASSIC runs on {name}", "Unset OPENCV_FORCE_DNN_ENGINE"
+    return f"has no ENGINE_CLASSIC, the only engine that runs on {name}", "Use OpenCV 4.x or 5.0"
+
+
+def argument(device: str, exact: bool = False) -> dict[str, int]:
+    """Return the keyword for ``cv2.dnn.readNet*`` on a named device.
+
+    {} on 4.x, {"engine": ENGINE_CLASSIC} on 5.x as long as it exists.
+
+    The classic engine has every device, reads more files and is faster; for ``exact`` results switch its Winograd
+    convolutions off. Without it ``exact`` asks for ENGINE_NEW, which has none, by name. OpenCV 5.0 ignores the keyword
+    when it reads from memory: read from a file. Raise DeviceError where a device that is no CPU loses its engine.
+    """
+    wrong, remedy = lost(device)
+    if wrong:
+        raise DeviceError(f"{opencv_name()} {wrong}. {remedy}, or use device='cpu'.")
+    known = available()
+    engine = "ENGINE_CLASSIC" if "ENGINE_CLASSIC" in known or not exact else "ENGINE_NEW"
+    return {"engine": known[engine]} if engine in known else {}
