@@ -16,6 +16,14 @@ from cvsr_converters import export, index  # noqa: E402
 from cvsr_converters.targets import write_atomic  # noqa: E402
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_test_sets():
+    """With them, an export measures the file; the untrained ones of these tests are not worth it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CVSR_DATA", raising=False)
+        yield
+
+
 def finished(folder, scale=2, channels=8, blocks=2):
     """Make the folder of a run that has ended, with random weights and biases."""
     from cvsr_converters import networks
