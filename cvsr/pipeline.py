@@ -6,6 +6,7 @@ rows() is asked at the right end; each stage asks the one before it for the rows
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -98,6 +99,7 @@ class Upscaled:
         self._down = tiles.spans(self.source.size[1], self.plan.tile[1], self.plan.halo)
         self._across = tiles.spans(self.source.size[0], self.plan.tile[0], self.plan.halo)
         self.watch.total += len(self._down) * len(self._across)
+        self._slots = threading.BoundedSemaphore(self.plan.workers)  # the pool may be larger than the budget allows
 
     def rows(self, start: int, stop: int) -> Image:
         """Return the rows, of new tiles and of those that an earlier call left over."""
@@ -134,7 +136,8 @@ class Upscaled:
         def run(tile: tiles.Tile) -> tiles.Tile:
             self.watch.check()
             columns = slice(tile.columns.start * scale, tile.columns.stop * scale)
-            by_start[tile.rows.start][:, columns] = self._tile(fed, tile, first)
+            with self._slots:
+                by_start[tile.rows.start][:, columns] = self._tile(fed, tile, first)
             return tile
 
         for tile in self.pool.map(run, todo):

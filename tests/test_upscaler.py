@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import cvsr
 from cvsr import plan
 from cvsr.errors import Cancelled, DeviceError, MemoryBudgetError, ModelError, OptionError
+from cvsr.network import Network
 
 RNG = np.random.default_rng(3)
 KINDS = [(37, 53), (37, 53, 1), (37, 53, 3), (37, 53, 4)]
@@ -226,6 +228,33 @@ def test_small_budgets_make_small_tiles_and_equal_results(model):
     assert len(steps) > len(few)
     with pytest.raises(MemoryBudgetError, match="needs at least"):
         cvsr.Upscaler(model, 2, max_memory=1000)(image)
+
+
+def test_a_budget_for_fewer_threads_is_kept(model, monkeypatch):
+    image = picture((256, 512), "uint8")
+    info = cvsr.Upscaler(model, 2).info
+    budget = next(
+        size
+        for size in range(3 << 20, 1 << 26, 1 << 17)
+        if plan.tiles(info, (512, 256), 1, threads=4, tile=64, max_memory=size).workers == 2
+    )
+    running, most = [], []
+    forward = Network.forward
+
+    def counted(self, blob, requested=""):
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.01)
+        result = forward(self, blob, requested)
+        running.pop()
+        return result
+
+    monkeypatch.setattr(Network, "forward", counted)
+    cvsr.Upscaler(model, 2, threads=4, tile=64, max_memory=budget)(image)
+    assert max(most) == 2
+    most.clear()
+    cvsr.Upscaler(model, 2, threads=4, tile=64)(image)
+    assert max(most) > 2
 
 
 @pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic", "lanczos", "area"])
