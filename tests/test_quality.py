@@ -1,0 +1,20 @@
+"""The bundled models are as good as promised: luma PSNR in dB on Set5 and Set14, 8-bit images in and out."""
+
+import pytest
+
+import cvsr
+from cvsr import evaluate, zoo
+
+FLOORS = {
+    "cvsr-small": {2: (37.2, 32.85), 3: (33.2, 29.5), 4: (30.8, 27.65)},
+    "cvsr-medium": {2: (37.5, 33.05), 3: (33.6, 29.8), 4: (31.2, 27.95)},
+}
+
+
+@pytest.mark.parametrize(("family", "scale"), [(family, scale) for family in FLOORS for scale in FLOORS[family]])
+def test_models_reach_their_floors_and_their_index(data_root, family, scale):
+    upscaler = cvsr.Upscaler(family, scale)
+    promised = zoo.families()[family][scale].psnr
+    for dataset, floor in zip(("Set5", "Set14"), FLOORS[family][scale], strict=True):
+        found = evaluate.evaluate(upscaler, data_root / "images" / dataset, scale).psnr
+        assert found >= floor and found == pytest.approx(promised[dataset], abs=0.01)
