@@ -123,7 +123,7 @@ class Upscaled:
         return [*stops[self.plan.group - 1 : -1 : self.plan.group], stops[-1]]
 
     def _compute(self, indices: Iterable[int]) -> None:
-        todo = [tiles.Tile(self._down[i], across) for i in indices if i not in self._done for across in self._across]
+        todo = [tiles.Tile(self._down[i], across) for i in indices for across in self._across]
         first, last = todo[0].rows.begin, max(tile.rows.end for tile in todo)
         fed = self.source.rows(first, last)
         scale = self.network.info.scale

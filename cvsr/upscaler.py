@@ -125,7 +125,7 @@ class Upscaler:
         except MemoryError as error:
             raise MemoryBudgetError(f"there is not enough memory for a result of {width}x{height} pixels") from error
         top = 0
-        for band in self.bands(checked, progress=progress, cancel=cancel):
+        for band in self._bands(checked, Watch(progress, cancel)):
             result[top : top + len(band)] = band
             top += len(band)
         return result
@@ -138,12 +138,13 @@ class Upscaler:
         cancel: Callable[[], bool] | None = None,
     ) -> Iterator[Image]:
         """Yield the result in bands of rows from the top, for results that need not be in memory as a whole."""
-        image = check(image)
+        yield from self._bands(check(image), Watch(progress, cancel))
+
+    def _bands(self, image: Image, watch: Watch) -> Iterator[Image]:
         size = self.output_size(image.shape[1], image.shape[0])
         parts = [image[:, :, 0]] if image.ndim == 3 and image.shape[2] == 1 else [image]
         if image.ndim == 3 and image.shape[2] == 4:
             parts = [filled(image), image[:, :, 3]]
-        watch = Watch(progress, cancel)
         stages = [self._stages(part, size, watch) for part in parts]
         top = 0
         for bottom in stages[0].edges():
