@@ -44,11 +44,12 @@ def convert(model, record, name):
     from cvsr_converters import networks
     from cvsr_converters.radius import radius
     from cvsr_converters.targets import onnx, ops
+    from cvsr_converters.tensorflow_graph import original
     from cvsr_converters.trace import trace
 
     network = record["recipe"]["network"]
     plain = networks.collapse(model)
-    graph = trace(plain)
+    graph = trace(original(plain))
     ops.check(graph)
     facts = CONTRACTS[network["name"]] | {
         "name": name,
@@ -68,7 +69,7 @@ def export(run, path, *, pythons=(), use=None):
     line that says what the model is for. Nothing is written unless the report is ok.
     """
     from cvsr_converters.targets import onnx
-    from cvsr_converters.trace import nchw
+    from cvsr_converters.tensorflow_graph import original
     from cvsr_converters.verify import verify
 
     path = Path(path)
@@ -77,7 +78,7 @@ def export(run, path, *, pythons=(), use=None):
     if path.suffix != ".onnx" or not path.stem.endswith(f"_x{scale}"):
         raise ModelError(f"{path.name} is no name for a model of scale {scale}; name it FAMILY_x{scale}.onnx")
     data = convert(model, record, path.stem)
-    report = verify(data, nchw(model), name=path.stem, pythons=pythons)
+    report = verify(data, lambda blob: original(model).run(blob)[0], name=path.stem, pythons=pythons)
     if report.ok:
         onnx.write(data, path)
         _remember(path, run, record, use)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,10 +116,15 @@ def test_a_second_model_joins_the_record_and_a_new_use_replaces_the_old(run, exp
 
 @pytest.mark.training
 def test_nothing_is_written_when_verification_fails(run, tmp_path, monkeypatch, capsys):
-    from cvsr_converters import trace
+    from cvsr_converters import tensorflow_graph
 
-    right = trace.nchw
-    monkeypatch.setattr(trace, "nchw", lambda model: lambda x: right(model)(x) * 1.01)
+    right = tensorflow_graph.original
+
+    def wrong(model):
+        net = right(model)
+        return replace(net, run=lambda blob: [1.01 * net.run(blob)[0]])
+
+    monkeypatch.setattr(tensorflow_graph, "original", wrong)
     assert export.main([str(run), "-o", str(tmp_path / "tiny_x2.onnx")]) == 1
     assert list(tmp_path.iterdir()) == []
     said = capsys.readouterr()

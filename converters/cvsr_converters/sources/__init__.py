@@ -1,1 +1,75 @@
-"""Readers of trained models, one file per input format; each gives a frozen graph."""
+"""Readers of trained models, one module per input format.
+
+Each has
+
+- ``TITLE``: the format in words, for messages;
+- ``matches(path) -> bool``: whether a file or folder is of this format, by its name and first bytes; loads nothing;
+- ``read(path, options) -> Original``: read it; raise :class:`cvsr.errors.ModelError` that says what is wrong and what
+  to do. Nothing in the file is executed unless ``options.trust``, and no size in it is believed before it is checked.
+
+To add a format: write its module, put its name into SOURCES, and test both functions.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cvsr.errors import ModelError, ModelNotFoundError
+
+# In this order: the first that matches reads. Names, not modules, because each needs a framework of its own.
+SOURCES: tuple[str, ...] = (
+    "keras_archive",
+    "hdf5",
+    "saved_model",
+    "tf1_graph",
+    "tf1_checkpoint",
+    "tf2_checkpoint",
+    "tfjs",
+    "tflite",
+    "onnx",
+    "torch",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user says of a model beyond its path.
+
+    ``network``: the name of the network (``cvsr_converters.networks``) that weights-only files belong to, and
+    ``network_options`` its arguments. ``outputs``: which outputs to take, by name. ``feeds``: values of placeholders
+    that are no image, such as ``is_training``. ``signature`` of a SavedModel. ``scale``: where the file cannot say it.
+    ``trust``: whether code in the file may run.
+    """
+
+    network: str | None = None
+    network_options: dict = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    feeds: dict = field(default_factory=dict)
+    signature: str | None = None
+    scale: int | None = None
+    trust: bool = False
+
+
+def modules():
+    """Yield the modules of the formats; they import no framework before they read."""
+    for name in SOURCES:
+        yield importlib.import_module(f"cvsr_converters.sources.{name}")
+
+
+def read(path, options=None):
+    """Return the :class:`~cvsr_converters.original.Original` of a model file or folder; raise ModelError."""
+    path = Path(path)
+    if not path.exists() and not _is_prefix(path):
+        raise ModelNotFoundError(f"there is no file or folder {path}")
+    for module in modules():
+        if module.matches(path):
+            return module.read(path, options or Options())
+    titles = "\n  ".join(module.TITLE for module in modules())
+    raise ModelError(f"{path} is none of the formats that can be converted:\n  {titles}")
+
+
+def _is_prefix(path):
+    """Return whether it is the common beginning of a checkpoint's files, as TensorFlow names checkpoints."""
+    return path.with_name(path.name + ".index").is_file()

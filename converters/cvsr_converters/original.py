@@ -1,0 +1,38 @@
+"""What every source format becomes: a trained network to run, and its graph at any size of image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a network: its name in the user's model and its channels.
+
+    ``factor``: how much larger than the first input it is, for networks that also read an interpolated image.
+    """
+
+    name: str
+    channels: int
+    factor: int = 1
+
+
+@dataclass
+class Original:
+    """A trained network as it was stored; the converted file is traced from it and compared with it.
+
+    ``run(*blobs)`` computes it, in the framework it came from: float32 (1, C, H, W) arrays, one for each of ``inputs``,
+    to a list of such arrays, one for each of ``outputs``. ``graph(size)`` gives its ONNX model for images of exactly
+    ``size`` = (H, W), with inputs and outputs in the same order and layout; each node's name (or ``doc_string``) is the
+    layer's in the user's model. ``facts`` are what the file or its format says for sure: scale, color, range, mean …
+    (the fields of :class:`cvsr.ModelInfo`). ``notes`` tell the user what was dropped, replaced or assumed in reading.
+    """
+
+    name: str
+    inputs: list[Input]
+    outputs: list[str]
+    run: Callable
+    graph: Callable
+    facts: dict = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)

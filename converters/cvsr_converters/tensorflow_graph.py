@@ -1,0 +1,128 @@
+"""A TensorFlow network → an :class:`Original`: run it, or freeze it at one size and translate it to ONNX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tf2onnx
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from cvsr.errors import ModelError
+from cvsr_converters.original import Input, Original
+from cvsr_converters.passes.graph import OPSET
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A TensorFlow GraphDef without variables, optimised by grappler, and the names of its inputs and outputs."""
+
+    graph: tf.compat.v1.GraphDef
+    inputs: list
+    outputs: list
+
+
+def original(model, channels=None, *, inputs=None, name="model", layout="NHWC", facts=None, notes=()):
+    """Return the :class:`Original` of a network in TensorFlow.
+
+    ``model`` is a Keras model or a function of float32 tensors, one for each input, to a tensor, or a list or dict of
+    them, all in ``layout``. Give ``channels`` for one input, or ``inputs``, a list of :class:`Input`; Keras models know
+    theirs. Raises ModelError.
+    """
+    inputs = inputs or _inputs(model, channels)
+    function = _function(model, layout)
+    shapes = [_shape((16, 24), one, layout) for one in inputs]
+    traced = tf.function(function).get_concrete_function(*(tf.TensorSpec(s, tf.float32) for s in shapes))
+    outputs = _named(traced.structured_outputs)
+    for label, spec in outputs.items():
+        if len(spec.shape) != 4:
+            raise ModelError(f"the output {label!r} has the shape {spec.shape}, which is no image: name another output")
+    order = list(outputs)
+
+    def run(*blobs):
+        tensors = [tf.constant(blob if layout == "NCHW" else blob.transpose(0, 2, 3, 1)) for blob in blobs]
+        results = _named(function(*tensors))
+        arrays = [np.asarray(results[label], np.float32) for label in order]
+        return [np.ascontiguousarray(a if layout == "NCHW" else a.transpose(0, 3, 1, 2)) for a in arrays]
+
+    def graph(size):
+        return to_onnx(freeze(model, [_shape(size, one, layout) for one in inputs], layout), layout)
+
+    return Original(name, inputs, order, run, graph, dict(facts or {}), list(notes))
+
+
+def _inputs(model, channels):
+    if channels is not None:
+        return [Input("image", channels)]
+    tensors = getattr(model, "inputs", None) or []
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    if not shapes or any(len(shape) != 4 or not shape[3] for shape in shapes):
+        raise ModelError(f"the network must have inputs (N, H, W, C) with a known C, not {shapes}; pass channels")
+    return [Input(tensor.name, shape[3]) for tensor, shape in zip(tensors, shapes, strict=True)]
+
+
+def _function(model, layout):
+    """Return a function of tensors that runs ``model`` as for inference."""
+
+    def call(*tensors):
+        fed = tensors[0] if len(tensors) == 1 else list(tensors)
+        if hasattr(model, "layers"):
+            return model(fed, training=False)
+        return model(*tensors)
+
+    return call
+
+
+def _named(result):
+    """Return {name: tensor} of what a network gave: a tensor, a list or a dict."""
+    if isinstance(result, dict):
+        return dict(sorted(result.items()))
+    if isinstance(result, (list, tuple)):
+        return {f"output{i}": tensor for i, tensor in enumerate(result)} if len(result) > 1 else {"output": result[0]}
+    return {"output": result}
+
+
+def _shape(size, one, layout):
+    height, width = (n * one.factor for n in size)
+    return (1, height, width, one.channels) if layout == "NHWC" else (1, one.channels, height, width)
+
+
+def freeze(model, shapes, layout="NHWC"):
+    """Return the :class:`Frozen` graph of ``model`` for inputs of exactly these shapes."""
+    function = _function(model, layout)
+
+    def call(*tensors):
+        return list(_named(function(*tensors)).values())
+
+    specs = [tf.TensorSpec(shape, tf.float32, name=f"image{i}") for i, shape in enumerate(shapes)]
+    # Keras wraps grouped convolutions into functions of their own that nothing inlines later; "eagerly" does it here
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        concrete = tf.function(call).get_concrete_function(*specs)
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
+    frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
+    inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (frozen.inputs, frozen.outputs))
+    if len(inputs) != len(shapes):
+        raise ModelError(
+            f"the network reads {len(inputs)} inputs after freezing ({', '.join(inputs)}); it must be {len(shapes)}"
+        )
+    with tf.Graph().as_default():  # tf2onnx's use of grappler needs a graph to be there
+        graph = tf2onnx.tf_loader.tf_optimize(inputs, outputs, frozen.graph.as_graph_def())
+    return Frozen(graph, inputs, outputs)
+
+
+def to_onnx(frozen, layout="NHWC"):
+    """Return tf2onnx's ONNX model of a :class:`Frozen` graph; 4-D inputs and outputs are NCHW."""
+    nhwc = layout == "NHWC"
+    model, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph,
+        input_names=frozen.inputs,
+        output_names=frozen.outputs,
+        opset=OPSET,
+        inputs_as_nchw=frozen.inputs if nhwc else None,
+        outputs_as_nchw=frozen.outputs if nhwc else None,
+    )
+    return model
