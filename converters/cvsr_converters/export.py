@@ -17,8 +17,6 @@ from pathlib import Path
 from cvsr.errors import ModelError
 from cvsr_converters.targets import write_atomic
 
-# What the host does around each network; the runtime reads it from the file's metadata.
-CONTRACTS = {"reparam": {"color": "luma", "range": "1", "tail": "subpixel", "skip": "nearest"}}
 LICENSE = "Apache-2.0"
 CURVE = 40  # points of the training log that are kept
 
@@ -51,9 +49,8 @@ def convert(model, record, name):
     plain = networks.collapse(model)
     graph = trace(original(plain))
     ops.check(graph)
-    facts = CONTRACTS[network["name"]] | {
+    facts = networks.facts(**network) | {
         "name": name,
-        "scale": network["scale"],
         "parameters": plain.count_params(),
         "license": LICENSE,
     }

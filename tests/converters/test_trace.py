@@ -16,8 +16,7 @@ import onnx  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import networks  # noqa: E402
-from cvsr_converters import tensorflow_graph  # noqa: E402
+from cvsr_converters import networks, tensorflow_graph  # noqa: E402
 from cvsr_converters import trace as module  # noqa: E402
 from cvsr_converters.original import Input  # noqa: E402
 from cvsr_converters.trace import differences  # noqa: E402

@@ -1,16 +1,42 @@
-"""Networks of the literature, one file each; ``build`` makes one by name."""
+"""Networks of the literature, one module each; ``build`` makes one by name.
 
-from cvsr_converters.networks.reparam import collapse, reparam
+A module called NAME has a function NAME(**options) that returns the Keras model, every width and depth an option, and
+``FACTS``: what the runtime must know of it (the fields of :class:`cvsr.ModelInfo`: color, range, tail …), or a function
+of the options that returns that.
+"""
 
-NETWORKS = {"reparam": reparam}
+from __future__ import annotations
 
-__all__ = ["NETWORKS", "build", "collapse"]
+import importlib
+import inspect
+
+NETWORKS = ("reparam",)
+
+
+def _module(name):
+    if name not in NETWORKS:
+        raise ValueError(f"no network is called {name!r}; there are: {', '.join(sorted(NETWORKS))}")
+    return importlib.import_module(f"cvsr_converters.networks.{name}")
 
 
 def build(name, **options):
     """Return the Keras model called ``name``; ``options`` are that builder's own (scale, channels, …)."""
-    try:
-        builder = NETWORKS[name]
-    except KeyError:
-        raise ValueError(f"no network is called {name!r}; there are: {', '.join(sorted(NETWORKS))}") from None
+    builder = getattr(_module(name), name)
+    known = inspect.signature(builder).parameters
+    if unknown := [key for key in options if key not in known]:
+        raise ValueError(f"{name} has no option {', '.join(unknown)}; it has: {', '.join(known)}")
     return builder(**options)
+
+
+def facts(name, **options):
+    """Return what the runtime must know of the network, with its ``scale`` where it is an option."""
+    known = _module(name).FACTS
+    scale = {"scale": options["scale"]} if "scale" in options else {}
+    return scale | (known(**options) if callable(known) else known)
+
+
+def collapse(model):
+    """Return the deployed form of ``model``: reparameterised blocks merged into plain convolutions."""
+    from cvsr_converters.networks import reparam
+
+    return reparam.collapse(model)

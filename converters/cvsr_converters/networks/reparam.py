@@ -16,6 +16,8 @@ import keras
 import numpy as np
 from keras import ops
 
+FACTS = {"color": "luma", "range": 1, "tail": "subpixel", "skip": "nearest"}
+
 
 @keras.saving.register_keras_serializable("cvsr")
 class CollapsibleConv2D(keras.layers.Layer):
