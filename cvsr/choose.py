@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -15,7 +16,8 @@ from cvsr.network import Network
 
 def network(info: ModelInfo, requested: str, exact: bool) -> Network:
     """Return the model on the best candidate device whose results are the CPU's."""
-    sample = np.random.default_rng(0).random((1, info.channels, 24, 24), np.float32) * np.float32(info.range)
+    side = math.lcm(24, info.multiple)
+    sample = np.random.default_rng(0).random((1, info.channels, side, side), np.float32) * np.float32(info.range)
     for device in devices.candidates(requested):
         chosen = Network(info, device, exact=exact)
         try:

@@ -12,10 +12,11 @@ from typing import Literal, cast, get_args
 from cvsr import wire
 from cvsr.errors import ModelError, ModelNotFoundError, OptionError
 
-Color = Literal["luma", "ycrcb", "rgb", "bgr"]
+Color = Literal["luma", "ycrcb", "ycbcr", "rgb", "bgr"]
 Tail = Literal["image", "subpixel"]
 Skip = Literal["none", "nearest"]
 Chroma = Literal["bicubic", "bilinear"]
+Inputs = Literal["image", "bicubic", "image,bicubic"]
 Format = Literal["onnx", "pb", "interpolation"]
 
 _EDSR_MEAN = (103.1545782, 111.561547, 114.35629928)  # BGR, as OpenCV's dnn_superres has it
@@ -26,12 +27,15 @@ class ModelInfo:
     """The facts of one model.
 
     ``scale``: output over input size. ``color``: what the network takes: "luma" (one channel, BT.601 full range),
-    "ycrcb", "rgb" or "bgr". ``range``: the value that stands for white, 1 or 255. ``mean``: subtracted from each
-    channel of the input and added to the output, in units of ``range``. ``tail``: the network ends in an "image",
-    or in the scale² "subpixel" planes of each channel before the pixel shuffle. ``skip``: what the host adds to the
-    planes: "none", or "nearest", the input itself. ``chroma``: how the color beside a luma network is enlarged.
-    ``radius``: how far, in input pixels, an output pixel sees; None where unknown. ``output``: the name of the
-    output to take, or "" for the only one. ``width``: channels of the widest layer.
+    "ycrcb", "ycbcr", "rgb" or "bgr". ``range``: the value that stands for white, 1 or 255. ``mean``: subtracted from
+    each channel of the input and added to the output, in units of ``range``. ``inputs``: what the network reads: the
+    "image", the image enlarged by interpolation ("bicubic": SRCNN, VDSR), or both ("image,bicubic": DCSCN).
+    ``multiple``: its sides must be multiples of this. ``tail``: the network ends in an "image", or in the scale²
+    "subpixel" planes of each channel before the pixel shuffle. ``skip``: what the host adds to the planes: "none", or
+    "nearest", the input itself. ``chroma``: how the color beside a luma network, and the image before a network that
+    reads it enlarged, are interpolated. ``radius``: how far, in input pixels, an output pixel sees; None where
+    unknown, or where it sees the whole image. ``output``: the name of the output to take, or "" for the only one;
+    ``names``: those of the inputs where there are several. ``width``: channels of the widest layer.
     """
 
     name: str
@@ -40,11 +44,14 @@ class ModelInfo:
     color: Color = "luma"
     range: float = 1.0
     mean: tuple[float, ...] = ()
+    inputs: Inputs = "image"
+    multiple: int = 1
     tail: Tail = "image"
     skip: Skip = "none"
     chroma: Chroma = "bicubic"
     radius: int | None = None
     output: str = ""
+    names: tuple[str, ...] = ()
     path: Path | None = None
     sha256: str = ""
     parameters: int | None = None
@@ -72,6 +79,7 @@ def open_model(
     color: Color | None = None,
     range: float | None = None,
     mean: tuple[float, ...] | None = None,
+    inputs: Inputs | None = None,
     tail: Tail | None = None,
     radius: int | None = None,
 ) -> ModelInfo:
@@ -82,7 +90,8 @@ def open_model(
     """
     data = read_bytes(path)
     file = Path(fspath(path))
-    given = {"scale": scale, "color": color, "range": range, "mean": mean, "tail": tail, "radius": radius}
+    given = {"scale": scale, "color": color, "range": range, "mean": mean, "inputs": inputs, "tail": tail}
+    given |= {"radius": radius}
     given = {key: value for key, value in given.items() if value is not None}
     if not data:
         raise ModelError(f"{file} is empty")
@@ -103,11 +112,14 @@ def open_model(
     return ModelInfo(**facts)  # type: ignore[arg-type]
 
 
+_CHOICES = {"color": Color, "inputs": Inputs, "tail": Tail, "skip": Skip, "chroma": Chroma}
+
+
 def _check(facts: dict[str, object]) -> None:
     for key, hint in (("scale", "scale=2"), ("color", "color='luma'"), ("range", "range=1")):
         if key not in facts:
             raise ModelError(f"neither metadata nor the name says its {key}: pass it, as in open_model(path, {hint})")
-    for key, kind in (("color", Color), ("tail", Tail), ("skip", Skip), ("chroma", Chroma)):
+    for key, kind in _CHOICES.items():
         if key in facts and facts[key] not in get_args(kind):
             raise OptionError(f"{key} is {facts[key]!r}: it must be one of {', '.join(get_args(kind))}")
     scale = facts["scale"]
@@ -115,6 +127,8 @@ def _check(facts: dict[str, object]) -> None:
         raise OptionError(f"scale is {scale!r}: a model's scale is a whole number from 1 to 16")
     if facts["range"] not in (1, 255):
         raise OptionError(f"range is {facts['range']!r}: it must be 1 or 255")
+    if not 1 <= cast("int", facts.get("multiple", 1)) <= 64:
+        raise OptionError(f"multiple is {facts['multiple']!r}: it must be from 1 to 64")
     mean = cast("tuple[float, ...]", facts.get("mean", ()))
     if mean and len(mean) != (1 if facts["color"] == "luma" else 3):
         raise OptionError(f"mean has {len(mean)} numbers: one for each channel is needed")
@@ -127,8 +141,10 @@ def _onnx_facts(file: Path, data: bytes) -> dict[str, object]:
     facts["width"] = onnx.width
     if "DepthToSpace" in onnx.ops or "ConvTranspose" in onnx.ops or "Resize" in onnx.ops:
         facts["tail"] = "image"
-    if len(onnx.inputs) != 1:
-        raise ModelError(f"it has {len(onnx.inputs)} inputs: cvsr runs networks with one")
+    if len(onnx.inputs) != 1 + ("," in meta.get("inputs", "")):
+        raise ModelError(f"it has {len(onnx.inputs)} inputs: cvsr runs networks with one, unless metadata says more")
+    if len(onnx.inputs) > 1:
+        facts["names"] = tuple(name for name, _ in onnx.inputs)
     (_, dims), (_, out) = onnx.inputs[0], onnx.outputs[-1]
     if len(dims) == 4 and len(out) == 4 and dims[2] and out[2] and out[2] % dims[2] == 0 and out[2] > dims[2]:
         facts["scale"] = out[2] // dims[2]
@@ -145,8 +161,8 @@ def _onnx_facts(file: Path, data: bytes) -> dict[str, object]:
 
 
 def _from_metadata(meta: dict[str, str]) -> dict[str, object]:
-    facts: dict[str, object] = {k: meta[k] for k in ("name", "color", "tail", "skip", "chroma") if meta.get(k)}
-    facts |= {k: int(meta[k]) for k in ("scale", "parameters") if meta.get(k)}
+    facts: dict[str, object] = {k: meta[k] for k in ("name", *_CHOICES) if meta.get(k)}
+    facts |= {k: int(meta[k]) for k in ("scale", "multiple", "parameters") if meta.get(k)}
     if meta.get("range"):
         facts["range"] = float(meta["range"])
     if meta.get("mean"):

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from cvsr import devices, engines, ran, wire
+from cvsr import devices, engines, planes, ran, wire
 from cvsr._cv2 import VERSION, cv2
 from cvsr.devices import Device
 from cvsr.errors import DeviceError, ModelError
@@ -32,16 +32,20 @@ class Network:
         self.ran_on: RanOn | None = None
 
     def forward(self, blob: Image, requested: str = "") -> Image:
-        """Return the network's output for ``blob``, float32 (1, C, h, w); the result is the caller's.
+        """Return the network's output for ``blob``, float32 (1, C, h, w), at the image's own size.
+
+        The result is the caller's. Where the network reads an enlarged image, that is made from ``blob``.
 
         Raises DeviceError or ModelError, with the size, where OpenCV refuses.
         """
+        names = self.info.names or ("",)
         with devices.prepare(self.device):
             net = getattr(self._local, "net", None)
             if net is None:
                 net = self._local.net = self._load()
             try:
-                net.setInput(blob)
+                for name, fed in zip(names, planes.inputs(blob, self.info, self.exact), strict=True):
+                    net.setInput(fed, name)
                 # by name where the graph has several ends: 4.x and 5.x differ in which one they return
                 result: Image = net.forward(self.info.output) if self.info.output else net.forward()
             except cv2.error as error:

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from cvsr import planes, resample, tiles
+from cvsr._cv2 import cv2
 from cvsr.errors import Cancelled
 from cvsr.image import PEAK, Image
 from cvsr.network import Network
@@ -96,8 +97,10 @@ class Upscaled:
     def __post_init__(self) -> None:
         scale = self.network.info.scale
         self.size = (self.source.size[0] * scale, self.source.size[1] * scale)
-        self._down = tiles.spans(self.source.size[1], self.plan.tile[1], self.plan.halo)
-        self._across = tiles.spans(self.source.size[0], self.plan.tile[0], self.plan.halo)
+        (width, height), (across, down) = self.source.size, self.plan.tile
+        multiple = self.network.info.multiple
+        self._down = tiles.spans(height, down, self.plan.halo, multiple=multiple)
+        self._across = tiles.spans(width, across, self.plan.halo, multiple=multiple)
         self.watch.total += len(self._down) * len(self._across)
         self._slots = threading.BoundedSemaphore(self.plan.workers)  # the pool may be larger than the budget allows
 
@@ -148,6 +151,9 @@ class Upscaled:
         info = self.network.info
         rows = slice(tile.rows.begin - first, tile.rows.end - first)
         pixels = np.ascontiguousarray(fed[rows, tile.columns.feed])
+        if tile.rows.extra or tile.columns.extra:
+            more = (0, tile.rows.extra, 0, tile.columns.extra)
+            pixels = cv2.copyMakeBorder(pixels, *more, cv2.BORDER_REPLICATE)
         if fed.dtype == np.uint16:  # in floats, so that color is rounded once, at the end
             pixels = pixels * np.float32(1 / PEAK["uint16"])
         blob = planes.blob(pixels, info)

@@ -18,23 +18,41 @@ _BLOCK = 256
 
 def blob(tile: Image, info: ModelInfo) -> Image:
     """Return the network's input, float32 (1, C, h, w), of a tile (h, w) or (h, w, 3) BGR, uint8 or float32."""
+    if info.color in _YCC and tile.dtype == np.uint8:  # chroma rounded to 8 bits would be two steps off when it is back
+        tile = tile * np.float32(1 / 255)
     factor = info.range / PEAK[tile.dtype.name]
     if info.color == "luma":
         gray = tile if tile.ndim == 2 else cv2.extractChannel(ycrcb(tile), 0)
         channels = [gray]
     else:
         color = cv2.cvtColor(tile, cv2.COLOR_GRAY2BGR) if tile.ndim == 2 else tile
-        if info.color == "ycrcb":
-            color = ycrcb(color)
-        channels = list(cv2.split(color))
-        if info.color == "rgb":
-            channels.reverse()
+        channels = _reordered(list(cv2.split(ycrcb(color) if info.color in _YCC else color)), info)
     planes = np.empty((1, len(channels), *tile.shape[:2]), np.float32)
     for i, channel in enumerate(channels):
         np.multiply(channel, np.float32(factor), out=planes[0, i])
         if info.mean:
             planes[0, i] -= np.float32(info.mean[i])
     return planes
+
+
+_YCC = ("ycrcb", "ycbcr")
+
+
+def _reordered(channels: list[Image], info: ModelInfo) -> list[Image]:
+    """Return the channels of BGR or YCrCb in the network's order, or the network's in theirs: it is the same swap."""
+    first, second, third = channels
+    if info.color == "ycbcr":
+        return [first, third, second]
+    return [third, second, first] if info.color == "rgb" else channels
+
+
+def inputs(fed: Image, info: ModelInfo, exact: bool) -> list[Image]:
+    """Return what the network reads for ``fed`` = ``blob(tile)``: that, or its enlargement, or both."""
+    if info.inputs == "image":
+        return [fed]
+    large = upsampled(fed[0].transpose(1, 2, 0), info, exact)
+    large = np.ascontiguousarray(large.reshape(*large.shape[:2], -1).transpose(2, 0, 1))[None]
+    return [large] if info.inputs == "bicubic" else [fed, large]
 
 
 def image(output: Image, fed: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo, exact: bool) -> Image:
@@ -51,8 +69,8 @@ def image(output: Image, fed: Image, tile: Image, keep: tuple[slice, slice], inf
     if info.color == "luma":
         color = _recolored(channels[0], tile, keep, info, exact)
     else:
-        color = cv2.merge(channels[::-1] if info.color == "rgb" else channels)
-        color = cv2.cvtColor(color, cv2.COLOR_YCrCb2BGR) if info.color == "ycrcb" else color
+        color = cv2.merge(_reordered(channels, info))
+        color = cv2.cvtColor(color, cv2.COLOR_YCrCb2BGR) if info.color in _YCC else color
     if tile.ndim == 2:
         color = cv2.cvtColor(color, cv2.COLOR_BGR2GRAY)
     return stored(color, tile.dtype.name)

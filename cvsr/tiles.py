@@ -2,6 +2,7 @@
 
 A tile's result equals the whole image's where the network saw all that it would have seen: the tile and a halo of the
 receptive field's radius around it, cut off only where the image itself ends (there, both see the same padding).
+Networks that halve the image see its pixels in blocks: for them tiles begin where a block begins.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Span:
-    """One axis of a tile, in input pixels: feed ``begin:end``, keep ``start:stop``."""
+    """One axis of a tile, in input pixels: feed ``begin:end`` and ``extra`` more, keep ``start:stop``.
+
+    ``extra`` pixels, beyond the image's end, complete the last block; they repeat its last pixel.
+    """
 
     start: int
     stop: int
     begin: int
     end: int
+    extra: int = 0
 
     @property
     def keep(self) -> slice:
@@ -39,15 +44,22 @@ class Tile:
     columns: Span
 
 
-def spans(size: int, tile: int, halo: int, start: int = 0, stop: int | None = None) -> list[Span]:
+def spans(size: int, tile: int, halo: int, start: int = 0, stop: int | None = None, *, multiple: int = 1) -> list[Span]:
     """Return the spans that cover ``start:stop`` of an axis of ``size`` pixels, each keeping at most ``tile`` of them.
 
-    Their sizes differ by one pixel at most, so that no sliver is left over at the end.
+    Their sizes differ by one block of ``multiple`` pixels at most, so that no sliver is left over at the end; what each
+    feeds begins with a block and ends with one. ``start`` begins a block; ``tile`` may be exceeded by a part of one.
     """
     stop = size if stop is None else stop
     length = stop - start
     if length <= 0:
         return []
-    count = math.ceil(length / tile)
-    edges = [start + length * i // count for i in range(count + 1)]
-    return [Span(a, b, max(0, a - halo), min(size, b + halo)) for a, b in itertools.pairwise(edges)]
+    blocks, halo = math.ceil(length / multiple), multiple * math.ceil(halo / multiple)
+    count = math.ceil(blocks / max(1, tile // multiple))
+    edges = [min(stop, start + multiple * (blocks * i // count)) for i in range(count + 1)]
+    return [_span(a, b, size, halo, multiple) for a, b in itertools.pairwise(edges)]
+
+
+def _span(start: int, stop: int, size: int, halo: int, multiple: int) -> Span:
+    begin, end = max(0, start - halo), min(size, multiple * math.ceil(stop / multiple) + halo)
+    return Span(start, stop, begin, end, (begin - end) % multiple)

@@ -27,3 +27,15 @@ def test_a_part_of_an_axis_is_covered_with_the_halo_that_the_whole_has(size, til
     spans = tiles.spans(size, tile, halo, start, stop)
     assert [i for span in spans for i in range(span.start, span.stop)] == list(range(start, stop))
     assert all(span.begin == max(0, span.start - halo) for span in spans)
+
+
+@given(sizes, st.integers(1, 300), halos, st.integers(1, 9))
+def test_blocks_are_fed_whole(size, tile, halo, multiple):
+    spans = tiles.spans(size, tile, halo, multiple=multiple)
+    assert [i for span in spans for i in range(span.start, span.stop)] == list(range(size))
+    for span in spans:
+        assert span.begin % multiple == 0 and (span.end - span.begin + span.extra) % multiple == 0
+        assert span.extra == 0 or span.end == size
+        assert span.begin in (0, *range(span.start - halo + 1)) and span.end >= min(size, span.stop + halo)
+        assert list(range(size))[span.feed][span.keep] == list(range(span.start, span.stop))
+        assert span.stop - span.start <= max(tile, multiple)
