@@ -39,7 +39,7 @@ def load(run):
 
 def convert(model, record, name):
     """Return the bytes of the ONNX file of a trained network, not verified yet."""
-    from cvsr_converters import networks
+    from cvsr_converters import networks, passes
     from cvsr_converters.radius import radius
     from cvsr_converters.targets import onnx, ops
     from cvsr_converters.tensorflow_graph import original
@@ -47,8 +47,8 @@ def convert(model, record, name):
 
     network = record["recipe"]["network"]
     plain = networks.collapse(model)
-    graph = trace(original(plain))
-    ops.check(graph)
+    graph = passes.lower(trace(original(plain)))
+    ops.check(graph, oldest="4.6")
     facts = networks.facts(**network) | {
         "name": name,
         "parameters": plain.count_params(),

@@ -204,6 +204,6 @@ def test_the_chains_hold_every_allowed_operation():
 def test_check_names_the_layer_and_a_way_out():
     node = SimpleNamespace(op_type="Clip", doc_string="head/limit", name="clip0")
     graph = SimpleNamespace(graph=SimpleNamespace(node=[node]))
-    ops.check(graph, oldest="4.8")
+    ops.check(graph)
     with pytest.raises(ModelError, match=r"'head/limit'.*Clip.*4\.6.*4\.8"):
-        ops.check(graph)
+        ops.check(graph, oldest="4.6")

@@ -2,7 +2,12 @@
 
 Each module holds one rewrite: a picture of it, and ``run(graph) -> bool`` that says whether it changed anything. No
 general graph optimiser is used: some of those in use give wrong numbers, and here every rewrite is tested on its own.
-To add one: write its file, put it into PASSES, and give it two tests, one where it fires and one where it must not.
+To add one: write its file, put it into PASSES or LOWERING, and give it two tests, one where it fires and one where it
+must not.
+
+There are two stages. :func:`simplify` gives one form to what frameworks write in many ways, and loses nothing: a
+pixel shuffle is a DepthToSpace after it. Targets look at that form. :func:`lower` comes last, and replaces what is
+right in ONNX but not in every OpenCV.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from cvsr_converters.passes import (
     canonical,
     clip,
     conv_transpose_pads,
+    depth_to_space,
     drop_dead,
     drop_identity,
     fold_bias,
@@ -24,7 +30,7 @@ from cvsr_converters.passes import (
 )
 from cvsr_converters.passes.graph import Graph
 
-__all__ = ["PASSES", "Graph", "simplify"]
+__all__ = ["LOWERING", "PASSES", "Graph", "lower", "simplify"]
 
 # In this order, again and again until none of them finds anything.
 PASSES = (
@@ -36,18 +42,39 @@ PASSES = (
     prelu,  # before clip, which would take its Relu for a limit
     clip,
     resize,
+    fold_bias,
+    depth_to_space,  # after fold_bias: what it reorders is a convolution with all of its bias
+)
+# The same way, on what PASSES leave.
+LOWERING = (
+    drop_dead,
+    shuffle,
     conv_transpose_pads,
     kernel_shape,
-    fold_bias,
-    shuffle,  # after fold_bias: what it reorders is a convolution with all of its bias
+    fold_bias,  # again, because a shuffle has become a ConvTranspose
 )
 
 
 def simplify(model):
-    """Return the ONNX model after all passes, in canonical order and with canonical names."""
+    """Return the ONNX model after all of PASSES, in canonical order and with canonical names."""
+    return _rewritten(model, PASSES)
+
+
+def lower(model, shuffle="conv_transpose"):
+    """Return a simplified ONNX model in the form that every OpenCV runs, in canonical order and with canonical names.
+
+    ``shuffle``: what becomes of DepthToSpace: "conv_transpose", or "depth_to_space", which leaves it as it is.
+    """
+    if shuffle not in ("conv_transpose", "depth_to_space"):
+        raise ValueError(f"shuffle is conv_transpose or depth_to_space, not {shuffle!r}")
+    left = {"depth_to_space": "shuffle"}.get(shuffle)
+    return _rewritten(model, [p for p in LOWERING if p.__name__.rpartition(".")[2] != left])
+
+
+def _rewritten(model, rewrites):
     graph = Graph(model)
     for _ in range(100):
-        changed = [rewrite.run(graph) for rewrite in PASSES]
+        changed = [rewrite.run(graph) for rewrite in rewrites]
         if not any(changed):
             break
     else:

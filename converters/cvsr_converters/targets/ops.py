@@ -25,7 +25,7 @@ ADVICE = {
 }
 
 
-def check(model, oldest="4.6"):
+def check(model, oldest="4.8"):
     """Raise ModelError, naming the layers, if the ONNX model has an operation that OpenCV ``oldest`` does not run.
 
     ``oldest`` is "4.6" (Debian 12) or "4.8"; all later ones run what these do.

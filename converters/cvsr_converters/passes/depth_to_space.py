@@ -1,0 +1,63 @@
+"""Order the planes before a pixel shuffle by channels (CRD), by reordering the convolution that makes them.
+
+    Conv ── DepthToSpace (DCR)      →      Conv (channels reordered) ── DepthToSpace (CRD)
+
+TensorFlow (mode DCR) puts the s² planes of one output channel far apart; PyTorch (CRD) puts them side by side, and so
+do the host's own shuffle and grouped convolutions. Operations on single numbers in between do not mind. With one
+channel both orders are the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# pointwise, with one input that counts
+UNARY = frozenset({
+    "Abs", "Clip", "Elu", "Erf", "Exp", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Neg", "Relu", "Selu",
+    "Sigmoid", "Softplus", "Softsign", "Sqrt", "Tanh",
+})  # fmt: skip
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    nodes = [n for n in graph.nodes if n.op == "DepthToSpace" and n.attrs.get("mode", "DCR") == "DCR"]
+    shapes = graph.shapes() if nodes else {}
+    changed = False
+    for node in nodes:
+        planes, s = shapes.get(node.inputs[0], (0, 0))[1], node.attrs["blocksize"]
+        if planes == s * s or (planes and _reorder(node, planes // s**2, s, graph)):
+            node.attrs["mode"] = "CRD"
+            changed = True
+    graph.touch()
+    return changed
+
+
+def _reorder(node, channels, s, graph):
+    """Let the convolution before ``node`` put out (channel, row, column); return whether there is one that can."""
+    above, reader, slopes = graph.producer(node.inputs[0]), node, []
+    while above is not None and graph.only_feeds(above.outputs[0], reader):
+        if above.op == "PRelu" and _slope(above, s * s * channels, graph) is not None:
+            slopes.append(above)
+        elif above.op not in UNARY:
+            break
+        above, reader = graph.producer(above.inputs[0]), above
+    if above is None or above.op != "Conv" or not graph.only_feeds(above.outputs[0], reader):
+        return False
+    if above.attrs.get("group", 1) != 1 or any(name not in graph.constants for name in above.inputs[1:] if name):
+        return False
+    order = np.arange(s * s * channels).reshape(s * s, channels).T.ravel()
+    for place, name in enumerate(above.inputs[1:], 1):
+        if name:
+            above.inputs[place] = graph.constant(graph.constants[name][order], above.outputs[0])
+    for prelu in slopes:
+        slope = _slope(prelu, s * s * channels, graph)
+        prelu.inputs[1] = graph.constant(slope[order].reshape(-1, 1, 1), prelu.outputs[0])
+    return True
+
+
+def _slope(prelu, planes, graph):
+    """Return the slopes of a PRelu, one for each of the channels, or None."""
+    slope = graph.constants.get(prelu.inputs[1])
+    if slope is None or slope.ndim < 3 or slope.size not in (1, slope.shape[-3]):
+        return None
+    return np.broadcast_to(slope.ravel(), planes)
