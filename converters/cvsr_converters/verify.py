@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import onnx
 
 SIZES = (40, 56), (64, 48), (37, 51)  # the first two for OpenCV; the third is odd and prime for whoever halves
 TOLERANCE = 1e-4  # of the range of the output
+ABA = (0, 1, 0)  # the order in which one net in OpenCV gets the first two
 TIMEOUT = 300  # seconds for one child
 
 
@@ -66,30 +68,60 @@ class Report:
         return json.dumps(asdict(self) | {"ok": self.ok}, indent=1)
 
 
-def verify(data, original, *, name="model", maximum=1.0, pythons=(), sizes=SIZES, tolerance=TOLERANCE):
+def verify(data, original, *, name="model", draw=None, finish=None, pythons=(), sizes=SIZES, tolerance=TOLERANCE):
     """Compare an ONNX file with the network that it came from; return a :class:`Report`.
 
-    ``data`` is the bytes of the file, with one input and one output. ``original`` is a function of numpy arrays,
-    float32 (1, C, H, W) in 0..``maximum`` to (1, C', H', W'). ``pythons`` are interpreters with an OpenCV of their own
-    to try beside the one that runs this. ``sizes`` are three (H, W) that the network takes.
+    ``data`` is the bytes of the file, with one output. ``original`` is a function of numpy arrays, one for each input,
+    float32 (1, C, H, W) to (1, C', H', W'). ``draw(size, random)`` gives a list of such arrays for an image of ``size``
+    = (H, W); without it, one of values in 0..1. ``finish(output, blobs)`` does to the file's output what the runtime
+    does to it, before it is compared. ``pythons`` are interpreters with an OpenCV of their own to try beside the one
+    that runs this. ``sizes`` are three (H, W) that the network takes.
     """
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
-    if (counts := (len(model.graph.input), len(model.graph.output))) != (1, 1):
-        raise ValueError(f"the file must have one input and one output, not {counts[0]} and {counts[1]}")
-    channels = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    random = np.random.default_rng(0)
-    blobs = [(random.random((1, channels, *size)) * maximum).astype(np.float32) for size in sizes]
-    wanted = [np.asarray(original(blob)) for blob in blobs]
+    if len(model.graph.output) != 1:
+        raise ValueError(f"the file must have one output, not {len(model.graph.output)}")
+    job = make_job(model, original, draw, finish, sizes)
     report = Report(name, tolerance)
-    report.rows.append(_in_onnx(model, blobs, wanted, tolerance))
+    report.rows.append(_in_onnx(model, job, tolerance))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "model.onnx").write_bytes(data)
-        arrays = {"x0": blobs[0], "x1": blobs[1], "y0": wanted[0], "y1": wanted[1]}
-        np.savez(Path(folder, "job.npz"), **arrays)
+        for size in (0, 1):
+            np.savez(Path(folder, f"x{size}.npz"), **dict(zip(job.inputs, job.blobs[size], strict=True)))
         for python in dict.fromkeys([sys.executable, *map(str, pythons)]):
-            report.rows += _in_opencv(python, folder, tolerance)
+            report.rows += _in_opencv(python, folder, job, tolerance)
     return report
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to feed (``blobs``: at each size, one for each of the ``inputs``), what is ``wanted``, how to finish."""
+
+    inputs: list[str]
+    blobs: list[list[np.ndarray]]
+    wanted: list[np.ndarray]
+    finish: Callable
+
+    def errors(self, outputs, order):
+        """Return the distance of each output from what is wanted at the size that ``order`` has in its place."""
+        return [
+            distance(self.finish(y, self.blobs[size]), self.wanted[size])
+            for y, size in zip(outputs, order, strict=True)
+        ]
+
+
+def make_job(model, original, draw, finish, sizes):
+    """Return the :class:`Job` of comparing an ONNX model with ``original``: see :func:`verify`."""
+    if draw is None:
+        channels = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+
+        def draw(size, random):
+            return [random.random((1, channels, *size)).astype(np.float32)]
+
+    random = np.random.default_rng(0)
+    blobs = [draw(size, random) for size in sizes]
+    wanted = [np.asarray(original(*fed)) for fed in blobs]
+    return Job([i.name for i in model.graph.input], blobs, wanted, finish or (lambda output, _: output))
 
 
 def distance(got, wanted):
@@ -103,7 +135,7 @@ def _judge(runtime, engine, error, tolerance, ms=None, note=""):
     return Row(runtime, engine, "ok" if error <= tolerance else "wrong", error, ms, note)
 
 
-def _in_onnx(model, blobs, wanted, tolerance):
+def _in_onnx(model, job, tolerance):
     """Return the row of onnxruntime if it is installed, else of ONNX's own reference implementation."""
     free = onnx.ModelProto.FromString(model.SerializeToString())
     for info in [*free.graph.input, *free.graph.output]:
@@ -118,15 +150,14 @@ def _in_onnx(model, blobs, wanted, tolerance):
     else:
         session = onnxruntime.InferenceSession(free.SerializeToString(), providers=["CPUExecutionProvider"])
         runtime = f"onnxruntime {onnxruntime.__version__}"
-    name = model.graph.input[0].name
     try:
-        errors = [distance(session.run(None, {name: x})[0], y) for x, y in zip(blobs, wanted, strict=True)]
+        outputs = [session.run(None, dict(zip(job.inputs, fed, strict=True)))[0] for fed in job.blobs]
     except Exception as error:  # whatever it is, it belongs into the report beside the others' results
         return Row(runtime, "", "error", note=" ".join(str(error).split())[:300].replace("|", "/"))
-    return _judge(runtime, "", max(errors), tolerance)
+    return _judge(runtime, "", max(job.errors(outputs, range(len(outputs)))), tolerance)
 
 
-def _in_opencv(python, folder, tolerance):
+def _in_opencv(python, folder, job, tolerance):
     """Return the rows of the OpenCV that ``python`` has, one for each engine."""
     rows, engines = [], [""]
     while engines:
@@ -135,18 +166,19 @@ def _in_opencv(python, folder, tolerance):
         if not engine and "engines" in said:
             engine, *engines = said["engines"]
         runtime = f"OpenCV {said['opencv']}" if "opencv" in said else f"OpenCV of {Path(python).parent.parent.name}"
-        if failure or "errors" not in said:
+        if failure or "ms" not in said:
             rows.append(Row(runtime, engine, "error", note=failure or "it ended without a result"))
         else:
-            error = max(said["errors"], default=float("inf"))
-            note = "" if error <= tolerance else "errors at A, B, A: " + ", ".join(f"{e:.1e}" for e in said["errors"])
+            errors = job.errors([np.load(Path(folder, f"y{i}.npy")) for i in range(3)], ABA)
+            error = max(errors)
+            note = "" if error <= tolerance else "errors at A, B, A: " + ", ".join(f"{e:.1e}" for e in errors)
             rows.append(_judge(runtime, engine, error, tolerance, said["ms"], note))
     return rows
 
 
 def _run_child(python, folder, engine):
     """Return (what the child said, why it failed or "")."""
-    source = f"{inspect.getsource(distance)}\n{inspect.getsource(_child)}\n_child({engine!r})"
+    source = f"{inspect.getsource(_child)}\n_child({engine!r}, {ABA})"
     # the one would overrule the engine that is asked for, the other lead to the packages of this interpreter
     drop = {"OPENCV_FORCE_DNN_ENGINE"} | ({"PYTHONPATH"} if python != sys.executable else set())
     environment = {k: v for k, v in os.environ.items() if k not in drop}
@@ -176,7 +208,7 @@ def _last_error(text):
     return re.sub(r"\S*/modules/", "", message)[:300].replace("|", "/")
 
 
-def _child(engine):
+def _child(engine, order):
     """Run the job in the current folder; print JSON. Its source is sent to other interpreters: no name from above."""
     import json
     import sys
@@ -192,14 +224,18 @@ def _child(engine):
     say({"opencv": cv2.__version__, "engines": engines or ["classic"]})
     options = {"engine": getattr(cv2.dnn, f"ENGINE_{(engine or engines[0]).upper()}")} if engines else {}
     net = cv2.dnn.readNetFromONNX("model.onnx", **options)
-    job, errors = np.load("job.npz"), []
-    for which in "010":  # sizes A, B, A
-        net.setInput(job["x" + which])
-        errors.append(distance(net.forward(), job["y" + which]))
+    blobs = [dict(np.load(f"x{size}.npz")) for size in (0, 1)]
+
+    def forward(size):
+        for name, blob in blobs[size].items():
+            net.setInput(blob, name)
+        return net.forward()
+
+    for place, size in enumerate(order):
+        np.save(f"y{place}.npy", forward(size))
     times = []
     for _ in range(3):
         begun = time.perf_counter()
-        net.setInput(job["x0"])
-        net.forward()
+        forward(order[0])
         times.append(1000 * (time.perf_counter() - begun))
-    say({"errors": errors, "ms": min(times)})
+    say({"ms": min(times)})

@@ -106,22 +106,38 @@ def test_verify_survives_the_child(conv, tmp_path, monkeypatch, script, note):
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     monkeypatch.setattr(module, "TIMEOUT", 1)
-    (row,) = module._in_opencv(python, tmp_path, 1e-4)
+    (row,) = module._in_opencv(python, tmp_path, None, 1e-4)
     assert (row.result, row.note, row.runtime) == ("error", note, "OpenCV of env")
 
 
 def test_verify_names_an_interpreter_that_is_not_there(tmp_path):
-    (row,) = module._in_opencv(tmp_path / "no" / "bin" / "python", tmp_path, 1e-4)
+    (row,) = module._in_opencv(tmp_path / "no" / "bin" / "python", tmp_path, None, 1e-4)
     assert row.result == "error"
     assert "cannot start" in row.note
 
 
-def test_verify_needs_one_input_and_one_output(conv):
+def test_verify_needs_one_output(conv):
     two = onnx.ModelProto.FromString(conv.SerializeToString())
     two.graph.output.add().CopyFrom(two.graph.output[0])
     two.graph.output[1].name = "a"
-    with pytest.raises(ValueError, match="one input and one output"):
+    with pytest.raises(ValueError, match="one output, not 2"):
         verify(two.SerializeToString(), original(conv))
+
+
+def test_verify_of_two_inputs_and_a_host_that_finishes():
+    """The file gives half of the sum; the host doubles it."""
+    text = """<ir_version: 7, opset_import: ["": 13]> g (float[1,2,64,64] a, float[1,2,64,64] b)
+        => (float[1,2,64,64] y) { c = Add(a, b) d = Relu(c) y = Mul(d, half) }"""
+    onnx_model = parser.parse_model(text)
+    onnx_model.graph.initializer.append(numpy_helper.from_array(np.float32(0.5), "half"))
+
+    def draw(size, random):
+        return [random.random((1, 2, *size)).astype(np.float32) for _ in range(2)]
+
+    data = onnx_model.SerializeToString()
+    report = verify(data, lambda a, b: a + b, draw=draw, finish=lambda output, blobs: output * 2)
+    assert report.ok, report.markdown()
+    assert not verify(data, lambda a, b: a + 2 * b, draw=draw, finish=lambda output, blobs: output * 2).ok
 
 
 def test_distance():
