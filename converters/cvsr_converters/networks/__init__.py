@@ -10,7 +10,10 @@ from __future__ import annotations
 import importlib
 import inspect
 
-NETWORKS = ("reparam",)
+NETWORKS = (
+    "carn", "drcn", "drrn", "edsr", "espcn", "esrgan", "fsrcnn", "lapsrn", "mdsr", "msrn", "rdn", "reparam", "srcnn",
+    "srdensenet", "srgan", "srresnet", "vdsr",
+)  # fmt: skip
 
 
 def _module(name):

@@ -1,0 +1,54 @@
+"""What many networks share: registered layers, which a ``.keras`` file needs no unsafe loading for, and tails."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("cvsr")
+class PixelShuffle(keras.layers.Layer):
+    """Arrange (N, H, W, C·scale²) as an image (N, H·scale, W·scale, C).
+
+    Channel ``(row * scale + column) * C + c`` holds channel c of the pixels at that row and column of each
+    scale x scale block: the order of ``tf.nn.depth_to_space``.
+
+    Shi et al. 2016, "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
+    Neural Network" (ESPCN).
+    """
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, x):
+        return tf.nn.depth_to_space(x, self.scale)  # keras.ops has it in the latest Keras only
+
+    def compute_output_shape(self, shape):
+        n, height, width, channels = shape
+        height, width = (side and side * self.scale for side in (height, width))
+        return n, height, width, channels // self.scale**2
+
+    def get_config(self):
+        return super().get_config() | {"scale": self.scale}
+
+
+def conv(filters, size=3, **options):
+    """Return a convolution that keeps the size of the image."""
+    return keras.layers.Conv2D(filters, size, padding="same", **options)
+
+
+def steps(scale):
+    """Return the factors in which networks enlarge by ``scale``: twos where it is a power of two, else at once."""
+    return [2] * (scale.bit_length() - 1) if scale & (scale - 1) == 0 else [scale]
+
+
+def enlarge(x, scale, activation=None, before=None, **options):
+    """Return ``x`` enlarged by convolutions and pixel shuffles, x4 as twice x2; ``options`` are the convolutions'.
+
+    ``before``: the convolutions' activation. ``activation``: a function that makes the layer behind each shuffle.
+    """
+    for step in steps(scale):
+        x = PixelShuffle(step)(conv(x.shape[-1] * step**2, activation=before, **options)(x))
+        x = activation()(x) if activation else x
+    return x
