@@ -1,0 +1,231 @@
+"""The ONNX file that needs no host: 8-bit BGR in, BGR out, for cv::dnn in C++, Java or JavaScript.
+
+    BGR 0..255 ─┬─ color, range, mean ── network ── + skip, shuffle, mean ── limits ─┬─ color ── limits ── BGR 0..255
+                └─ Cr, Cb ── enlarged (beside luma networks) ────────────────────────┘
+
+The input is what ``cv::dnn::blobFromImage(image)`` makes by default: float32 (1, 3, H, W) of BGR in 0..255. The output,
+(1, 3, H * s, W * s), is limited to 0..255 and not rounded; ``convertTo(CV_8U)`` rounds.
+
+The picture is the runtime's, up to the border: interpolation is a fixed convolution of the image with its edges
+repeated, which is what ``cv2.resize`` does, and beside luma networks color is rounded to 8 bits as ``cv2.cvtColor``
+does it, to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import cv2
+import numpy as np
+from onnx import TensorProto, helper
+
+from cvsr import planes
+from cvsr.errors import ModelError
+from cvsr.model import ModelInfo
+from cvsr.resample import cubic
+from cvsr_converters import passes
+from cvsr_converters.passes import canonical
+from cvsr_converters.passes.graph import Graph, Node
+from cvsr_converters.radius import radius
+from cvsr_converters.targets import _transposes, onnx
+
+HALO = 2  # pixels that bicubic interpolation sees on each side
+
+# BT.601, full range, as cv2.cvtColor has it: rows Y, Cr, Cb of columns B, G, R; the inverse takes chroma around 0
+LUMA = np.array([0.114, 0.587, 0.299])
+YCRCB = np.array([LUMA, 0.713 * (np.array([0, 0, 1]) - LUMA), 0.564 * (np.array([1, 0, 0]) - LUMA)])
+# the same for 8 bits: Y of B, G, R; then Cr and Cb of B, G, R and rounded Y. All sums are exact in float32.
+LUMA_8 = np.array([[1868, 9617, 4899]]) / 2**14
+CHROMA_8 = np.array([[0, 0, 11682, -11682], [9241, 0, 0, -9241]]) / 2**14
+BGR = np.array([[1, 0, 1.773], [1, -0.714, -0.344], [1, 1.403, 0]])
+ORDERS = {"ycrcb": [0, 1, 2], "ycbcr": [0, 2, 1], "bgr": [0, 1, 2], "rgb": [2, 1, 0]}
+
+DEFAULTS = {"mean": (), "inputs": "image", "tail": "image", "skip": "none", "chroma": "bicubic"}
+KEPT = ("name", "multiple", "parameters", "license")  # of the facts, into the file's metadata
+
+
+def pack(model, facts):
+    """Return the bytes of the file.
+
+    ``model`` is what :func:`cvsr_converters.trace.trace` gives, or the graph of an ONNX file that cvsr runs. ``facts``
+    are the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError if the network's
+    inputs and output do not fit the facts.
+    """
+    facts = {**DEFAULTS, **facts}
+    graph = Graph(passes.lower(model, shuffle="depth_to_space"))
+    _transposes.run(graph)
+    _check(graph, facts)
+    ops = _Ops(graph, facts["scale"], facts["chroma"])
+    result = ops.named("bgr_large", _around(ops, [i.name for i in graph.inputs], graph.outputs[0], facts))
+    graph.inputs = [helper.make_tensor_value_info("bgr", TensorProto.FLOAT, (1, 3, onnx.SIZE, onnx.SIZE))]
+    graph.outputs, graph.types = [result], {result: helper.make_tensor_value_info(result, TensorProto.FLOAT, None)}
+    graph.touch()
+    canonical.run(graph)
+    said = {"kind": "standalone", "color": "bgr", "range": 255, "tail": "image", "scale": facts["scale"]}
+    said["radius"] = _radius(model, facts)
+    return onnx.pack(graph.to_model(), said | {key: facts[key] for key in KEPT if facts.get(key, 1) != 1})
+
+
+def host(run, facts):
+    """Return what the file must compute, for :func:`cvsr_converters.verify.verify`: a function of a blob to a blob.
+
+    ``run`` is that of an :class:`~cvsr_converters.original.Original`, or gives one array; the rest is the runtime's.
+    """
+    known = {key: value for key, value in facts.items() if key in {f.name for f in fields(ModelInfo)}}
+    info = ModelInfo(**{"name": "host", **known})
+
+    def picture(blob):
+        pixels = np.ascontiguousarray(blob[0].transpose(1, 2, 0))
+        tile, chroma = pixels / np.float32(255), None
+        if info.color == "luma":
+            ycrcb = planes.ycrcb(pixels.astype(np.uint8)).astype(np.float32)
+            tile, chroma = ycrcb[..., 0] / np.float32(255), (ycrcb[..., 1:] - 128) / np.float32(255)
+        fed = planes.blob(tile, info)
+        output = run(*planes.inputs(fed, info, exact=True))
+        keep = tuple(slice(0, n) for n in tile.shape[:2])
+        large = planes.image(output[0] if isinstance(output, list) else output, fed, tile, keep, info, exact=True)
+        if chroma is not None:
+            large = cv2.merge([large, planes.upsampled(chroma, info, exact=True) + np.float32(0.5)])
+            large = np.clip(cv2.cvtColor(large, cv2.COLOR_YCrCb2BGR), 0, 1)
+        return 255 * np.ascontiguousarray(large.transpose(2, 0, 1))[None]
+
+    return picture
+
+
+def draw(size, random):
+    """Return the inputs of the file for a random image of ``size`` = (H, W)."""
+    return [random.integers(0, 256, (1, 3, *size)).astype(np.float32)]
+
+
+class _Ops:
+    """Adds nodes to a graph: each method takes names of values and returns that of its result."""
+
+    def __init__(self, graph, scale, method):
+        self.graph, self.scale, self.method = graph, scale, method
+
+    def add(self, op, inputs, constants=(), **attrs):
+        """Add a node that reads ``inputs`` and then ``constants``, which are arrays."""
+        value = f"standalone.{len(self.graph.nodes)}"
+        names = [self.graph.constant(np.asarray(array), value) for array in constants]
+        self.graph.nodes.append(Node(op, [*inputs, *names], [value], attrs, "standalone"))
+        return value
+
+    def named(self, name, value):
+        """Give the value that was added last another name; return that."""
+        self.graph.nodes[-1].outputs = [name]
+        return name
+
+    def mixed(self, value, matrix, bias=None):
+        """Mix the channels of each pixel: ``matrix`` has a row for each new channel."""
+        matrix = np.asarray(matrix, np.float32)[:, :, None, None]
+        constants = [matrix] if bias is None else [matrix, np.asarray(bias, np.float32)]
+        return self.add("Conv", [value], constants, kernel_shape=[1, 1])
+
+    def rounded(self, value, matrix, offset=0):
+        """Mix the channels of each pixel and add ``offset``, to 8 bits."""
+        return self.limited(self.add("Floor", [self.mixed(value, matrix, [offset + 0.5] * len(matrix))]), 255)
+
+    def limited(self, value, high):
+        """Limit to 0..``high``."""
+        return self.add("Clip", [value], [np.float32(0), np.float32(high)])
+
+    def shuffled(self, value, channels):
+        """Return scale² planes of each channel as pixels."""
+        result = f"standalone.{len(self.graph.nodes)}"
+        _transposes.add(self.graph, value, result, _transposes.by_channels(channels, self.scale), "standalone")
+        return result
+
+    def enlarged(self, value, channels):
+        """Enlarge by interpolation, edges repeated."""
+        phases = np.array([taps((p + 0.5) / self.scale - 0.5, self.method) for p in range(self.scale)])
+        kernel = np.einsum("ri,cj->rcij", phases, phases).reshape(-1, 1, *phases.shape[1:] * 2)
+        kernel = np.tile(kernel, (channels, 1, 1, 1)).astype(np.float32)
+        padded = self.add("Pad", [value], [np.array([0, 0, HALO, HALO] * 2)], mode="edge")
+        planes = self.add("Conv", [padded], [kernel], kernel_shape=list(kernel.shape[2:]), group=channels)
+        return self.shuffled(planes, channels)
+
+
+def taps(place, method):
+    """Return the weights of the five pixels around one for what lies ``place`` beside its middle."""
+    at = np.arange(-HALO, HALO + 1) - place
+    found = cubic(at, a=-0.75) if method == "bicubic" else np.maximum(0, 1 - np.abs(at))  # OpenCV's a
+    return found / found.sum()
+
+
+def _around(ops, inputs, output, facts):
+    """Add everything before and after the network, which reads ``inputs`` and makes ``output``; return the result."""
+    channels, white = _channels(facts), facts["range"]
+    luma = ops.rounded("bgr", LUMA_8) if channels == 1 else None
+    fed = _feed(ops, inputs, luma, facts)
+    large = output
+    if facts["tail"] == "subpixel":
+        if facts["skip"] == "nearest":
+            large = ops.add("Add", [large, ops.mixed(fed, np.repeat(np.eye(channels), ops.scale**2, axis=0))])
+        large = ops.shuffled(large, channels)
+    if facts["mean"]:
+        large = ops.mixed(large, np.eye(channels), facts["mean"])
+    large = ops.limited(large, white)
+    if luma:
+        chroma = ops.rounded(ops.add("Concat", ["bgr", luma], axis=1), CHROMA_8, 128)
+        large = ops.add("Concat", [large, ops.enlarged(chroma, 2)], axis=1)
+        return ops.limited(ops.mixed(large, BGR * [255 / white, 1, 1], BGR @ [0, -128, -128]), 255)
+    rows, offset = _colors(facts["color"])
+    inverse = rows.T if facts["color"] in ("rgb", "bgr") else BGR[:, ORDERS[facts["color"]]]
+    return ops.limited(ops.mixed(large, inverse * 255 / white, -inverse @ offset * 255), 255)
+
+
+def _feed(ops, inputs, luma, facts):
+    """Make what the network reads, of "bgr" or of ``luma``, both 0..255; return the value that is not enlarged."""
+    white, mean = facts["range"], np.array(facts["mean"] or [0])
+    if luma:
+        fed = ops.mixed(luma, [[white / 255]], -mean)
+    else:
+        rows, offset = _colors(facts["color"])
+        fed = ops.mixed("bgr", rows * white / 255, offset * white - mean)
+    for name, kind in zip(inputs, facts["inputs"].split(","), strict=True):
+        if kind == "image":
+            fed = ops.named(name, fed)
+        else:
+            ops.named(name, ops.enlarged(fed, _channels(facts)))
+    return fed
+
+
+def _colors(color):
+    """Return (rows, offset) that make a network's three channels of BGR, for white at 1."""
+    order = ORDERS[color]
+    rows, offset = (np.eye(3), np.zeros(3)) if color in ("rgb", "bgr") else (YCRCB, np.array([0, 0.5, 0.5]))
+    return rows[order], offset[order]
+
+
+def _channels(facts):
+    return 1 if facts["color"] == "luma" else 3
+
+
+def _check(graph, facts):
+    """Raise ModelError where the graph is not what the facts say."""
+    missing = [key for key in ("scale", "color", "range") if not facts.get(key)]
+    if missing:
+        raise ModelError(f"a standalone file needs to know the network's {', '.join(missing)}: pass it")
+    shapes, s, channels = graph.shapes(), facts["scale"], _channels(facts)
+    large = [channels, s] if facts["tail"] == "image" else [channels * s * s, 1]
+    wanted = [{"image": [channels, 1], "bicubic": [channels, s]}[word] for word in facts["inputs"].split(",")]
+    found = [list(shapes.get(name, ())) for name in [*(i.name for i in graph.inputs), graph.outputs[0]]]
+    if any(len(shape) != 4 or 0 in shape[1:] for shape in found) or len(found) != len(wanted) + 1:
+        raise ModelError(f"a standalone file needs {len(wanted)} inputs and one output (1, C, H, W), not {found}")
+    base = [n // wanted[0][1] for n in found[0][2:]]
+    expected = [[c, *(n * factor for n in base)] for c, factor in [*wanted, large]]
+    if expected != [shape[1:] for shape in found]:
+        raise ModelError(
+            f"the network's inputs and output have (C, H, W) = {[shape[1:] for shape in found]}; with scale {s}, color "
+            f"{facts['color']}, inputs {facts['inputs']} and tail {facts['tail']} they should have {expected}: pass "
+            "what is wrong, and use same padding, so that nothing is lost at the border"
+        )
+
+
+def _radius(model, facts):
+    """Return the receptive-field radius of the whole, or "global"."""
+    reach = radius(model) if facts["inputs"] == "image" else facts.get("radius")
+    if facts["inputs"] == "bicubic" and (reach := radius(model)) is not None:
+        reach = math.ceil(reach / facts["scale"]) + HALO
+    return "global" if reach is None else max(reach, HALO if _channels(facts) == 1 else 0)
