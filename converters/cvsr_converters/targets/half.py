@@ -1,0 +1,47 @@
+"""Store weights in 16 bits: half the size on disk; the network still computes in 32 bits.
+
+    weight (float32) ── Conv      →      weight (float16) ── Cast to float32 ── Conv
+
+OpenCV from 4.8 on does the Cast while it loads the file, so that nothing is slower afterwards. Apply it last of all, to
+what a target has made: the other modules look for weights among the constants. OpenCV 4.6 reads no 16-bit numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+SMALLEST = 256  # numbers in a constant: below that, the Cast would take more bytes than it saves
+ROUNDING = 2**-11  # the relative error of a number in float16, as long as it is no smaller than 2**-14
+
+
+def weights(model):
+    """Return the ONNX model with the large weights of its convolutions in float16, and a Cast behind each.
+
+    Numbers are rounded to 11 significant bits. Weights that do not survive that, because they are larger than 65504 or
+    all of them too small, stay as they are. Metadata is kept.
+    """
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    kernels = {node.input[1] for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")}
+    casts = []
+    for constant in model.graph.initializer:
+        if constant.name not in kernels or constant.data_type != TensorProto.FLOAT:
+            continue
+        rounded = _rounded(numpy_helper.to_array(constant))
+        if rounded is not None:
+            name = constant.name
+            constant.CopyFrom(numpy_helper.from_array(rounded, f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], f"{name}.cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def _rounded(array):
+    """Return ``array`` in float16, or None where it is too small to be worth it or loses more than rounding does."""
+    if array.size < SMALLEST or np.abs(array).max() > np.finfo(np.float16).max:
+        return None
+    rounded = array.astype(np.float16)
+    return rounded if np.abs(rounded - array).max() <= ROUNDING * np.abs(array).max() else None
