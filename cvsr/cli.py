@@ -1,4 +1,4 @@
-"""The command line: ``cvsr upscale | models | doctor | eval``. OpenCV is loaded by the verbs, when they run."""
+"""The command line: ``cvsr upscale | models | doctor | eval | convert``. The verbs load OpenCV, when they run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # what OpenCV logs about a broken file or a missing device is said by cvsr, once; must be set before cv2 is imported
     os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     try:
-        parser = _parser(eval_arguments=argv[:1] == ["eval"])
+        parser = _parser(argv[0] if argv else "")
         args = parser.parse_args(argv)
         code: int = args.run(args)
         sys.stdout.flush()
@@ -54,7 +54,7 @@ def _complain(error: Exception, code: int) -> int:
     return code
 
 
-def _parser(*, eval_arguments: bool) -> argparse.ArgumentParser:
+def _parser(verb: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("cvsr", description="Super-resolution on OpenCV alone.", epilog=EXIT_CODES)
     parser.add_argument("--version", action="version", version=f"cvsr {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -70,11 +70,12 @@ def _parser(*, eval_arguments: bool) -> argparse.ArgumentParser:
     score = verbs.add_parser(
         "eval", help="measure models on test images", description="Shrink images, upscale them, compare."
     )
-    if eval_arguments:  # they come with OpenCV, which the other verbs, --help and --version should not wait for
+    if verb == "eval":  # they come with OpenCV, which the other verbs, --help and --version should not wait for
         from cvsr import evaluate
 
         evaluate.add_arguments(score)
         score.set_defaults(run=evaluate.main)
+    _add_convert(verbs, verb == "convert")
     return parser
 
 
@@ -108,6 +109,29 @@ def _add_upscale(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add("--max-memory", metavar="SIZE", help="what the whole process may use, for example 512M")
     add("--exact", action="store_true", help="the same bits whatever the tiles and the version of OpenCV; slower")
     parser.set_defaults(run=_upscale)
+
+
+def _add_convert(verbs: argparse._SubParsersAction[argparse.ArgumentParser], now: bool) -> None:  # pyright: ignore[reportPrivateUsage]
+    """Add the verb of the converters, which the runtime does not know: it is the entry point of another package."""
+    summary = "turn a trained model into a file that every OpenCV runs"
+    if not now:
+        verbs.add_parser("convert", help=summary)
+        return
+    from importlib.metadata import entry_points  # twice as slow to import as all the rest
+
+    found = list(entry_points(group="cvsr.verbs", name="convert"))
+    if not found:
+        raise OptionError("cvsr convert comes with the installed package: pip install 'cvsr[convert]'")
+    converter = found[0].load()
+    parser = verbs.add_parser(
+        "convert",
+        help=summary,
+        description=converter.DESCRIPTION,
+        epilog=converter.EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    converter.add_arguments(parser)
+    parser.set_defaults(run=converter.main)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -46,8 +46,13 @@ class _Global(Exception):
     """The operation sees the whole image, or nobody knows what it sees."""
 
 
-def radius(model):
-    """Return the receptive-field radius of an ONNX model in pixels of its input, or None.
+CUBIC = 2  # pixels that bicubic interpolation sees on each side
+
+
+def radius(model, enlarged=()):
+    """Return the receptive-field radius of an ONNX model in pixels of the image, or None.
+
+    ``enlarged``: for each input by how much the host has enlarged the image that it gets there, 1 for not at all.
 
     None: the network has an operation that sees the whole image (global pooling, normalisation by the image's own
     statistics, attention), or one that is not known here. The number is exact for chains of convolutions, and never
@@ -55,7 +60,8 @@ def radius(model):
     """
     graph = model.graph
     constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
-    fields = {i.name: (Field(), Field()) for i in graph.input if i.name not in constants}
+    names = [i.name for i in graph.input if i.name not in constants]
+    fields = {name: (_first(factor),) * 2 for name, factor in zip(names, enlarged or [1] * len(names), strict=True)}
     try:
         for node in graph.node:
             incoming = [fields[name] for name in node.input if name in fields]
@@ -68,6 +74,10 @@ def radius(model):
         return max(field.reach() for output in graph.output for field in fields[output.name])
     except _Global:
         return None
+
+
+def _first(factor):
+    return Field() if factor == 1 else Field(Fraction(1, factor), Fraction(-CUBIC), Fraction(CUBIC))
 
 
 def _union(fields):

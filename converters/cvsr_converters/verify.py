@@ -16,56 +16,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from cvsr_converters.report import TOLERANCE, Report, Row
+
 SIZES = (40, 56), (64, 48), (37, 51)  # the first two for OpenCV; the third is odd and prime for whoever halves
-TOLERANCE = 1e-4  # of the range of the output
 ABA = (0, 1, 0)  # the order in which one net in OpenCV gets the first two
 TIMEOUT = 300  # seconds for one child
-
-
-@dataclass(frozen=True)
-class Row:
-    """How one runtime did: ``result`` is ok, wrong or error; ``error`` the largest one as a part of the range."""
-
-    runtime: str
-    engine: str
-    result: str
-    error: float | None = None
-    ms: float | None = None
-    note: str = ""
-
-
-@dataclass
-class Report:
-    """What :func:`verify` found, one row for each runtime and engine."""
-
-    name: str
-    tolerance: float = TOLERANCE
-    rows: list[Row] = field(default_factory=list)
-
-    @property
-    def ok(self):
-        """Return whether every runtime gave the right numbers, and OpenCV was among them."""
-        tried = any(row.runtime.startswith("OpenCV") for row in self.rows)
-        return tried and all(row.result == "ok" for row in self.rows)
-
-    def markdown(self):
-        """Return the report as a Markdown table."""
-        lines = ["| runtime | engine | result | max error | ms | note |", "|---|---|---|---|---|---|"]
-        for row in self.rows:
-            error = "" if row.error is None else f"{row.error:.1e}"
-            ms = "" if row.ms is None else f"{row.ms:.2f}"
-            lines.append(f"| {row.runtime} | {row.engine} | {row.result} | {error} | {ms} | {row.note} |")
-        return "\n".join(lines)
-
-    def json(self):
-        """Return the report as JSON text."""
-        return json.dumps(asdict(self) | {"ok": self.ok}, indent=1)
 
 
 def verify(data, original, *, name="model", draw=None, finish=None, pythons=(), sizes=SIZES, tolerance=TOLERANCE):

@@ -58,16 +58,16 @@ def modules():
         yield importlib.import_module(f"cvsr_converters.sources.{name}")
 
 
-def read(path, options=None):
-    """Return the :class:`~cvsr_converters.original.Original` of a model file or folder; raise ModelError."""
+def find(path):
+    """Return the module that reads a file or folder; raise ModelError where none does."""
     path = Path(path)
     if not path.exists() and not _is_prefix(path):
         raise ModelNotFoundError(f"there is no file or folder {path}")
     for module in modules():
         if module.matches(path):
-            return module.read(path, options or Options())
+            return module
     titles = "\n  ".join(module.TITLE for module in modules())
-    raise ModelError(f"{path} is none of the formats that can be converted:\n  {titles}")
+    raise ModelError(f"{path.name} is none of the formats that can be converted:\n  {titles}")
 
 
 def _is_prefix(path):

@@ -1,0 +1,76 @@
+"""Other versions of OpenCV to verify in: each in a virtual environment of its own, made once and kept."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from cvsr.errors import OptionError
+
+_NUMPY1_UNTIL = (3, 12)  # numpy 1.26, the last 1.x, has wheels up to this Python
+
+
+def folder():
+    """Return where the environments are kept: ``CVSR_CACHE``, or the user's cache, below it ``opencv``."""
+    cache = os.environ.get("CVSR_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cvsr"
+    return Path(cache) / "opencv"
+
+
+def python(version, say=lambda text: None):
+    """Return the interpreter of an environment with this OpenCV; make it, with pip, where there is none yet.
+
+    ``version`` is that of a wheel on PyPI, such as "4.8.1.78", or the path of an interpreter that has an OpenCV.
+    ``say`` is called with a line before what takes long. Raises OptionError, with pip's own words.
+    """
+    if Path(version).is_file():
+        return str(version)
+    if not re.fullmatch(r"\d+(\.\d+)+", version):
+        raise OptionError(f"{version!r} is no version of OpenCV: name one as on PyPI, such as 4.8.1.78, or a Python")
+    place = folder() / "py{}.{}-{}".format(*sys.version_info[:2], version)
+    if not (place / "made").is_file():
+        say(f"installing OpenCV {version} into {place}, once")
+        _make(place, version)
+    return str(scripts(place) / "python")
+
+
+def scripts(place):
+    """Return the folder of an environment's programs."""
+    return place / ("Scripts" if os.name == "nt" else "bin")
+
+
+def _make(place, version):
+    numpy1 = tuple(map(int, version.split(".")[:2])) < (4, 10)  # built against numpy 1
+    if numpy1 and sys.version_info[:2] > _NUMPY1_UNTIL:
+        here = "{}.{}".format(*sys.version_info[:2])
+        raise OptionError(
+            f"OpenCV {version} needs numpy 1, which has no wheel for Python {here}: leave this version out, or give "
+            "the path of a Python that has it"
+        )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # made beside and renamed: whoever is interrupted, or second, finds a whole one or none
+    made = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+    try:
+        _run([sys.executable, "-m", "venv", "--without-pip", made])
+        # contrib and headless: has everything, and needs no display
+        wanted = [f"opencv-contrib-python-headless=={version}", *(["numpy<2"] if numpy1 else [])]
+        pip = [sys.executable, "-m", "pip", "--python", scripts(made) / "python", "--disable-pip-version-check"]
+        _run([*pip, "--quiet", "install", "--only-binary", ":all:", *wanted])
+        (made / "made").write_text(" ".join(wanted) + "\n", encoding="utf-8")
+        if not place.exists():
+            made.rename(place)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _run(command):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_TARGET", "PIP_PREFIX"))}
+    words = [str(word) for word in command]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if "WARNING" not in line]
+        raise OptionError(f"cannot install it: {' '.join(lines[-3:])[:500] or f'exit code {done.returncode}'}")

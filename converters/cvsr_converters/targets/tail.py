@@ -1,0 +1,87 @@
+"""Cut off the end of a network what the runtime does itself, and faster: limits, the pixel shuffle, a nearest skip.
+
+    Conv ── DepthToSpace ── Clip 0..1 ── y                →    Conv ── y          tail = subpixel
+    Conv ── DepthToSpace ── Add ── y
+    x ───── Resize nearest ──┘                            →    Conv ── y          tail = subpixel, skip = nearest
+
+The host rounds to 8 bits before it shuffles, so that it moves a quarter of the bytes.
+"""
+
+from __future__ import annotations
+
+from cvsr_converters.passes import Graph, canonical, drop_dead
+
+
+def cut(model, facts):
+    """Return (model, facts, limited): without what the host does, which ``facts`` say; whether a limit was cut off.
+
+    ``model`` is what :func:`cvsr_converters.passes.simplify` gives, with one output. A limit is cut off where it is not
+    tighter than black and white, which are the host's.
+    """
+    graph, facts = Graph(model), dict(facts)
+    limited = False
+    while (limit := _limit(graph, facts)) or _skip(graph, facts) or _shuffle(graph, facts):
+        limited |= limit
+        drop_dead.run(graph)
+    for info in graph.types.values():
+        for dim in info.type.tensor_type.shape.dim[1:]:
+            dim.Clear()  # the shape of what was cut off
+    canonical.run(graph)
+    return graph.to_model(), facts, limited
+
+
+def _limit(graph, facts):
+    """Cut off a Clip or Relu that the host's own limits make idle."""
+    last = graph.producer(graph.outputs[0])
+    if last is None or any(facts.get("mean") or ()) or facts.get("skip"):
+        return False
+    if last.op == "Clip":
+        limits = [graph.constants.get(name) for name in last.inputs[1:]]
+        if len(limits) != 2 or any(limit is None for limit in limits):
+            return False
+        if float(limits[0]) > 0 or float(limits[1]) < facts["range"]:
+            return False
+    elif last.op != "Relu":
+        return False
+    return graph.bypass(last)
+
+
+def _skip(graph, facts):
+    """Cut off the sum of a shuffle and the input, every pixel of which is repeated."""
+    last = graph.producer(graph.outputs[0], "Add")
+    if last is None or facts.get("tail") == "subpixel":
+        return False
+    for value, other in (last.inputs, last.inputs[::-1]):
+        shuffle, resize = graph.producer(value, "DepthToSpace"), graph.producer(other, "Resize")
+        if shuffle is None or resize is None or not _fits(graph, shuffle, facts) or not _repeats(graph, resize, facts):
+            continue
+        if graph.only_feeds(value, last):
+            last.inputs = [value]
+            facts["skip"] = "nearest"
+            return graph.bypass(last)
+    return False
+
+
+def _repeats(graph, resize, facts):
+    scales = graph.constants.get(resize.inputs[2]) if len(resize.inputs) == 3 else None
+    source = graph.inputs[0].name
+    wanted = [1, 1, facts["scale"], facts["scale"]]
+    return resize.attrs.get("mode") == "nearest" and resize.inputs[0] == source and list(scales) == wanted
+
+
+def _shuffle(graph, facts):
+    """Cut off the shuffle that ends the network."""
+    last = graph.producer(graph.outputs[0], "DepthToSpace")
+    if last is None or facts.get("tail") == "subpixel" or not _fits(graph, last, facts):
+        return False
+    if not graph.bypass(last):
+        return False
+    facts["tail"] = "subpixel"
+    return True
+
+
+def _fits(graph, shuffle, facts):
+    """Return whether it is a shuffle as the host does it: of the whole scale, with the planes by channels."""
+    if facts.get("inputs", "image") != "image" or shuffle.attrs["blocksize"] != facts["scale"]:
+        return False
+    return shuffle.attrs.get("mode") == "CRD" and graph.producer(shuffle.inputs[0]) is not None
