@@ -73,7 +73,7 @@ def shuffle(scale):
 
 
 NETS = {
-    "srcnn": (1, lambda x: conv(1, 5)(conv(4, 1, activation="relu")(conv(8, 9)(x))), "Conv Conv Relu Conv"),
+    "srcnn": (1, lambda x: conv(1, 5)(conv(4, 1, activation="relu")(conv(8, 9)(x))), "Conv Relu Conv"),
     "color": (3, lambda x: conv(3)(conv(4, activation="relu")(x)), "Conv Relu Conv"),
     "espcn": (1, lambda x: shuffle(3)(conv(9)(conv(4, activation="tanh")(x))), "Conv Tanh Conv DepthToSpace"),
     "espcn in color": (3, lambda x: shuffle(2)(conv(12)(x)), "Conv DepthToSpace"),

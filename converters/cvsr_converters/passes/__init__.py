@@ -13,20 +13,32 @@ right in ONNX but not in every OpenCV.
 from __future__ import annotations
 
 from cvsr_converters.passes import (
+    affine,
+    batch_norm,
+    branches,
     canonical,
     clip,
+    conv_chain,
     conv_transpose_pads,
     depth_to_space,
     drop_dead,
     drop_identity,
     fold_bias,
     fold_constants,
+    fold_scale,
+    fold_shape,
     kernel_shape,
+    matmul,
     merge_transposes,
+    pad_conv,
     prelu,
+    reduce,
     reshape,
     resize,
     shuffle,
+    shuffle_last,
+    sink_transposes,
+    spell,
 )
 from cvsr_converters.passes.graph import Graph
 
@@ -36,14 +48,26 @@ __all__ = ["LOWERING", "PASSES", "Graph", "lower", "simplify"]
 PASSES = (
     drop_dead,
     fold_constants,
+    fold_shape,
     drop_identity,
     reshape,
+    matmul,
     merge_transposes,
+    sink_transposes,
+    reduce,
+    spell,
     prelu,  # before clip, which would take its Relu for a limit
     clip,
     resize,
+    pad_conv,
+    batch_norm,
+    affine,
+    fold_scale,
     fold_bias,
+    branches,  # before conv_chain: what is merged there is no branch of this any more
+    conv_chain,
     depth_to_space,  # after fold_bias: what it reorders is a convolution with all of its bias
+    shuffle_last,
 )
 # The same way, on what PASSES leave.
 LOWERING = (

@@ -28,7 +28,8 @@ def run(graph):
         if planes == s * s or (planes and _reorder(node, planes // s**2, s, graph)):
             node.attrs["mode"] = "CRD"
             changed = True
-    graph.touch()
+    if changed:
+        graph.touch()
     return changed
 
 

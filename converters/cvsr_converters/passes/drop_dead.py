@@ -24,5 +24,6 @@ def run(graph):
     before = len(graph.nodes), len(graph.constants)
     graph.nodes = [node for node in graph.nodes if node in alive]
     graph.constants = {name: array for name, array in graph.constants.items() if name in needed}
-    graph.touch()
-    return before != (len(graph.nodes), len(graph.constants))
+    if changed := before != (len(graph.nodes), len(graph.constants)):
+        graph.touch()
+    return changed

@@ -1,26 +1,87 @@
 """Remove what does nothing at inference.
 
-    x ── Identity ── y ── Conv            x ── Conv
-    x ── Dropout  ── y ── Conv      →     x ── Conv
+    x ── Identity ── y ── Conv                  x ── Conv
+    x ── Dropout  ── y ── Conv           →      x ── Conv
+    x ── Pad (by 0) ── y ── Conv                x ── Conv
+    x ── Unsqueeze ── Squeeze ── Conv           x ── Conv
 
 A Dropout whose mask is read, or that is training, stays.
 """
 
 from __future__ import annotations
 
+from onnx import TensorProto
+
+FLOAT = TensorProto.FLOAT
+SHAPING = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
+
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
     changed = False
     for node in list(graph.nodes):
-        if node.op == "Identity" or (node.op == "Dropout" and _idle(node, graph)):
+        rule = RULES.get(node.op)
+        if rule is not None and rule(node, graph):
             changed |= graph.bypass(node)
-    return changed
+    return changed | _undone(graph)
 
 
-def _idle(node, graph):
+def _dropout(node, graph):
     """Return whether a Dropout is not training and nobody reads its mask."""
     training = node.inputs[2] if len(node.inputs) > 2 else ""
     if training and not (training in graph.constants and not graph.constants[training].any()):
         return False
     return not any(graph.consumers(mask) or mask in graph.outputs for mask in node.outputs[1:])
+
+
+def _pad(node, graph):
+    pads = graph.array(node, 1)
+    return pads is not None and not pads.any()
+
+
+def _cast(node, graph):
+    """Return whether a Cast to float32 has a float32 before it, as far as is plain to see."""
+    if node.attrs["to"] != FLOAT:
+        return False
+    source = node.inputs[0]
+    above = graph.producer(source)
+    return source in {i.name for i in graph.inputs if i.type.tensor_type.elem_type == FLOAT} or (
+        above is not None and above.op in ("Conv", "ConvTranspose", "Relu", "DepthToSpace", "Resize", "Sigmoid", "Tanh")
+    )
+
+
+def _slice(node, graph):
+    """Return whether a Slice starts at 0 and ends beyond every image."""
+    starts, ends, steps = (graph.array(node, place) for place in (1, 2, 4))
+    if starts is None or ends is None or (steps is None and len(node.inputs) > 4 and node.inputs[4]):
+        return False
+    return not starts.any() and (ends >= 2**31 - 1).all() and (steps is None or (steps == 1).all())
+
+
+def _undone(graph):
+    """Drop chains of reshapes that end in the shape they began with; return whether there were any."""
+    nodes = [n for n in graph.nodes if n.op in SHAPING]
+    shapes = graph.shapes() if nodes else {}
+    changed = False
+    for node in nodes:
+        above = graph.producer(node.inputs[0])
+        while above is not None and above.op in SHAPING:
+            shape = shapes.get(above.inputs[0], (0,))
+            if 0 not in shape and shape == shapes.get(node.outputs[0]):
+                node.inputs = above.inputs[:1]
+                graph.touch()
+                changed |= graph.bypass(node)
+                break
+            above = graph.producer(above.inputs[0])
+    return changed
+
+
+RULES = {
+    "Identity": lambda node, graph: True,
+    "Dropout": _dropout,
+    "Concat": lambda node, graph: len(node.inputs) == 1,
+    "Sum": lambda node, graph: len(node.inputs) == 1,
+    "Cast": _cast,
+    "Pad": _pad,
+    "Slice": _slice,
+}

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cvsr_converters.passes.graph import per_channel
+
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
@@ -20,7 +22,7 @@ def run(graph):
         if found is None:
             continue
         conv, addend = found
-        bias = np.broadcast_to(addend, _channels(conv, graph)).astype(np.float32)
+        bias = np.broadcast_to(addend, out_channels(conv, graph)).astype(np.float32)
         if len(conv.inputs) == 3 and conv.inputs[2]:
             bias = graph.constants[conv.inputs[2]] + bias
         conv.inputs = [*conv.inputs[:2], graph.constant(bias, conv.outputs[0])]
@@ -40,13 +42,13 @@ def _match(node, graph):
             continue
         if len(conv.inputs) == 3 and conv.inputs[2] and conv.inputs[2] not in graph.constants:
             continue
-        per_channel = array.ndim in (3, 4) and array.size == array.shape[-3] == _channels(conv, graph)
-        if per_channel or (array.size == 1 and array.ndim <= 4):
-            return conv, array.ravel() if node.op == "Add" else -array.ravel()
+        numbers = per_channel(array)
+        if numbers is not None and numbers.size in (1, out_channels(conv, graph)):
+            return conv, numbers if node.op == "Add" else -numbers
     return None
 
 
-def _channels(conv, graph):
+def out_channels(conv, graph):
     """Return how many channels ``conv`` puts out."""
     weight = graph.constants[conv.inputs[1]]
     return weight.shape[0] if conv.op == "Conv" else weight.shape[1] * conv.attrs.get("group", 1)

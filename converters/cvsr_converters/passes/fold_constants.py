@@ -28,7 +28,8 @@ def run(graph):
         graph.constants.update(zip(node.outputs, values, strict=True))
         graph.nodes.remove(node)
         changed = True
-    graph.touch()
+    if changed:
+        graph.touch()
     return changed
 
 

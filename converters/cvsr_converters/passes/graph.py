@@ -27,8 +27,9 @@ class Node:
 class Graph:
     """A graph with one output or more. Values are names: of an input, a constant or an output of a node.
 
-    A pass that changes ``nodes`` or a node's inputs or outputs calls :meth:`touch` afterwards, unless it only used
-    the methods below. A constant may have several users, so a pass adds a new one and never changes one in place.
+    A pass that changes ``nodes``, or the op, the inputs or the outputs of a node, calls :meth:`touch` afterwards,
+    unless it only used the methods below. A constant may have several users, so a pass adds a new one and never
+    changes one in place.
     """
 
     def __init__(self, model):
@@ -42,7 +43,7 @@ class Graph:
 
     def touch(self):
         """Forget what was derived from the nodes, because they have changed."""
-        self._producers = self._consumers = None
+        self._producers = self._consumers = self._shapes = None
 
     def _index(self):
         self._producers, self._consumers = {}, defaultdict(list)
@@ -70,12 +71,24 @@ class Graph:
 
     def shapes(self):
         """Return {value: static shape} as far as ONNX can infer it; a dimension that is not known is 0."""
-        model = onnx.shape_inference.infer_shapes(self.to_model())
-        found = {name: array.shape for name, array in self.constants.items()}
-        for info in [*model.graph.input, *model.graph.value_info, *model.graph.output]:
-            if info.type.tensor_type.HasField("shape"):
-                found[info.name] = tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
-        return found
+        if self._shapes is None:
+            # of large constants only the shape matters: they are declared as inputs, which saves copying them
+            large = {name for name, array in self.constants.items() if array.size > 64}
+            model = onnx.shape_inference.infer_shapes(self.to_model(declared=large))
+            self._shapes = {name: array.shape for name, array in self.constants.items()}
+            for info in [*model.graph.input, *model.graph.value_info, *model.graph.output]:
+                if info.type.tensor_type.HasField("shape"):
+                    self._shapes[info.name] = tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
+        return self._shapes
+
+    def channels(self, value):
+        """Return how many channels the 4-D ``value`` has, or 0 if that is not known."""
+        shape = self.shapes().get(value, ())
+        return shape[1] if len(shape) == 4 else 0
+
+    def array(self, node, place):
+        """Return the constant that ``node`` reads at ``place``, or None where there is none or it is no constant."""
+        return self.constants.get(node.inputs[place]) if place < len(node.inputs) and node.inputs[place] else None
 
     def constant(self, array, like):
         """Add a constant named after the value ``like``; return its name."""
@@ -84,6 +97,21 @@ class Graph:
             number += 1
         self.constants[name] = np.array(array, order="C")
         return name
+
+    def add(self, before, op, inputs, attrs=None):
+        """Insert a node before the node ``before``, with the same origin; return the name of its value."""
+        number = 0
+        while (name := f"{before.outputs[0]}~{op}{number}") in self.constants or self.producer(name):
+            number += 1
+        node = Node(op, list(inputs), [name], dict(attrs or {}), before.origin)
+        self.nodes.insert(self.nodes.index(before), node)
+        self.touch()
+        return name
+
+    def become(self, node, op, inputs, attrs=None):
+        """Make another operation of ``node``, with the same result."""
+        node.op, node.inputs, node.attrs = op, list(inputs), dict(attrs or {})
+        self.touch()
 
     def bypass(self, node):
         """Let the readers of ``node`` read its first input instead; return whether that was possible."""
@@ -101,16 +129,36 @@ class Graph:
         self.touch()
         return True
 
-    def to_model(self):
-        """Return the ONNX model; each node's ``doc_string`` holds its origin."""
+    def to_model(self, declared=()):
+        """Return the ONNX model; each node's ``doc_string`` holds its origin.
+
+        The constants in ``declared`` become inputs without a value.
+        """
+        types = {name: helper.np_dtype_to_tensor_dtype(self.constants[name].dtype) for name in declared}
+        extra = [helper.make_tensor_value_info(n, types[n], self.constants[n].shape) for n in sorted(declared)]
         graph = helper.make_graph(
             [helper.make_node(n.op, n.inputs, n.outputs, n.outputs[0], n.origin, **n.attrs) for n in self.nodes],
             "graph",
-            self.inputs,
+            [*self.inputs, *extra],
             [self.types[name] for name in self.outputs],
-            [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
+            [numpy_helper.from_array(array, name) for name, array in self.constants.items() if name not in types],
         )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=7)
+
+
+def per_channel(array):
+    """Return a constant operand of a 4-D value as one number or one for each channel, 1-D; None if it is neither."""
+    if array is None or array.dtype != np.float32 or array.ndim > 4:
+        return None
+    if array.size == 1 or (array.ndim >= 3 and array.size == array.shape[-3]):
+        return array.ravel()
+    return None
+
+
+def operand(numbers):
+    """Return what :func:`per_channel` gave in the shape of an operand: (), or (1, C, 1, 1)."""
+    numbers = np.asarray(numbers, np.float32)
+    return numbers.reshape(()) if numbers.size == 1 else numbers.reshape(1, -1, 1, 1)
 
 
 def _node(proto):

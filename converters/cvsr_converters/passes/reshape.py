@@ -20,7 +20,8 @@ def run(graph):
         if perm:
             node.op, node.inputs, node.attrs = "Transpose", node.inputs[:1], {"perm": perm}
             changed = True
-    graph.touch()
+    if changed:
+        graph.touch()
     return changed
 
 

@@ -46,7 +46,8 @@ def run(graph):
         if scales is not None and node.attrs != REPEAT and repeats(node.attrs, scales):
             node.attrs = dict(REPEAT)
             changed = True
-    graph.touch()
+    if changed:
+        graph.touch()
     return changed
 
 

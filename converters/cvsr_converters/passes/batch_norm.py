@@ -1,0 +1,31 @@
+"""Write BatchNormalization as the multiplication and the addition that it is at inference.
+
+    x ── BatchNormalization ── y      →      x ── Mul(·, scale / √var) ── Add(·, bias - mean · scale / √var) ── y
+
+``fold_scale`` and ``fold_bias`` then put both into a convolution beside them, where there is one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cvsr_converters.passes.graph import operand
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    changed = False
+    for node in [n for n in graph.nodes if n.op == "BatchNormalization"]:
+        numbers = [graph.array(node, place) for place in range(1, 5)]
+        if any(n is None for n in numbers) or node.attrs.get("training_mode", 0):
+            continue
+        if any(graph.consumers(extra) or extra in graph.outputs for extra in node.outputs[1:]):
+            continue  # the statistics of training, which somebody reads
+        scale, bias, mean, var = (n.astype(np.float64) for n in numbers)
+        factor = scale / np.sqrt(var + node.attrs.get("epsilon", 1e-5))
+        scaled = graph.add(node, "Mul", [node.inputs[0], graph.constant(operand(factor), node.outputs[0])])
+        offset = graph.constant(operand(bias - mean * factor), node.outputs[0])
+        node.outputs = node.outputs[:1]
+        graph.become(node, "Add", [scaled, offset])
+        changed = True
+    return changed

@@ -1,0 +1,30 @@
+"""Compute what depends on the shape of a value only, at the size at which the graph was traced.
+
+    x (1,48,64,3) ── Shape ── y      →      y = 1, 48, 64, 3
+
+``fold_constants`` computes what is made of it. Whether a number that is left holds the size of the image, the second
+trace tells.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    nodes = [n for n in graph.nodes if n.op in ("Shape", "Size")]
+    shapes = graph.shapes() if nodes else {}
+    changed = False
+    for node in nodes:
+        shape = shapes.get(node.inputs[0])
+        if shape is None or 0 in shape or node.outputs[0] in graph.outputs:
+            continue
+        begin, end = node.attrs.get("start", 0), node.attrs.get("end", len(shape))
+        array = np.array(shape[begin:end], np.int64) if node.op == "Shape" else np.array(np.prod(shape), np.int64)
+        graph.constants[node.outputs[0]] = array
+        graph.nodes.remove(node)
+        changed = True
+    if changed:
+        graph.touch()
+    return changed

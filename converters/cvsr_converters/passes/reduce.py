@@ -1,0 +1,80 @@
+"""Write reductions over the whole image or over the channels with operations that every OpenCV has right.
+
+    ReduceMean (rows, columns)      →      GlobalAveragePool
+    ReduceMax  (rows, columns)      →      GlobalMaxPool
+    ReduceMean (channels)           →      Conv 1x1 (weights 1 / C)
+    ReduceL2   (channels)           →      Mul ── Conv 1x1 (weights 1) ── Sqrt
+    ReduceMax  (channels)           →      Transpose ── MaxPool 1xC ── Transpose
+
+OpenCV 4.8 reduces channels to wrong numbers without a word, and 4.6 nearly everything.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+GLOBAL = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
+OPS = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceSumSquare", "ReduceL2", "ReduceL1")
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    nodes = [n for n in graph.nodes if n.op in OPS]
+    shapes = graph.shapes() if nodes else {}
+    changed = False
+    for node in nodes:
+        shape, axes = shapes.get(node.inputs[0], ()), _axes(node, graph)
+        if len(shape) != 4 or axes is None:
+            continue
+        axes = sorted(axis % 4 for axis in axes)
+        if not node.attrs.get("keepdims", 1):
+            changed |= _keep(node, axes, shape, shapes, graph)
+        elif axes == [2, 3] and node.op in GLOBAL:
+            graph.become(node, GLOBAL[node.op], node.inputs[:1])
+            changed = True
+        elif axes == [1] and shape[1]:
+            _channels(node, shape[1], graph)
+            changed = True
+    return changed
+
+
+def _axes(node, graph):
+    array = graph.array(node, 1)
+    return node.attrs.get("axes") if array is None else array.tolist()
+
+
+def _keep(node, axes, shape, shapes, graph):
+    """Keep the reduced axes where a Reshape or Unsqueeze restores them; return whether it is so."""
+    kept = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
+    readers = graph.consumers(node.outputs[0])
+    if node.outputs[0] in graph.outputs or not readers:
+        return False
+    if any(r.op not in ("Reshape", "Unsqueeze") or shapes.get(r.outputs[0]) != kept for r in readers):
+        return False
+    node.attrs["keepdims"] = 1
+    for reader in readers:
+        graph.become(reader, "Identity", reader.inputs[:1])
+    return True
+
+
+def _channels(node, channels, graph):
+    x = node.inputs[0]
+    if node.op in ("ReduceMax", "ReduceMin"):
+        x = graph.add(node, "Neg", [x]) if node.op == "ReduceMin" else x
+        x = graph.add(node, "Transpose", [x], {"perm": [0, 2, 3, 1]})
+        x = graph.add(node, "MaxPool", [x], {"kernel_shape": [1, channels], "strides": [1, 1]})
+        if node.op == "ReduceMin":
+            x = graph.add(node, "Neg", [x])
+        graph.become(node, "Transpose", [x], {"perm": [0, 3, 1, 2]})
+        return
+    if node.op == "ReduceL1":
+        x = graph.add(node, "Abs", [x])
+    elif node.op in ("ReduceL2", "ReduceSumSquare"):
+        x = graph.add(node, "Mul", [x, x])
+    value = 1 / channels if node.op == "ReduceMean" else 1.0
+    weight = graph.constant(np.full((1, channels, 1, 1), value, np.float32), node.outputs[0])
+    if node.op == "ReduceL2":
+        x = graph.add(node, "Conv", [x, weight], {"kernel_shape": [1, 1]})
+        graph.become(node, "Sqrt", [x])
+    else:
+        graph.become(node, "Conv", [x, weight], {"kernel_shape": [1, 1]})

@@ -1,0 +1,107 @@
+"""Spell out operations that not every OpenCV knows, or knows wrong, with those that all of them have right.
+
+    x ── Pow(·, 2) ── y                     →      x ── Mul(x, x) ── y
+    Mean(a, b) ── y                         →      Sum(a, b) ── Mul(·, 1/2) ── y
+    x ── HardSwish ── y                     →      Mul(x, HardSigmoid(x)) ── y
+    x ── Mish ── y                          →      Mul(x, Tanh(Softplus(x))) ── y
+    x ── Gelu ── y                          →      Mul(x · 1/2, Erf(x · √½) + 1) ── y
+    x ── InstanceNormalization ── y         →      means by GlobalAveragePool, Sub, Div, Mul, Add
+
+OpenCV 4.6 takes powers of negative numbers from the absolute value.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cvsr_converters.passes.graph import operand
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    changed = False
+    for node in [n for n in graph.nodes if n.op in RULES]:
+        changed |= RULES[node.op](node, graph)
+    return changed
+
+
+def _pow(node, graph):
+    x, exponent = node.inputs[0], graph.array(node, 1)
+    if exponent is None or exponent.size != 1 or exponent.ndim > 4 or x in graph.constants:
+        return False
+    power = float(exponent.ravel()[0])
+    if power == 0.5:
+        graph.become(node, "Sqrt", [x])
+    elif power == 2:
+        graph.become(node, "Mul", [x, x])
+    elif power == 3:
+        graph.become(node, "Mul", [graph.add(node, "Mul", [x, x]), x])
+    else:
+        return False
+    return True
+
+
+def _mean(node, graph):
+    count = len(node.inputs)
+    total = graph.add(node, "Sum", node.inputs)
+    graph.become(node, "Mul", [total, _scalar(1 / count, node, graph)])
+    return True
+
+
+def _hard_swish(node, graph):
+    x = node.inputs[0]
+    gate = graph.add(node, "HardSigmoid", [x], {"alpha": 1 / 6, "beta": 0.5})
+    graph.become(node, "Mul", [x, gate])
+    return True
+
+
+def _mish(node, graph):
+    x = node.inputs[0]
+    graph.become(node, "Mul", [x, graph.add(node, "Tanh", [graph.add(node, "Softplus", [x])])])
+    return True
+
+
+def _gelu(node, graph):
+    x = node.inputs[0]
+    if node.attrs.get("approximate", "none") == "tanh":  # 1 + tanh(z) = 2 sigmoid(2z)
+        root = 2 * math.sqrt(2 / math.pi)
+        square = graph.add(node, "Mul", [x, x])
+        poly = graph.add(node, "Mul", [square, _scalar(0.044715 * root, node, graph)])
+        poly = graph.add(node, "Add", [poly, _scalar(root, node, graph)])
+        gate = graph.add(node, "Sigmoid", [graph.add(node, "Mul", [x, poly])])
+        graph.become(node, "Mul", [x, gate])
+        return True
+    inner = graph.add(node, "Erf", [graph.add(node, "Mul", [x, _scalar(math.sqrt(0.5), node, graph)])])
+    half = graph.add(node, "Mul", [x, _scalar(0.5, node, graph)])
+    graph.become(node, "Mul", [half, graph.add(node, "Add", [inner, _scalar(1, node, graph)])])
+    return True
+
+
+def _instance_norm(node, graph):
+    x, scale, bias = node.inputs[0], graph.array(node, 1), graph.array(node, 2)
+    if scale is None or bias is None:
+        return False
+    centered = graph.add(node, "Sub", [x, graph.add(node, "GlobalAveragePool", [x])])
+    variance = graph.add(node, "GlobalAveragePool", [graph.add(node, "Mul", [centered, centered])])
+    shifted = graph.add(node, "Add", [variance, _scalar(node.attrs.get("epsilon", 1e-5), node, graph)])
+    normal = graph.add(node, "Div", [centered, graph.add(node, "Sqrt", [shifted])])
+    like = node.outputs[0]
+    scaled = graph.add(node, "Mul", [normal, graph.constant(operand(scale), like)])
+    graph.become(node, "Add", [scaled, graph.constant(operand(bias), like)])
+    return True
+
+
+def _scalar(value, node, graph):
+    return graph.constant(np.float32(value), node.outputs[0])
+
+
+RULES = {
+    "Pow": _pow,
+    "Mean": _mean,
+    "HardSwish": _hard_swish,
+    "Mish": _mish,
+    "Gelu": _gelu,
+    "InstanceNormalization": _instance_norm,
+}
