@@ -13,6 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 SMALLEST = 256  # numbers in a constant: below that, the Cast would take more bytes than it saves
+TOLERANCE = 1 / 255  # of the range: how far a network with rounded weights may be from the original
 ROUNDING = 2**-11  # the relative error of a number in float16, as long as it is no smaller than 2**-14
 
 

@@ -13,7 +13,6 @@ does it, to the bit.
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 
 import cv2
@@ -26,22 +25,16 @@ from cvsr.model import ModelInfo
 from cvsr.resample import cubic
 from cvsr_converters import passes
 from cvsr_converters.passes import canonical
-from cvsr_converters.passes.graph import Graph, Node
+from cvsr_converters.passes.graph import Graph
 from cvsr_converters.radius import radius
 from cvsr_converters.targets import _transposes, onnx
+from cvsr_converters.targets._around import BGR, DEFAULTS, Ops, channels, colors
 
 HALO = 2  # pixels that bicubic interpolation sees on each side
 
-# BT.601, full range, as cv2.cvtColor has it: rows Y, Cr, Cb of columns B, G, R; the inverse takes chroma around 0
-LUMA = np.array([0.114, 0.587, 0.299])
-YCRCB = np.array([LUMA, 0.713 * (np.array([0, 0, 1]) - LUMA), 0.564 * (np.array([1, 0, 0]) - LUMA)])
-# the same for 8 bits: Y of B, G, R; then Cr and Cb of B, G, R and rounded Y. All sums are exact in float32.
+# as cv2.cvtColor has it for 8 bits: Y of B, G, R; then Cr and Cb of B, G, R and rounded Y; exact sums in float32
 LUMA_8 = np.array([[1868, 9617, 4899]]) / 2**14
 CHROMA_8 = np.array([[0, 0, 11682, -11682], [9241, 0, 0, -9241]]) / 2**14
-BGR = np.array([[1, 0, 1.773], [1, -0.714, -0.344], [1, 1.403, 0]])
-ORDERS = {"ycrcb": [0, 1, 2], "ycbcr": [0, 2, 1], "bgr": [0, 1, 2], "rgb": [2, 1, 0]}
-
-DEFAULTS = {"mean": (), "inputs": "image", "tail": "image", "skip": "none", "chroma": "bicubic"}
 KEPT = ("name", "multiple", "parameters", "license")  # of the facts, into the file's metadata
 
 
@@ -98,52 +91,31 @@ def draw(size, random):
     return [random.integers(0, 256, (1, 3, *size)).astype(np.float32)]
 
 
-class _Ops:
-    """Adds nodes to a graph: each method takes names of values and returns that of its result."""
+class _Ops(Ops):
+    """Adds what a standalone file needs beside the common operations."""
 
     def __init__(self, graph, scale, method):
-        self.graph, self.scale, self.method = graph, scale, method
-
-    def add(self, op, inputs, constants=(), **attrs):
-        """Add a node that reads ``inputs`` and then ``constants``, which are arrays."""
-        value = f"standalone.{len(self.graph.nodes)}"
-        names = [self.graph.constant(np.asarray(array), value) for array in constants]
-        self.graph.nodes.append(Node(op, [*inputs, *names], [value], attrs, "standalone"))
-        return value
-
-    def named(self, name, value):
-        """Give the value that was added last another name; return that."""
-        self.graph.nodes[-1].outputs = [name]
-        return name
-
-    def mixed(self, value, matrix, bias=None):
-        """Mix the channels of each pixel: ``matrix`` has a row for each new channel."""
-        matrix = np.asarray(matrix, np.float32)[:, :, None, None]
-        constants = [matrix] if bias is None else [matrix, np.asarray(bias, np.float32)]
-        return self.add("Conv", [value], constants, kernel_shape=[1, 1])
+        super().__init__(graph, scale)
+        self.method = method
 
     def rounded(self, value, matrix, offset=0):
         """Mix the channels of each pixel and add ``offset``, to 8 bits."""
         return self.limited(self.add("Floor", [self.mixed(value, matrix, [offset + 0.5] * len(matrix))]), 255)
 
-    def limited(self, value, high):
-        """Limit to 0..``high``."""
-        return self.add("Clip", [value], [np.float32(0), np.float32(high)])
-
-    def shuffled(self, value, channels):
-        """Return scale² planes of each channel as pixels."""
-        result = f"standalone.{len(self.graph.nodes)}"
-        _transposes.add(self.graph, value, result, _transposes.by_channels(channels, self.scale), "standalone")
+    def shuffled(self, value, count):
+        """Return scale² planes of each of ``count`` channels as pixels."""
+        result = f"around.{len(self.graph.nodes)}"
+        _transposes.add(self.graph, value, result, _transposes.by_channels(count, self.scale))
         return result
 
-    def enlarged(self, value, channels):
+    def enlarged(self, value, count):
         """Enlarge by interpolation, edges repeated."""
         phases = np.array([taps((p + 0.5) / self.scale - 0.5, self.method) for p in range(self.scale)])
         kernel = np.einsum("ri,cj->rcij", phases, phases).reshape(-1, 1, *phases.shape[1:] * 2)
-        kernel = np.tile(kernel, (channels, 1, 1, 1)).astype(np.float32)
+        kernel = np.tile(kernel, (count, 1, 1, 1)).astype(np.float32)
         padded = self.add("Pad", [value], [np.array([0, 0, HALO, HALO] * 2)], mode="edge")
-        planes = self.add("Conv", [padded], [kernel], kernel_shape=list(kernel.shape[2:]), group=channels)
-        return self.shuffled(planes, channels)
+        planes = self.add("Conv", [padded], [kernel], kernel_shape=list(kernel.shape[2:]), group=count)
+        return self.shuffled(planes, count)
 
 
 def taps(place, method):
@@ -155,23 +127,22 @@ def taps(place, method):
 
 def _around(ops, inputs, output, facts):
     """Add everything before and after the network, which reads ``inputs`` and makes ``output``; return the result."""
-    channels, white = _channels(facts), facts["range"]
-    luma = ops.rounded("bgr", LUMA_8) if channels == 1 else None
+    count, white = channels(facts), facts["range"]
+    luma = ops.rounded("bgr", LUMA_8) if count == 1 else None
     fed = _feed(ops, inputs, luma, facts)
     large = output
     if facts["tail"] == "subpixel":
         if facts["skip"] == "nearest":
-            large = ops.add("Add", [large, ops.mixed(fed, np.repeat(np.eye(channels), ops.scale**2, axis=0))])
-        large = ops.shuffled(large, channels)
+            large = ops.plus_nearest(large, fed, count)
+        large = ops.shuffled(large, count)
     if facts["mean"]:
-        large = ops.mixed(large, np.eye(channels), facts["mean"])
+        large = ops.mixed(large, np.eye(count), facts["mean"])
     large = ops.limited(large, white)
     if luma:
         chroma = ops.rounded(ops.add("Concat", ["bgr", luma], axis=1), CHROMA_8, 128)
         large = ops.add("Concat", [large, ops.enlarged(chroma, 2)], axis=1)
         return ops.limited(ops.mixed(large, BGR * [255 / white, 1, 1], BGR @ [0, -128, -128]), 255)
-    rows, offset = _colors(facts["color"])
-    inverse = rows.T if facts["color"] in ("rgb", "bgr") else BGR[:, ORDERS[facts["color"]]]
+    _, offset, inverse = colors(facts["color"])
     return ops.limited(ops.mixed(large, inverse * 255 / white, -inverse @ offset * 255), 255)
 
 
@@ -181,25 +152,14 @@ def _feed(ops, inputs, luma, facts):
     if luma:
         fed = ops.mixed(luma, [[white / 255]], -mean)
     else:
-        rows, offset = _colors(facts["color"])
+        rows, offset, _ = colors(facts["color"])
         fed = ops.mixed("bgr", rows * white / 255, offset * white - mean)
     for name, kind in zip(inputs, facts["inputs"].split(","), strict=True):
         if kind == "image":
             fed = ops.named(name, fed)
         else:
-            ops.named(name, ops.enlarged(fed, _channels(facts)))
+            ops.named(name, ops.enlarged(fed, channels(facts)))
     return fed
-
-
-def _colors(color):
-    """Return (rows, offset) that make a network's three channels of BGR, for white at 1."""
-    order = ORDERS[color]
-    rows, offset = (np.eye(3), np.zeros(3)) if color in ("rgb", "bgr") else (YCRCB, np.array([0, 0.5, 0.5]))
-    return rows[order], offset[order]
-
-
-def _channels(facts):
-    return 1 if facts["color"] == "luma" else 3
 
 
 def _check(graph, facts):
@@ -207,9 +167,9 @@ def _check(graph, facts):
     missing = [key for key in ("scale", "color", "range") if not facts.get(key)]
     if missing:
         raise ModelError(f"a standalone file needs to know the network's {', '.join(missing)}: pass it")
-    shapes, s, channels = graph.shapes(), facts["scale"], _channels(facts)
-    large = [channels, s] if facts["tail"] == "image" else [channels * s * s, 1]
-    wanted = [{"image": [channels, 1], "bicubic": [channels, s]}[word] for word in facts["inputs"].split(",")]
+    shapes, s, count = graph.shapes(), facts["scale"], channels(facts)
+    large = [count, s] if facts["tail"] == "image" else [count * s * s, 1]
+    wanted = [{"image": [count, 1], "bicubic": [count, s]}[word] for word in facts["inputs"].split(",")]
     found = [list(shapes.get(name, ())) for name in [*(i.name for i in graph.inputs), graph.outputs[0]]]
     if any(len(shape) != 4 or 0 in shape[1:] for shape in found) or len(found) != len(wanted) + 1:
         raise ModelError(f"a standalone file needs {len(wanted)} inputs and one output (1, C, H, W), not {found}")
@@ -225,7 +185,6 @@ def _check(graph, facts):
 
 def _radius(model, facts):
     """Return the receptive-field radius of the whole, or "global"."""
-    reach = radius(model) if facts["inputs"] == "image" else facts.get("radius")
-    if facts["inputs"] == "bicubic" and (reach := radius(model)) is not None:
-        reach = math.ceil(reach / facts["scale"]) + HALO
-    return "global" if reach is None else max(reach, HALO if _channels(facts) == 1 else 0)
+    enlarged = [{"image": 1, "bicubic": facts["scale"]}[word] for word in facts["inputs"].split(",")]
+    found = radius(model, enlarged)
+    return "global" if found is None else max(found, HALO if channels(facts) == 1 else 0)
