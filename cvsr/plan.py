@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from dataclasses import dataclass
 
 from cvsr import planes
-from cvsr.errors import MemoryBudgetError, ModelError
+from cvsr.errors import MemoryBudgetError, ModelError, OptionError
 from cvsr.model import ModelInfo
 
+_MUCH = 2**30  # bytes that are worth a word
 _TILES = (128, 96, 64, 48, 32, 16)  # 128: what a core's cache holds of 16 to 32 channels; the rest for small budgets
 
 
@@ -44,6 +46,7 @@ def tiles(
 
     ``tile``: the side that the caller wants, 0 for the whole image, None for the best. Raises MemoryBudgetError.
     """
+    _check_whole(info, size, pixel, tile, max_memory)
     halo = max(info.radius or 0, planes.CHROMA_HALO)
     least = 0
     for side in _sides(info, halo, tile):
@@ -58,6 +61,19 @@ def tiles(
         f"{(max_memory or 0) / 2**20:.0f} MB: raise it"
         + ("" if info.radius is not None else "; a model that states its receptive field could run in tiles")
     )
+
+
+def _check_whole(info: ModelInfo, size: tuple[int, int], pixel: int, tile: int | None, max_memory: int | None) -> None:
+    """Say it where only the whole image can be run at once, and what that takes."""
+    if info.radius is not None:
+        return
+    why = f"{info.name} runs on the whole image only: it sees all of it at once, or its receptive field is not known"
+    if tile and tile < max(size):
+        raise OptionError(f"{why}. Leave tile away, or pass radius to cvsr.open_model if you know it")
+    _, need = _plan(info, size, pixel, (0, planes.CHROMA_HALO, 1), None)
+    if max_memory is None and need > _MUCH:
+        about = f"about {need / 2**20:.0f} MB for {size[0]}x{size[1]} pixels"
+        warnings.warn(f"{why}: {about}. max_memory refuses what would take too much", RuntimeWarning, stacklevel=4)
 
 
 def _sides(info: ModelInfo, halo: int, tile: int | None) -> list[int]:

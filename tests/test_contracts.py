@@ -7,7 +7,7 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import planes
+from cvsr import plan, planes
 from cvsr._cv2 import cv2
 from cvsr.errors import ModelError, OptionError
 
@@ -120,3 +120,19 @@ def test_facts_that_make_no_sense_are_refused(tmp_path, facts):
     path = write(tmp_path / "odd.onnx", [onnxlite.node("Relu", ["x"], "y")], {}, **facts)
     with pytest.raises((OptionError, ModelError), match=next(iter(facts))):
         cvsr.open_model(path)
+
+
+def test_a_network_that_sees_the_whole_image_is_not_cut_into_tiles(tmp_path, photo, monkeypatch):
+    constants = {"w": weights(4, 1, 3, 3), "b": weights(4)}
+    nodes, facts = [conv("x", "w", "b", "y", 3)], {"tail": "subpixel", "radius": "global"}
+    path = write(tmp_path / "whole.onnx", nodes, constants, out=(1, 4, 64, 64), **facts)
+    gray = photo("camera")[:90, :110]
+    whole = cvsr.Upscaler(path, 2)(gray)
+    assert np.array_equal(whole, cvsr.Upscaler(path, 2, tile=0)(gray))
+    with pytest.raises(OptionError, match="whole image only"):
+        cvsr.Upscaler(path, 2, tile=64)(gray)
+    with pytest.raises(cvsr.MemoryBudgetError, match="MB"):
+        cvsr.Upscaler(path, 2, max_memory=1000)(gray)
+    monkeypatch.setattr(plan, "_MUCH", 1000)
+    with pytest.warns(RuntimeWarning, match=r"whole image only.* about \d+ MB for 110x90"):
+        cvsr.Upscaler(path, 2)(gray)
