@@ -20,6 +20,8 @@ COLORS = {1: ("luma",), 3: ("rgb", "bgr", "ycbcr", "ycrcb")}
 RANGES = {"0..1": (1.0, 0.0), "0..255": (255.0, 0.0), "-1..1": (2.0, -1.0)}  # of a value 0..1: factor, offset
 # By how much the error of another choice must be larger than that of the best; else what is usual is taken
 CLEAR = 1.1
+# Chroma has less detail than color to get wrong: a network of RGB is often less far off where it is fed YCbCr
+DOUBT = 2.0
 HOPELESS = 0.15  # no picture: half of what a flat gray one would be off
 
 
@@ -60,12 +62,16 @@ def find(run, shapes, *, enlarge=1, color=None, range=None, hint=""):
     if color is not None and color not in colors:
         raise ModelError(f"the network has {shapes.channels} channels, which are not {color}: {' or '.join(colors)}")
     ranges = RANGES if range is None else {f"0..{range:g}": RANGES[f"0..{range:g}"]}
-    tries = sorted(
-        _tries(run, shapes, enlarge, (color,) if color else colors, ranges), key=lambda attempt: attempt.error
-    )
+    tries = list(_tries(run, shapes, enlarge, (color,) if color else colors, ranges))
+
+    def doubtful(attempt):
+        strange = attempt.color.startswith("y") and attempt.color not in hint.lower() and color is None
+        return attempt.error * (DOUBT if strange else 1)
+
+    tries.sort(key=doubtful)
     if tries[0].error > HOPELESS:
         return _look(tries, _usual(tries, color, range), "no way to feed it gave a picture: assumed what is usual")
-    near = [attempt for attempt in tries if attempt.error <= CLEAR * max(tries[0].error, 1e-4)]
+    near = [attempt for attempt in tries if doubtful(attempt) <= CLEAR * max(doubtful(tries[0]), 1e-4)]
     chosen = min(near, key=lambda attempt: (attempt.color not in hint.lower(), _rank(attempt)))
     return _look(tries, chosen, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from cvsr.errors import ModelError
@@ -37,22 +38,21 @@ def understand(original, given, output=None, hint=""):
             f"its convolutions lose {found.margin} pixels at each border: the image is reflected there before them"
         )
         original = wrap.padded(original, found.margin)
-    facts |= _scale(original, found, facts, given)
+    facts |= _scale(original, found, facts, given.get("scale"), f"{hint} {original.name}", notes)
     if found.multiple > 1:
         facts["multiple"] = math.lcm(found.multiple, facts.get("multiple", 1))
     original, facts = _colors(original, found, facts, hint, notes)
     return Understood(original, facts, notes)
 
 
-def _scale(original, found, facts, given):
-    """Return the facts scale, inputs and tail."""
+def _scale(original, found, facts, wanted, hint, notes):
+    """Return the facts scale, inputs and tail; ``wanted`` is the scale that the user states."""
     channels = original.inputs[0].channels
     planes = math.isqrt(found.channels // channels) if found.channels % channels == 0 else 0
     guessed = found.scale == 1 and planes > 1 and planes**2 * channels == found.channels
     subpixel = guessed or facts.get("tail") == "subpixel"
     scale = planes if subpixel else found.scale
     tail = "subpixel" if subpixel else "image"
-    wanted = given.get("scale")
     if len(original.inputs) == 2:
         factor = original.inputs[1].factor
         if factor != scale:
@@ -63,17 +63,27 @@ def _scale(original, found, facts, given):
         return {"scale": scale, "inputs": "image,bicubic", "tail": tail}
     if len(original.inputs) > 2:
         raise ModelError(f"the network has {len(original.inputs)} inputs; an image, and its enlargement, can be fed")
-    if scale == 1 and (wanted or facts.get("scale")) is None:
-        raise ModelError(
-            "the network's result is as large as its input, so it takes an image that is enlarged already: say by how "
-            "much (--scale 2), or --scale 1 for a network that does not enlarge"
-        )
     if scale == 1:
-        enlarged = wanted or facts["scale"]
+        enlarged = wanted or facts.get("scale") or _named(hint, notes)
         return {"scale": enlarged, "inputs": "bicubic" if enlarged > 1 else "image", "tail": tail}
     if wanted not in (None, scale):
         raise ModelError(f"the network enlarges by {scale}, not by {wanted}: leave --scale away")
     return {"scale": scale, "inputs": "image", "tail": tail}
+
+
+def _named(hint, notes):
+    """Return the scale that the names of a model speak of; raise ModelError if they do not."""
+    found = re.search(r"(?<![a-z0-9])x([2-9])(?![0-9])|(?<![0-9])([2-9])x(?![a-z0-9])", hint.lower().replace("_", " "))
+    if not found:
+        raise ModelError(
+            "the network's result is as large as its input, so it takes an image that is enlarged already: say by how "
+            "much (--scale 2), or --scale 1 for a network that does not enlarge"
+        )
+    scale = int(found[1] or found[2])
+    notes.append(
+        f"its result is as large as its input, so it takes an image enlarged before; by {scale}, says its name"
+    )
+    return scale
 
 
 def _colors(original, found, facts, hint, notes):

@@ -147,6 +147,13 @@ def test_a_network_that_takes_an_enlarged_image_needs_the_scale():
     found = understand(net, {"scale": 3})
     assert (found.facts["scale"], found.facts["inputs"]) == (3, "bicubic")
     assert understand(net, {"scale": 1}).facts["inputs"] == "image"
+    for name, scale in (("srcnn_x3", 3), ("20201107_basic_4x_srcnn", 4), ("VDSR-X2.h5", 2), ("srcnn_9_5_64_2x", 2)):
+        found = understand(net, {}, hint=name)
+        assert (found.facts["scale"], found.facts["inputs"]) == (scale, "bicubic"), name
+        assert "says its name" in " ".join(found.notes)
+    for name in ("srcnn_9x9", "net64x2048", "x264"):
+        with pytest.raises(ModelError, match="--scale 2"):
+            understand(net, {}, hint=name)
 
 
 def test_a_network_that_leaves_the_shuffle_out():
