@@ -1,4 +1,4 @@
-"""Rewrites of layout and size: equal numbers before and after where they fit, untouched where they do not."""
+"""Rewrites of layout: equal numbers before and after where they fit, untouched where they do not."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 
-from passkit import attributes, model, rewritten, rewritten_model, run, weights  # noqa: E402
+from passkit import model, ops, rewritten, rewritten_model, same, weights  # noqa: E402
 
 from cvsr_converters import passes  # noqa: E402
 from cvsr_converters.passes import (  # noqa: E402
-    depth_to_space,
+    flat,
+    fold_shape,
+    matmul,
     merge_transposes,
+    reduce,
     reshape,
-    resize,
-    shuffle,
+    sink_transposes,
 )
 
 # --- layout
@@ -63,82 +65,177 @@ def test_merge_transposes_keeps_a_single_one():
     rewritten(merge_transposes, model("y = Transpose<perm = [0, 1, 3, 2]>(x)", out=(1, 4, 10, 6)), changes=False)
 
 
-# --- enlarging
+# --- channels last
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("place", ["half_pixel", "asymmetric", "tf_half_pixel_for_nn"])
-@pytest.mark.parametrize("rounding", ["floor", "round_prefer_floor", "round_prefer_ceil", "ceil"])
-def test_resize_nearest_fires_exactly_where_it_repeats_pixels(scale, place, rounding):
-    attrs = f'mode = "nearest", coordinate_transformation_mode = "{place}", nearest_mode = "{rounding}"'
-    out, scales = (1, 4, 6 * scale, 10 * scale), np.array([1, 1, scale, scale], np.float32)
-    before = model(f"y = Resize<{attrs}>(x, , s)", out=out, s=scales)
-    x = np.random.default_rng(1).normal(size=(1, 4, 6, 10)).astype(np.float32)
-    same = np.array_equal(run(before)[0], x.repeat(scale, 2).repeat(scale, 3))
-    graph = passes.Graph(before)
-    fired = resize.run(graph)
-    after = graph.to_model()
-    assert (attributes(after, "Resize").get("nearest_mode") == b"floor") is (same or rounding == "floor")
-    assert fired is (same and (place, rounding) != ("asymmetric", "floor"))
-    if same:
-        np.testing.assert_array_equal(run(after)[0], x.repeat(scale, 2).repeat(scale, 3))
+NHWC, NCHW = "Transpose<perm = [0, 2, 3, 1]>", "Transpose<perm = [0, 3, 1, 2]>"
 
 
-def test_resize_turns_sizes_into_scales():
-    before = model('y = Resize<mode = "linear">(x, , , s)', out=(1, 4, 12, 30), s=np.array([1, 4, 12, 30]))
-    graph = passes.Graph(before)
-    assert resize.run(graph)
-    after = graph.to_model()
-    assert len(after.graph.node[0].input) == 3
-    np.testing.assert_allclose(run(after)[0], run(before)[0], atol=1e-6)
+@pytest.mark.parametrize(
+    "between",
+    [
+        "b = Relu(a)",
+        "b = Add(a, c)",
+        "b = Mul(c, a)",
+        "b = PRelu(a, c)",
+        "b = Sub(a, scalar)",
+        "b = Clip(a, scalar)",
+        "b = Softmax<axis = 3>(a)",
+        "b = LogSoftmax(a)",
+        "b = Concat<axis = -1>(a, a)",
+        "b = ReduceMean<axes = [1, 2]>(a)",
+        "b = ReduceSum(a, axes)",
+        'b = Pad<mode = "reflect">(a, pads)',
+        "b = Slice(a, start, stop, axis)",
+        'b = Resize<mode = "linear">(a, , scales)',
+        "b, b1 = Split<axis = 3>(a)",
+        "b = Max(a, pixels)",
+    ],
+)
+def test_transposes_sink(between):
+    constants = {
+        "c": weights(4), "scalar": np.float32(0.1), "axes": np.array([-1]), "pads": np.array([0, 1, 2, 0, 0, 1, 2, 0]),
+        "start": np.array([1, 0]), "stop": np.array([3, 5]), "axis": np.array([3, 1]), "pixels": weights(6, 10, 1),
+        "scales": np.array([1, 2, 3, 1], np.float32),
+    }  # fmt: skip
+    used = {name: array for name, array in constants.items() if f"{name}" in between}
+    before = model(f"a = {NHWC}(x) {between} y = {NCHW}(b)", out=("N", "C", "H", "W"), **used)
+    after = rewritten_model(sink_transposes, before)
+    assert "Transpose" not in ops(passes.simplify(after))
 
 
-def test_resize_leaves_sizes_that_are_no_whole_multiple():
-    before = model('y = Resize<mode = "linear">(x, , , s)', out=(1, 4, 9, 15), s=np.array([1, 4, 9, 15]))
-    rewritten(resize, before, changes=False)
-
-
-def test_shuffle_of_one_channel():
-    before = model("y = DepthToSpace<blocksize = 2>(x)", out=(1, 1, 12, 20))
-    assert rewritten(shuffle, before) == ["ConvTranspose"]
-
-
-def test_shuffle_takes_a_group_for_each_channel_where_their_planes_are_side_by_side():
-    before = model('y = DepthToSpace<blocksize = 2, mode = "CRD">(x)', channels=12, out=(1, 3, 12, 20))
-    after = rewritten_model(shuffle, before)
-    assert attributes(after, "ConvTranspose")["group"] == 3
-    np.testing.assert_array_equal(run(after)[0], run(before)[0])
-
-
-def test_shuffle_of_planes_that_are_apart_is_dense():
-    before = model("a = Relu(x) y = DepthToSpace<blocksize = 2>(a)", channels=12, out=(1, 3, 12, 20))
-    assert rewritten(shuffle, before) == ["Relu", "ConvTranspose"]
-
-
-CONV = "a = Conv<kernel_shape = [1, 1]>(x, w, b)"
-
-
-@pytest.mark.parametrize("between", ["b0 = Relu(a)", "b0 = Tanh(a)", "b0 = PRelu(a, slope)", "b0 = PRelu(a, one)"])
-@pytest.mark.parametrize("scale", [2, 3])
-def test_depth_to_space_reorders_the_convolution(between, scale):
-    planes = 3 * scale**2
-    constants = {"w": weights(planes, 4, 1, 1), "b": weights(planes)}
-    constants |= {"slope": weights(planes, 1, 1), "one": weights(1, 1, 1)}
-    body = f"{CONV} {between} y = DepthToSpace<blocksize = {scale}>(b0)"
-    after = rewritten_model(depth_to_space, model(body, out=(1, 3, 6 * scale, 10 * scale), **constants))
-    assert attributes(after, "DepthToSpace")["mode"] == b"CRD"
+def test_transposes_sink_through_several_inputs_and_readers():
+    body = f"a = {NHWC}(x) b = Relu(a) d = Tanh(a) e = Add(b, d) f = Mul(e, c) y = {NCHW}(f)"
+    before = model(body, c=weights(4))
+    after = passes.simplify(before)
+    assert sorted(ops(after)) == ["Add", "Mul", "Relu", "Tanh"]
+    same(before, after)
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        "b0 = Relu(x) y = DepthToSpace<blocksize = 2>(b0)",  # no convolution
-        "b0 = Conv(x, w) b1 = Softmax<axis = 1>(b0) y = DepthToSpace<blocksize = 2>(b1)",  # channels meet
-        "b0 = Conv(x, w) b1 = Relu(b0) b2 = Add(b0, b1) y = DepthToSpace<blocksize = 2>(b2)",  # has other readers
-        'b0 = Conv(x, w) y = DepthToSpace<blocksize = 2, mode = "CRD">(b0)',  # is so already
-        "b0 = Conv<group = 2>(x, w2) y = DepthToSpace<blocksize = 2>(b0)",
+        f"a = {NHWC}(x) y = Add(a, z)",  # a value that is not transposed
+        f"a = {NHWC}(x) b = Transpose<perm = [0, 2, 1, 3]>(x) d = Reshape(b, s) y = Add(a, d)",
+        f"a = {NHWC}(x) y = Reshape(a, s)",
+        f"a = {NHWC}(x) y = ReduceMean<axes = [3], keepdims = 0>(a)",
     ],
 )
-def test_depth_to_space_leaves_what_cannot_be_reordered(body):
-    before = model(body, channels=12, out=(1, 3, 12, 20), w=weights(12, 12, 1, 1), w2=weights(12, 6, 1, 1))
-    rewritten(depth_to_space, before, changes=False)
+def test_transposes_stay_where_they_matter(body):
+    body = body.replace("z)", "x1)").replace("y = Add(a, x1)", "x1 = Reshape(x, s) y = Add(a, x1)")
+    out = ("N", "A", "B") if "keepdims" in body else ("N", "A", "B", "C")
+    rewritten(sink_transposes, model(body, out=out, s=np.array([1, 6, 10, 4])), changes=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"a = {NHWC}(x) b = MatMul(a, w) y = {NCHW}(b)",
+        f"a = {NHWC}(x) b = Reshape(a, rows) d = MatMul(b, w) e = Reshape(d, image) y = {NCHW}(e)",
+    ],
+)
+def test_dense_layers_on_channels_are_1x1_convolutions(body):
+    constants = {"w": weights(4, 3), "rows": np.array([-1, 4]), "image": np.array([1, 6, 10, 3])}
+    before = model(body, out=(1, 3, 6, 10), **constants)
+    assert "MatMul" not in rewritten(matmul, before)
+    assert ops(passes.simplify(before)) == ["Conv"]
+    same(before, passes.simplify(before))
+
+
+def test_matmul_of_other_axes_or_values_stays():
+    body = f"a = {NHWC}(x) b = {NCHW}(a) d = Transpose<perm = [0, 1, 3, 2]>(x) y = MatMul(b, d)"
+    rewritten(matmul, model(body, out=("N", "C", "H", "W")), changes=False)
+    body = "a = Reshape(x, rows) b = MatMul(a, w) y = Reshape(b, image)"  # the rows are not pixels
+    constants = {"rows": np.array([60, 4]), "w": weights(4, 4), "image": np.array([1, 4, 6, 10])}
+    rewritten(matmul, model(body, **constants), changes=False)
+
+
+SQUEEZE = {
+    "Keras, reshaped": (
+        f"a = {NHWC}(x) p = ReduceMean<axes = [1, 2], keepdims = 0>(a) q = MatMul(p, w1) q1 = Add(q, b1) r = Relu(q1) "
+        f"s = MatMul(r, w2) t = Sigmoid(s) u = Reshape(t, last) v = Mul(a, u) y = {NCHW}(v)"
+    ),
+    "PyTorch": (
+        "p = GlobalAveragePool(x) q = Reshape(p, flat) r = Gemm<transB = 1>(q, w2, b1) s = Relu(r) "
+        "t = Gemm(s, w2, b2) u = Sigmoid(t) v = Reshape(u, first) y = Mul(x, v)"
+    ),
+    "unsqueezed": (
+        "p = ReduceMean<axes = [-1, -2], keepdims = 0>(x) q = MatMul(p, w1) r = MatMul(q, w2) s = Softmax(r) "
+        "t = Unsqueeze(s, axes) y = Mul(x, t)"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SQUEEZE)
+def test_channel_attention_keeps_its_four_axes(name):
+    constants = {
+        "w1": weights(4, 2), "b1": weights(2), "w2": weights(2, 4), "b2": weights(4), "flat": np.array([1, 4]),
+        "last": np.array([1, 1, 1, 4]), "first": np.array([1, 4, 1, 1]), "axes": np.array([2, 3]),
+    }  # fmt: skip
+    before = model(SQUEEZE[name], **constants)
+    after = passes.simplify(before)
+    assert not {"Reshape", "MatMul", "Gemm", "Squeeze", "Transpose", "ReduceMean"} & set(ops(after)), ops(after)
+    same(before, after)
+
+
+def test_flat_leaves_what_is_no_single_number_per_channel():
+    body = "p = ReduceMean<axes = [2], keepdims = 0>(x) q = Relu(p) r = Unsqueeze(q, axes) y = Mul(x, r)"
+    rewritten(flat, model(body, axes=np.array([2])), changes=False)
+
+
+# --- shapes
+
+
+def test_shapes_are_computed():
+    body = """s = Shape(x) h = Gather(s, two) w = Gather(s, three) h2 = Mul(h, two) w2 = Mul(w, two)
+              h3 = Unsqueeze(h2, zero) w3 = Unsqueeze(w2, zero) z = Concat<axis = 0>(nc, h3, w3)
+              y = Resize<mode = "linear">(x, , , z)"""
+    ints = {"zero": np.array([0]), "two": np.array(2), "three": np.array(3), "nc": np.array([1, 4])}
+    before = model(body, out=(1, 4, 12, 20), **ints)
+    assert fold_shape.run(passes.Graph(before))
+    assert ops(passes.simplify(before)) == ["Resize"]
+    same(before, passes.simplify(before))
+
+
+def test_shapes_that_are_not_known_stay():
+    before = model("s = Shape(x) t = Cast<to = 1>(s) y = Mul(x, t)", out=("N", "C", "H", "W"))
+    before.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "H"
+    graph = passes.Graph(before)
+    assert not fold_shape.run(graph)
+
+
+# --- reductions
+
+
+@pytest.mark.parametrize(
+    ("op", "axes", "expected"),
+    [
+        ("ReduceMean", [2, 3], "GlobalAveragePool"),
+        ("ReduceMean", [-1, -2], "GlobalAveragePool"),
+        ("ReduceMax", [2, 3], "GlobalMaxPool"),
+        ("ReduceMean", [1], "Conv"),
+        ("ReduceMax", [1], "Transpose MaxPool Transpose"),
+        ("ReduceMin", [1], "Neg Transpose MaxPool Neg Transpose"),
+        ("ReduceL1", [1], "Abs Conv"),
+        ("ReduceL2", [1], "Mul Conv Sqrt"),
+        ("ReduceSumSquare", [1], "Mul Conv"),
+    ],
+)
+def test_reduce(op, axes, expected):
+    before = model(f"a = {op}<axes = {axes}>(x) y = Mul(x, a)")
+    assert rewritten(reduce, before) == [*expected.split(), "Mul"]
+
+
+def test_reduce_leaves_rows_alone():
+    rewritten(reduce, model("a = ReduceMean<axes = [2]>(x) y = Mul(x, a)"), changes=False)
+    rewritten(reduce, model("a = ReduceSum(x, both) y = Mul(x, a)", both=np.array([2, 3])), changes=False)
+
+
+def test_layer_normalisation_of_channels_last_has_no_reduction():
+    body = f"""a = {NHWC}(x) m = ReduceMean<axes = [3]>(a) d = Sub(a, m) q = Pow(d, two) v = ReduceMean<axes = [-1]>(q)
+               e = Add(v, eps) s = Sqrt(e) n = Div(d, s) g0 = Mul(n, g) h0 = Add(g0, h) y = {NCHW}(h0)"""
+    constants = {"two": np.float32(2), "eps": np.float32(1e-3), "g": weights(4), "h": weights(4)}
+    before = model(body, **constants)
+    after = passes.simplify(before)
+    assert not {"Transpose", "ReduceMean", "Pow"} & set(ops(after))
+    same(before, after, 1e-4)

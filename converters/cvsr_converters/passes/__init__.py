@@ -14,15 +14,18 @@ from __future__ import annotations
 
 from cvsr_converters.passes import (
     affine,
+    average_pool,
     batch_norm,
     branches,
     canonical,
     clip,
     conv_chain,
     conv_transpose_pads,
+    cubic,
     depth_to_space,
     drop_dead,
     drop_identity,
+    flat,
     fold_bias,
     fold_constants,
     fold_scale,
@@ -30,6 +33,7 @@ from cvsr_converters.passes import (
     kernel_shape,
     matmul,
     merge_transposes,
+    moves,
     pad_conv,
     prelu,
     reduce,
@@ -38,6 +42,7 @@ from cvsr_converters.passes import (
     shuffle,
     shuffle_last,
     sink_transposes,
+    space_to_depth,
     spell,
 )
 from cvsr_converters.passes.graph import Graph
@@ -54,6 +59,8 @@ PASSES = (
     matmul,
     merge_transposes,
     sink_transposes,
+    flat,
+    moves,
     reduce,
     spell,
     prelu,  # before clip, which would take its Relu for a limit
@@ -72,6 +79,9 @@ PASSES = (
 # The same way, on what PASSES leave.
 LOWERING = (
     drop_dead,
+    cubic,
+    average_pool,
+    space_to_depth,
     shuffle,
     conv_transpose_pads,
     kernel_shape,

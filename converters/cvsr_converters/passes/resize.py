@@ -24,6 +24,7 @@ PLACE = {
     "tf_half_pixel_for_nn": lambda i, s: (i + 0.5) / s,
     "asymmetric": lambda i, s: i / s,
 }
+FINEST = 8  # scales are multiples of 1/8
 CTM = "coordinate_transformation_mode"
 REPEAT = {"mode": "nearest", CTM: "asymmetric", "nearest_mode": "floor"}
 
@@ -35,9 +36,9 @@ def run(graph):
         if len(node.inputs) == 4 and node.inputs[3]:
             shapes = shapes or graph.shapes()
             before, after = (np.array(shapes.get(name, ())) for name in (node.inputs[0], node.outputs[0]))
-            if not before.size or before.shape != after.shape or not before.all() or (after % before).any():
-                continue  # no whole number: the scale would depend on the size
-            node.inputs = [node.inputs[0], "", graph.constant((after // before).astype(np.float32), node.outputs[0])]
+            if not before.size or before.shape != after.shape or not before.all() or (after * FINEST % before).any():
+                continue  # no simple number: the scale would depend on the size
+            node.inputs = [node.inputs[0], "", graph.constant((after / before).astype(np.float32), node.outputs[0])]
             changed = True
         elif len(node.inputs) == 3 and node.inputs[1] and "crop" not in node.attrs.get(CTM, ""):
             node.inputs[1] = ""  # the region of interest, which only tf_crop_and_resize reads

@@ -1,0 +1,24 @@
+"""Write SpaceToDepth as a strided convolution whose kernels hold a single 1.
+
+    SpaceToDepth s      →      Conv s x s (one-hot, stride s)
+
+The same numbers bit for bit. OpenCV up to 4.8 cannot change the size of the input of a SpaceToDepth.
+"""
+
+from __future__ import annotations
+
+from cvsr_converters.passes.shuffle import dense
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    nodes = [n for n in graph.nodes if n.op == "SpaceToDepth"]
+    shapes = graph.shapes() if nodes else {}
+    changed = False
+    for node in nodes:
+        s, shape = node.attrs["blocksize"], shapes.get(node.inputs[0], ())
+        if len(shape) == 4 and shape[1]:
+            kernel = graph.constant(dense(shape[1], s), node.outputs[0])  # the shuffle's own, the other way round
+            graph.become(node, "Conv", [node.inputs[0], kernel], {"kernel_shape": [s, s], "strides": [s, s]})
+            changed = True
+    return changed

@@ -1,0 +1,298 @@
+"""Rewrites of what enlarges: equal numbers before and after where they fit, untouched where they do not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
+pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
+
+from passkit import attributes, model, ops, rewritten, rewritten_model, run, weights  # noqa: E402
+
+from cvsr_converters import passes  # noqa: E402
+from cvsr_converters.passes import (  # noqa: E402
+    average_pool,
+    cubic,
+    depth_to_space,
+    moves,
+    resize,
+    shuffle,
+    shuffle_last,
+    space_to_depth,
+    subpixel,
+)
+
+# --- enlarging
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("place", ["half_pixel", "asymmetric", "tf_half_pixel_for_nn"])
+@pytest.mark.parametrize("rounding", ["floor", "round_prefer_floor", "round_prefer_ceil", "ceil"])
+def test_resize_nearest_fires_exactly_where_it_repeats_pixels(scale, place, rounding):
+    attrs = f'mode = "nearest", coordinate_transformation_mode = "{place}", nearest_mode = "{rounding}"'
+    out, scales = (1, 4, 6 * scale, 10 * scale), np.array([1, 1, scale, scale], np.float32)
+    before = model(f"y = Resize<{attrs}>(x, , s)", out=out, s=scales)
+    x = np.random.default_rng(1).normal(size=(1, 4, 6, 10)).astype(np.float32)
+    same = np.array_equal(run(before)[0], x.repeat(scale, 2).repeat(scale, 3))
+    graph = passes.Graph(before)
+    fired = resize.run(graph)
+    after = graph.to_model()
+    assert (attributes(after, "Resize").get("nearest_mode") == b"floor") is (same or rounding == "floor")
+    assert fired is (same and (place, rounding) != ("asymmetric", "floor"))
+    if same:
+        np.testing.assert_array_equal(run(after)[0], x.repeat(scale, 2).repeat(scale, 3))
+
+
+def test_resize_turns_sizes_into_scales():
+    before = model('y = Resize<mode = "linear">(x, , , s)', out=(1, 4, 12, 30), s=np.array([1, 4, 12, 30]))
+    graph = passes.Graph(before)
+    assert resize.run(graph)
+    after = graph.to_model()
+    assert len(after.graph.node[0].input) == 3
+    np.testing.assert_allclose(run(after)[0], run(before)[0], atol=1e-6)
+
+
+def test_resize_leaves_sizes_that_are_no_simple_multiple():
+    before = model('y = Resize<mode = "linear">(x, , , s)', out=(1, 4, 11, 17), s=np.array([1, 4, 11, 17]))
+    rewritten(resize, before, changes=False)
+
+
+def test_shuffle_of_one_channel():
+    before = model("y = DepthToSpace<blocksize = 2>(x)", out=(1, 1, 12, 20))
+    assert rewritten(shuffle, before) == ["ConvTranspose"]
+
+
+def test_shuffle_takes_a_group_for_each_channel_where_their_planes_are_side_by_side():
+    before = model('y = DepthToSpace<blocksize = 2, mode = "CRD">(x)', channels=12, out=(1, 3, 12, 20))
+    after = rewritten_model(shuffle, before)
+    assert attributes(after, "ConvTranspose")["group"] == 3
+    np.testing.assert_array_equal(run(after)[0], run(before)[0])
+
+
+def test_shuffle_of_planes_that_are_apart_is_dense():
+    before = model("a = Relu(x) y = DepthToSpace<blocksize = 2>(a)", channels=12, out=(1, 3, 12, 20))
+    assert rewritten(shuffle, before) == ["Relu", "ConvTranspose"]
+
+
+CONV = "a = Conv<kernel_shape = [1, 1]>(x, w, b)"
+
+
+@pytest.mark.parametrize("between", ["b0 = Relu(a)", "b0 = Tanh(a)", "b0 = PRelu(a, slope)", "b0 = PRelu(a, one)"])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_depth_to_space_reorders_the_convolution(between, scale):
+    planes = 3 * scale**2
+    constants = {"w": weights(planes, 4, 1, 1), "b": weights(planes)}
+    constants |= {"slope": weights(planes, 1, 1), "one": weights(1, 1, 1)}
+    body = f"{CONV} {between} y = DepthToSpace<blocksize = {scale}>(b0)"
+    after = rewritten_model(depth_to_space, model(body, out=(1, 3, 6 * scale, 10 * scale), **constants))
+    assert attributes(after, "DepthToSpace")["mode"] == b"CRD"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "b0 = Relu(x) y = DepthToSpace<blocksize = 2>(b0)",  # no convolution
+        "b0 = Conv(x, w) b1 = Softmax<axis = 1>(b0) y = DepthToSpace<blocksize = 2>(b1)",  # channels meet
+        "b0 = Conv(x, w) b1 = Relu(b0) b2 = Add(b0, b1) y = DepthToSpace<blocksize = 2>(b2)",  # has other readers
+        'b0 = Conv(x, w) y = DepthToSpace<blocksize = 2, mode = "CRD">(b0)',  # is so already
+        "b0 = Conv<group = 2>(x, w2) y = DepthToSpace<blocksize = 2>(b0)",
+    ],
+)
+def test_depth_to_space_leaves_what_cannot_be_reordered(body):
+    before = model(body, channels=12, out=(1, 3, 12, 20), w=weights(12, 12, 1, 1), w2=weights(12, 6, 1, 1))
+    rewritten(depth_to_space, before, changes=False)
+
+
+# --- moves
+
+
+def chain(*steps, final="y"):
+    """Return the body and constants of Reshapes (a list) and Transposes (a string of digits) in a row."""
+    lines, constants, value = [], {}, "x"
+    for number, step in enumerate(steps):
+        target = final if number == len(steps) - 1 else f"t{number}"
+        if isinstance(step, str):
+            lines.append(f"{target} = Transpose<perm = [{', '.join(step)}]>({value})")
+        else:
+            constants[f"s{number}"] = np.array(step)
+            lines.append(f"{target} = Reshape({value}, s{number})")
+        value = target
+    return " ".join(lines), constants
+
+
+CRD = [1, 3, 2, 2, 6, 10], "014253", [1, 3, 12, 20]
+MOVES = {
+    "PixelShuffle": (12, (1, 3, 12, 20), CRD, "DepthToSpace"),
+    "DCR": (12, (1, 3, 12, 20), ([1, 2, 2, 3, 6, 10], "034152", [1, 3, 12, 20]), "DepthToSpace"),
+    "five axes": (4, (1, 1, 12, 20), ([1, 2, 2, 6, 10], "03142", [1, 1, 12, 20]), "DepthToSpace"),
+    "channels last": (
+        12, (1, 12, 20, 3), ("0231", [1, 6, 10, 2, 2, 3], "013245", [1, 12, 20, 3]), "DepthToSpace Transpose",
+    ),
+    "in two steps": (
+        12, (1, 3, 12, 20),
+        ("0231", [1, 6, 10, 2, 6], "01324", [1, 6, 2, 10, 6], [1, 12, 10, 2, 3], [1, 12, 20, 3], "0312"),
+        "DepthToSpace",
+    ),
+    "PixelUnshuffle": (4, (1, 16, 3, 5), ([1, 4, 3, 2, 5, 2], "013524", [1, 16, 3, 5]), "Conv"),
+    "SpaceToDepth": (4, (1, 16, 3, 5), ([1, 4, 3, 2, 5, 2], "035124", [1, 16, 3, 5]), "SpaceToDepth"),
+    "channel shuffle": (4, (1, 4, 6, 10), ([1, 2, 2, 6, 10], "02134", [1, 4, 6, 10]), "Conv"),
+    "nothing": (4, (1, 4, 6, 10), ([4, 6, 10], [1, 4, 60], [1, 4, 6, 10]), "Identity"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_moves(name):
+    channels, out, steps, expected = MOVES[name]
+    body, constants = chain(*steps)
+    after = rewritten_model(moves, model(body, channels=channels, out=out, **constants))
+    assert [op for op in ops(after) if op != "Transpose" or "last" in name] == expected.split() or (
+        name == "channels last" and ops(after)[-2:] == expected.split()
+    )
+
+
+REPEATS = {
+    "tile": "a = Reshape(x, s) b = Tile(a, r) y = Reshape(b, t)",
+    "expand": "a = Reshape(x, s) b = Expand(a, e) y = Reshape(b, t)",
+    "concat": "a = Reshape(x, s) b = Concat<axis = 3>(a, a) d = Concat<axis = 5>(b, b) y = Reshape(d, t)",
+    "gather": "a = Gather<axis = 2>(x, g) y = Gather<axis = 3>(a, h)",
+}
+
+
+@pytest.mark.parametrize("name", REPEATS)
+def test_moves_that_repeat_pixels(name):
+    body = REPEATS[name]
+    constants = {"t": [1, 4, 12, 20], "g": np.arange(6).repeat(2), "h": np.arange(10).repeat(2)}
+    constants |= {"s": [1, 4, 6, 1, 10, 1], "r": [1, 1, 1, 2, 1, 2], "e": [1, 4, 6, 2, 10, 2]}
+    used = {key: np.array(value) for key, value in constants.items() if f" {key})" in body}
+    assert rewritten(moves, model(body, out=(1, 4, 12, 20), **used)) == ["Resize"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "out"),
+    [
+        (([1, 2, 2, 3, 6, 10], "043152", [1, 3, 12, 20]), (1, 3, 12, 20)),  # an order of nobody
+        (([3, 4, 6, 10], "0132", [1, 12, 10, 6]), (1, 12, 10, 6)),
+        (([1, 12, 10, 6],), (1, 12, 10, 6)),
+        (("0132",), (1, 12, 10, 6)),  # a plain Transpose
+    ],
+)
+def test_moves_that_are_nothing_known_stay(steps, out):
+    body, constants = chain(*steps)
+    rewritten(moves, model(body, channels=12, out=out, **constants), changes=False)
+
+
+def test_moves_of_two_values_stay():
+    body = "a = Relu(x) b = Concat<axis = 2>(x, a) y = Reshape(b, s)"
+    rewritten(moves, model(body, out=(1, 4, 6, 20), s=np.array([1, 4, 6, 20])), changes=False)
+
+
+def test_space_to_depth_is_a_strided_convolution():
+    before = model("y = SpaceToDepth<blocksize = 2>(x)", out=(1, 16, 3, 5))
+    after = rewritten_model(space_to_depth, before)
+    assert ops(after) == ["Conv"]
+    np.testing.assert_array_equal(run(after)[0], run(before)[0])
+    rewritten(space_to_depth, model("y = Relu(x)"), changes=False)
+
+
+@pytest.mark.parametrize("body", ["b = Relu(a)", "b = Clip(a, low, high)", "b = PRelu(a, slope)", "b = Add(a, row)"])
+def test_shuffle_last(body):
+    constants = {"low": np.float32(0), "high": np.float32(1), "slope": weights(3, 1, 1), "row": weights(1, 1, 12, 1)}
+    constants = {name: array for name, array in constants.items() if name in body}
+    before = model(
+        f"a = DepthToSpace<blocksize = 2>(x) {body} y = Tanh(b)", channels=12, out=(1, 3, 12, 20), **constants
+    )
+    if "row" in body:
+        rewritten(shuffle_last, before, changes=False)
+    else:
+        assert rewritten(shuffle_last, before)[-1] == "DepthToSpace"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "b = Relu(a) y = Conv(b, w)",  # in the middle of a network
+        "b = Relu(a) y = Add(a, b)",
+        "y = Softmax<axis = 1>(a)",
+        "y = Add(a, c)",  # makes three channels of one
+    ],
+)
+def test_shuffle_stays_in_the_middle(body):
+    channels = 4 if "c)" in body else 12
+    before = model(
+        f"a = DepthToSpace<blocksize = 2>(x) {body}",
+        channels=channels, out=(1, 3, 12, 20), w=weights(3, 3, 1, 1), c=weights(1, 3, 1, 1),
+    )  # fmt: skip
+    rewritten(shuffle_last, before, changes=False)
+
+
+# --- enlarging by other means
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("more", ["", "cubic_coeff_a = -0.5", "exclude_outside = 1"])
+@pytest.mark.parametrize("place", ["half_pixel", "asymmetric"])
+def test_cubic(scale, more, place):
+    attrs = ", ".join(filter(None, ['mode = "cubic"', f'coordinate_transformation_mode = "{place}"', more]))
+    scales = np.array([1, 1, scale, scale], np.float32)
+    before = model(f"y = Resize<{attrs}>(x, , s)", out=(1, 4, 6 * scale, 10 * scale), s=scales)
+    assert "Resize" not in rewritten(cubic, before)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "scale"),
+    [
+        ('mode = "cubic", coordinate_transformation_mode = "align_corners"', 2),  # moves from pixel to pixel
+        ('mode = "cubic"', 1.5),
+        ('mode = "linear"', 2),
+    ],
+)
+def test_cubic_leaves_the_rest(attrs, scale):
+    out = (1, 4, int(6 * scale), int(10 * scale))
+    rewritten(
+        cubic, model(f"y = Resize<{attrs}>(x, , s)", out=out, s=np.array([1, 1, scale, scale], np.float32)), False
+    )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "attrs"),
+    [
+        (2, 2, ""),
+        (4, 2, "pads = [1, 1, 1, 1]"),
+        (9, 2, "pads = [4, 4, 4, 4], output_padding = [1, 1]"),
+        (9, 3, "pads = [3, 3, 3, 3]"),
+        (9, 4, "pads = [2, 3, 3, 2]"),
+        (3, 2, "pads = [0, 0, 1, 1]"),
+        (8, 2, "pads = [5, 6, 1, 0]"),
+        (2, 3, "output_padding = [1, 1]"),
+    ],
+)
+def test_subpixel(kernel, stride, attrs):
+    attrs = ", ".join(filter(None, [f"strides = [{stride}, {stride}]", attrs]))
+    out = (1, 3, 6 * stride, 10 * stride)
+    before = model(f"y = ConvTranspose<{attrs}>(x, w, b)", out=out, w=weights(4, 3, kernel, kernel), b=weights(3))
+    after = rewritten_model(subpixel, before)
+    assert ops(after) == ["Conv", "DepthToSpace"]
+    assert max(attributes(after, "Conv")["kernel_shape"]) <= -(-kernel // stride) + 1
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    ["strides = [2, 2], pads = [0, 0, 1, 1]", "strides = [2, 2], group = 2", "strides = [1, 1]", "strides = [2, 1]"],
+)
+def test_subpixel_leaves_what_is_no_multiple_of_the_size(attrs):
+    before = model(f"y = ConvTranspose<{attrs}>(x, w)", out=("N", "C", "H", "W"), w=weights(4, 2, 4, 4))
+    rewritten(subpixel, before, changes=False)
+
+
+def test_average_pool_pads_by_itself_and_pads_never_crop():
+    body = "y = AveragePool<kernel_shape = [3, 3], pads = [1, 0, 1, 2], count_include_pad = 1>(x)"
+    assert rewritten(average_pool, model(body)) == ["Pad", "AveragePool"]
+    rewritten(average_pool, model("y = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(x)"), changes=False)
+
+
+def test_average_pool_crops_by_a_slice():
+    before = model("y = Pad(x, p)", out=(1, 4, 3, 9), p=np.array([0, 0, -1, 0, 0, 0, -2, -1]))
+    assert rewritten(average_pool, before) == ["Slice"]
+    before = model("y = Pad(x, p)", out=(1, 4, 5, 11), p=np.array([0, 0, -1, 0, 0, 0, 0, 1]))
+    rewritten(average_pool, before, changes=False)
