@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -197,7 +196,22 @@ CHAINS = {
             "s": np.array([1, 1, 2, 2], np.float32), "p": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
         },
     ),
-    "since 4.8": ("output = Clip(input, low, high)", {"low": np.float32(0.2), "high": np.float32(0.7)}),
+    "more of them": (
+        """a = Ceil(input) b = Celu<alpha = 0.5>(input) c = Cos(input) d = GlobalMaxPool(input) e = LRN<size = 3>(input)
+           f = LogSoftmax<axis = 1>(input) g = Round(b) h = Sign(f) i = Sin(f) j = ThresholdedRelu<alpha = 0.5>(input)
+           k = Sum(a, b, c) l = Sum(e, f, g) m = Sum(h, i, j) n = Sum(k, l, m) output = Mul(n, d)""",
+        {},
+    ),
+    "since 4.8": (
+        """a = Clip(input, low, high) b = Greater(a, half) c = Less(input, half) d = Equal(a, high) e = Where(b, a, x)
+           f = Where(c, e, input) g = Where(d, x, f) s = ReduceSum(g, axes) t = Mul(s, small) u = Mul(g, t)
+           v = Gather<axis = 1>(u, order) w = Tile(v, twice) output = Slice(w, one, five, one)""",
+        {
+            "low": np.float32(0.2), "high": np.float32(0.7), "half": np.float32(0.5), "x": weights(1, 4, 1, 1),
+            "small": np.float32(1e-3), "axes": np.array([2, 3]), "order": np.array([2, 0, 1, 3]), "twice": np.array([1, 2, 1, 1]),
+            "one": np.array([1]), "five": np.array([5]),
+        },
+    ),
 }  # fmt: skip
 
 
@@ -213,13 +227,28 @@ def test_allowed_operations_are_right_in_this_opencv(name):
 
 def test_the_chains_hold_every_allowed_operation():
     used = {name: {node.op_type for node in model(body, **c).graph.node} for name, (body, c) in CHAINS.items()}
-    assert used.pop("since 4.8") == ops.ALLOWED["4.8"] - ops.ALLOWED["4.6"]
+    assert set.union(*used.values()) == ops.ALLOWED["4.8"]
+    del used["since 4.8"]
     assert set.union(*used.values()) == ops.ALLOWED["4.6"]
 
 
 def test_check_names_the_layer_and_a_way_out():
-    node = SimpleNamespace(op_type="Clip", doc_string="head/limit", name="clip0")
-    graph = SimpleNamespace(graph=SimpleNamespace(node=[node]))
-    ops.check(graph)
+    onnx_model = model("output = Clip(input, low)", low=np.float32(0))
+    onnx_model.graph.node[0].doc_string = "head/limit"
+    ops.check(onnx_model)
     with pytest.raises(ModelError, match=r"'head/limit'.*Clip.*4\.6.*4\.8"):
-        ops.check(graph, oldest="4.6")
+        ops.check(onnx_model, oldest="4.6")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("output = ReduceSum(input, one)", "ReduceSum over some axes"),
+        ('output = Resize<mode = "cubic">(input, , double)', "Resize that is cubic"),
+        ('output = Conv<auto_pad = "SAME_UPPER", strides = [2, 2]>(input, w)', "Conv with a stride"),
+    ],
+)
+def test_check_knows_options_that_are_wrong(body, message):
+    constants = {"one": np.array([1]), "double": np.array([1, 1, 2, 2], np.float32), "w": weights(4, 4, 3, 3)}
+    with pytest.raises(ModelError, match=message):
+        ops.check(model(body, **constants))

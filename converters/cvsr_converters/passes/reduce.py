@@ -3,6 +3,7 @@
     ReduceMean (rows, columns)      →      GlobalAveragePool
     ReduceMax  (rows, columns)      →      GlobalMaxPool
     ReduceMean (channels)           →      Conv 1x1 (weights 1 / C)
+    ReduceMin  (rows, columns)      →      Neg ── GlobalMaxPool ── Neg
     ReduceL2   (channels)           →      Mul ── Conv 1x1 (weights 1) ── Sqrt
     ReduceMax  (channels)           →      Transpose ── MaxPool 1xC ── Transpose
 
@@ -29,8 +30,8 @@ def run(graph):
         axes = sorted(axis % 4 for axis in axes)
         if not node.attrs.get("keepdims", 1):
             changed |= _keep(node, axes, shape, shapes, graph)
-        elif axes == [2, 3] and node.op in GLOBAL:
-            graph.become(node, GLOBAL[node.op], node.inputs[:1])
+        elif axes == [2, 3] and node.op != "ReduceSum":
+            _pixels(node, graph)
             changed = True
         elif axes == [1] and shape[1]:
             _channels(node, shape[1], graph)
@@ -55,6 +56,21 @@ def _keep(node, axes, shape, shapes, graph):
     for reader in readers:
         graph.become(reader, "Identity", reader.inputs[:1])
     return True
+
+
+def _pixels(node, graph):
+    x = node.inputs[0]
+    if node.op in GLOBAL:
+        graph.become(node, GLOBAL[node.op], [x])
+    elif node.op == "ReduceMin":
+        graph.become(node, "Neg", [graph.add(node, "GlobalMaxPool", [graph.add(node, "Neg", [x])])])
+    else:
+        x = graph.add(node, "Abs", [x]) if node.op == "ReduceL1" else graph.add(node, "Mul", [x, x])
+        axes = graph.constant(np.array([2, 3]), node.outputs[0])
+        if node.op == "ReduceL2":
+            graph.become(node, "Sqrt", [graph.add(node, "ReduceSum", [x, axes])])
+        else:
+            graph.become(node, "ReduceSum", [x, axes])
 
 
 def _channels(node, channels, graph):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from onnx import helper, numpy_helper
+
 from cvsr.errors import ModelError
 
 # Tried, each of them, on 4.6.0, 4.8.1, 4.14.0 and 5.0.0 with both engines, at changing sizes. That an operation is here
-# does not mean that all of its options work (AveragePool that counts the padding does not): verification decides.
+# does not mean that all of its options work: _option names those that are known not to, and verification decides.
 SINCE_4_6 = frozenset({
-    "Abs", "Add", "AveragePool", "BatchNormalization", "Concat", "Conv", "ConvTranspose", "Div", "Elu", "Erf", "Exp",
-    "Floor", "GlobalAveragePool", "HardSigmoid", "LeakyRelu", "Log", "Max", "MaxPool", "Min", "Mul", "Neg", "PRelu",
-    "Pad", "Pow", "Reciprocal", "Relu", "Resize", "Selu", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign",
-    "Split", "Sqrt", "Sub", "Tanh", "Transpose",
+    "Abs", "Add", "AveragePool", "BatchNormalization", "Ceil", "Celu", "Concat", "Conv", "ConvTranspose", "Cos", "Div",
+    "Elu", "Erf", "Exp", "Floor", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "LRN", "LeakyRelu", "Log",
+    "LogSoftmax", "Max", "MaxPool", "Min", "Mul", "Neg", "PRelu", "Pad", "Pow", "Reciprocal", "Relu", "Resize", "Round",
+    "Selu", "Sigmoid", "Sign", "Sin", "Slice", "Softmax", "Softplus", "Softsign", "Split", "Sqrt", "Sub", "Sum", "Tanh",
+    "ThresholdedRelu", "Transpose",
 })  # fmt: skip
-SINCE_4_8 = SINCE_4_6 | {"Clip"}
+SINCE_4_8 = SINCE_4_6 | {"Clip", "Equal", "Gather", "Greater", "Less", "ReduceSum", "Tile", "Where"}
 ALLOWED = {"4.6": SINCE_4_6, "4.8": SINCE_4_8}
 
 # What to do about some others; the name of the layer stands before it in the message.
@@ -20,6 +23,7 @@ ADVICE = {
     "Clip": "leave the limits to the host, which limits pixels anyway, or ask for OpenCV 4.8 as the oldest",
     "DepthToSpace": "its number of input channels must be known; give the convolution before it a fixed one",
     "Erfc": "use relu, swish or another activation in place of gelu",
+    "MatMul": "attention between pixels and dense layers over an image do not fit any size; use convolutions",
     "Reshape": "use a convolution, a transpose or a pixel shuffle (tf.nn.depth_to_space), which take any size",
     "StatefulPartitionedCall": "a nested tf.function that TensorFlow does not inline; remove jit_compile=True",
 }
@@ -30,12 +34,31 @@ def check(model, oldest="4.8"):
 
     ``oldest`` is "4.6" (Debian 12) or "4.8"; all later ones run what these do.
     """
-    found = [node for node in model.graph.node if node.op_type not in ALLOWED[oldest]]
-    if found:
-        raise ModelError("\n".join(_line(node, oldest) for node in found[:5]))
+    constants = {c.name: c for c in model.graph.initializer}
+    lines = [_line(node, constants, oldest) for node in model.graph.node]
+    if found := [line for line in lines if line]:
+        raise ModelError("\n".join(found[:5]))
 
 
-def _line(node, oldest):
+def _line(node, constants, oldest):
+    """Return what is wrong with a node and what to do, or None."""
     op, layer = node.op_type.rpartition("::")[2], node.doc_string or node.name
-    advice = ADVICE.get(op, "use another layer in its place, or split it into simpler ones")
-    return f"layer {layer!r}: the operation {op} does not run in every OpenCV from {oldest} on; {advice}"
+    if node.op_type not in ALLOWED[oldest]:
+        advice = ADVICE.get(op, "use another layer in its place, or split it into simpler ones")
+        return f"layer {layer!r}: the operation {op} does not run in every OpenCV from {oldest} on; {advice}"
+    wrong = _option(node, constants)
+    return f"layer {layer!r}: {op} {wrong}" if wrong else None
+
+
+def _option(node, constants):
+    """Return which option of an allowed operation OpenCV has not or has wrong, and what to do, or None."""
+    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    if node.op_type == "ReduceSum":
+        axes = constants.get(node.input[1]) if len(node.input) > 1 else None
+        if axes is None or sorted(numpy_helper.to_array(axes).tolist()) != [2, 3] or not attrs.get("keepdims", 1):
+            return "over some axes only is wrong in OpenCV 4.8; sum over all pixels, or over the channels"
+    if node.op_type == "Resize" and attrs.get("mode") == b"cubic":
+        return "that is cubic runs in OpenCV 5 only; enlarge by a whole number and without align_corners, or linearly"
+    if node.op_type == "Conv" and attrs.get("auto_pad", b"").startswith(b"SAME") and max(attrs.get("strides", [1])) > 1:
+        return "with a stride and padding that depends on the size is wrong in OpenCV 5; give the padding in numbers"
+    return None
