@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from onnx import load_from_string
 
+from cvsr.errors import OptionError
 from cvsr_converters import host, passes
 from cvsr_converters.radius import radius
+from cvsr_converters.report import TOLERANCE, Report
 from cvsr_converters.targets import onnx as onnx_file
 from cvsr_converters.targets import ops, tail
 from cvsr_converters.trace import trace
-from cvsr_converters.verify import SIZES, TOLERANCE, verify
+from cvsr_converters.verify import SIZES, verify
 
 OLDEST = "4.8"
 
@@ -27,7 +30,7 @@ class Built:
     verify: Callable
 
 
-def onnx(understood, name, *, half=False):
+def onnx(understood, name, half=False):
     """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle, the rest is in its metadata."""
     original, facts = understood.original, understood.facts
     graph, facts, limited = tail.cut(trace(original), facts)
@@ -35,19 +38,16 @@ def onnx(understood, name, *, half=False):
     ops.check(graph, OLDEST)
     factors = [one.factor for one in original.inputs]
     facts |= {"name": name, "radius": _radius(graph, facts, factors), "parameters": parameters(graph)}
-    tolerance = TOLERANCE
-    if half:
-        from cvsr_converters.targets import half as half_precision
-
-        graph, tolerance = half_precision.weights(graph), half_precision.TOLERANCE
+    graph, tolerance = _stored(graph, half)
     data = onnx_file.pack(graph, facts, math.lcm(onnx_file.SIZE, facts.get("multiple", 1)), factors)
+    # where a limit was cut off, what lies beyond it differs, and the host's own limit comes after
+    limit = host.limited(facts) if limited else np.asarray
+    whole, image = host.finish(understood.facts), host.finish(facts)
 
     def proof(pythons):
-        limit = host.limited(facts) if limited else np.asarray
-        image = host.finish(facts)
         return verify(
             data,
-            lambda *blobs: limit(original.run(*blobs)[0]),
+            lambda *blobs: limit(whole(original.run(*blobs)[0], blobs)),
             name=name,
             draw=host.draw(original.inputs, facts),
             finish=lambda output, blobs: limit(image(output, blobs)),
@@ -57,6 +57,50 @@ def onnx(understood, name, *, half=False):
         )
 
     return Built(data, facts, proof)
+
+
+def standalone(understood, name, half=False):
+    """Return the :class:`Built` ONNX file that takes and gives 8-bit BGR, with everything inside."""
+    from cvsr_converters.targets import standalone as target
+
+    original, facts = understood.original, understood.facts | {"name": name}
+    graph = trace(original)
+    ops.check(passes.lower(graph), OLDEST)
+    model, tolerance = _stored(load_from_string(target.pack(graph, facts)), half)
+    data = model.SerializeToString(deterministic=True)
+
+    def proof(pythons):
+        wanted = target.host(original.run, facts)
+        how = {"draw": target.draw, "pythons": pythons, "sizes": fitting(facts), "tolerance": tolerance}
+        return verify(data, wanted, name=name, **how)
+
+    return Built(data, facts, proof)
+
+
+def pb(understood, name, half=False):
+    """Return the :class:`Built` frozen graph for ``cv2.dnn_superres``."""
+    from cvsr_converters.targets import pb as target
+
+    if half:
+        raise OptionError("weights in 16 bits are for ONNX files: dnn_superres does not read them")
+    original, facts = understood.original, understood.facts | {"name": name}
+    data = target.pack(trace(original), facts)
+    facts["family"] = target.family(facts)
+
+    def proof(pythons):
+        rows = target.verify_superres(data, facts, original.run, pythons)
+        return Report(name, rows=rows)
+
+    return Built(data, facts, proof)
+
+
+def _stored(graph, half):
+    """Return the graph with its weights as they are stored, and how far off the result may be for that."""
+    if not half:
+        return graph, TOLERANCE
+    from cvsr_converters.targets import half as half_precision
+
+    return half_precision.weights(graph), half_precision.TOLERANCE
 
 
 def fitting(facts):
@@ -80,4 +124,4 @@ def parameters(graph):
     return sum(sizes[name] for name in sorted(names) if name in sizes)
 
 
-TARGETS = {"onnx": onnx}
+TARGETS = {"onnx": onnx, "standalone": standalone, "pb": pb}

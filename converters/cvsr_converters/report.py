@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
+ORDER = (
+    "name", "scale", "color", "range", "mean", "inputs", "multiple", "tail", "skip", "chroma", "radius", "parameters",
+)  # fmt: skip
 TOLERANCE = 1e-4  # of the range of the output
 
 
@@ -77,7 +80,7 @@ class Conversion:
 
     def text(self):
         """Return the report in lines for a terminal."""
-        facts = ", ".join(f"{key} {_plain(value)}" for key, value in self.facts.items() if value not in ("", None))
+        facts = ", ".join(f"{key} {_plain(value)}" for key, value in self._facts())
         lines = [f"{self.source} ({self.format}) → {self.target}: {facts}", *(f"- {note}" for note in self.notes)]
         rows = [("runtime", "engine", "result", "max error", "ms", ""), *(row.cells() for row in self.proof.rows)]
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
@@ -87,11 +90,16 @@ class Conversion:
 
     def markdown(self):
         """Return the report as Markdown for a model card."""
-        facts = "\n".join(f"- {key}: {_plain(value)}" for key, value in self.facts.items())
+        facts = "\n".join(f"- {key}: {_plain(value)}" for key, value in self._facts())
         notes = "".join(f"\n- {note}" for note in self.notes)
         limit = f"Largest difference as a part of the range; up to {self.proof.tolerance:g} is right."
         head = f"Converted from {self.source} ({self.format}) to {self.target}.\n\n{facts}"
         return f"{head}\n{notes}\n\n{self.proof.markdown()}\n\n{limit}\n"
+
+    def _facts(self):
+        """Return the facts that say something, in the order in which one would tell them."""
+        known = [key for key in ORDER if self.facts.get(key) not in (None, "", "none", (), [])]
+        return [(key, self.facts[key]) for key in [*known, *sorted(set(self.facts) - set(ORDER))]]
 
     def json(self):
         """Return the report as JSON text."""
