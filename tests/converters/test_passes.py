@@ -49,6 +49,47 @@ def test_drop_identity_between_nodes_and_at_the_output():
     ]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "b = Concat<axis = 1>(a)",
+        "b = Cast<to = 1>(a)",
+        "b = Pad(a, pads)",
+        "b = Slice(a, start, stop)",
+        "u = Unsqueeze(a, start) b = Squeeze(u, start)",
+        "u = Reshape(a, flat) v = Reshape(u, half) b = Reshape(v, shape)",
+        "b = Sum(a)",
+    ],
+)
+def test_drop_identity_of_what_changes_nothing(body):
+    constants = {
+        "pads": np.zeros(8, np.int64), "start": np.array([0]), "stop": np.array([2**31 - 1]), "flat": np.array([240]),
+        "half": np.array([-1, 2]), "shape": np.array([1, 4, 6, 10]),
+    }  # fmt: skip
+    before = model(f"a = Relu(x) {body} y = Tanh(b)", **constants)
+    assert rewritten(drop_identity, before) == ["Relu", "Tanh"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "b = Cast<to = 7>(a) y = Cast<to = 1>(b)",
+        "y = Slice(a, start, six)",  # as much as there is at this size
+        "b = Reshape(a, turned) y = Reshape(b, flat)",
+        "y = Concat<axis = 1>(a, a)",
+    ],
+)
+def test_drop_identity_keeps_what_changes_something(body):
+    constants = {
+        "start": np.array([0]),
+        "six": np.array([6]),
+        "turned": np.array([1, 4, 10, 6]),
+        "flat": np.array([240]),
+    }
+    out = ("N",) if "flat" in body else ("N", "C", "H", "W")
+    rewritten(drop_identity, model(f"a = Relu(x) {body}", out=out, **constants), changes=False)
+
+
 def test_drop_identity_keeps_the_one_between_input_and_output():
     rewritten(drop_identity, model("y = Identity(x)"), changes=False)
 

@@ -208,8 +208,8 @@ CHAINS = {
            v = Gather<axis = 1>(u, order) w = Tile(v, twice) output = Slice(w, one, five, one)""",
         {
             "low": np.float32(0.2), "high": np.float32(0.7), "half": np.float32(0.5), "x": weights(1, 4, 1, 1),
-            "small": np.float32(1e-3), "axes": np.array([2, 3]), "order": np.array([2, 0, 1, 3]), "twice": np.array([1, 2, 1, 1]),
-            "one": np.array([1]), "five": np.array([5]),
+            "small": np.float32(1e-3), "axes": np.array([2, 3]), "order": np.array([2, 0, 1, 3]),
+            "twice": np.array([1, 2, 1, 1]), "one": np.array([1]), "five": np.array([5]),
         },
     ),
 }  # fmt: skip
