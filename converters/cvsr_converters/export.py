@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -37,26 +38,16 @@ def load(run):
     return model, record
 
 
-def convert(model, record, name):
-    """Return the bytes of the ONNX file of a trained network, not verified yet."""
-    from cvsr_converters import networks, passes
-    from cvsr_converters.radius import radius
-    from cvsr_converters.targets import onnx, ops
+def built(model, record, name):
+    """Return the :class:`~cvsr_converters.build.Built` ONNX file of a trained network."""
+    from cvsr_converters import build, networks
     from cvsr_converters.tensorflow_graph import original
-    from cvsr_converters.trace import trace
+    from cvsr_converters.understand import Understood
 
-    network = record["recipe"]["network"]
-    plain = networks.collapse(model)
-    graph = passes.lower(trace(original(plain)))
-    ops.check(graph, oldest="4.6")
-    facts = networks.facts(**network) | {
-        "name": name,
-        "parameters": plain.count_params(),
-        "license": LICENSE,
-    }
-    if (reach := radius(graph)) is not None:
-        facts["radius"] = reach
-    return onnx.pack(graph, facts)
+    # traced as it is deployed, compared with what was trained
+    deployed = replace(original(networks.collapse(model)), run=original(model).run)
+    facts = networks.facts(**record["recipe"]["network"]) | {"license": LICENSE}
+    return build.onnx(Understood(deployed, facts, []), name)
 
 
 def export(run, path, *, pythons=(), use=None):
@@ -65,19 +56,15 @@ def export(run, path, *, pythons=(), use=None):
     ``path`` is named FAMILY_xSCALE.onnx. ``pythons`` are interpreters with other OpenCVs to verify in. ``use`` is a
     line that says what the model is for. Nothing is written unless the report is ok.
     """
-    from cvsr_converters.targets import onnx
-    from cvsr_converters.tensorflow_graph import original
-    from cvsr_converters.verify import verify
-
     path = Path(path)
     model, record = load(run)
     scale = record["recipe"]["network"]["scale"]
     if path.suffix != ".onnx" or not path.stem.endswith(f"_x{scale}"):
         raise ModelError(f"{path.name} is no name for a model of scale {scale}; name it FAMILY_x{scale}.onnx")
-    data = convert(model, record, path.stem)
-    report = verify(data, lambda blob: original(model).run(blob)[0], name=path.stem, pythons=pythons)
+    made = built(model, record, path.stem)
+    report = made.verify(pythons)
     if report.ok:
-        onnx.write(data, path)
+        write_atomic(path, made.data)
         _remember(path, run, record, use)
     return report
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import onnx
 
-from cvsr_converters.targets import write_atomic
-
 SIZE = 64  # OpenCV takes any size at setInput, but only where the file names a concrete one
 
 
@@ -31,11 +29,6 @@ def pack(model, metadata, size=SIZE, factors=(1,)):
         model.metadata_props.add(key=f"cvsr.{key}", value=text)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
-
-
-def write(data, path):
-    """Write the bytes that :func:`pack` gave to ``path``, whole or not at all."""
-    write_atomic(path, data)
 
 
 def _resize(info, size):
