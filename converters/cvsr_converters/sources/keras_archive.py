@@ -1,0 +1,72 @@
+"""``.keras`` files: the zip archives of Keras 3."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+
+from cvsr.errors import ModelError
+from cvsr_converters.sources import _hdf5
+
+TITLE = "Keras 3 model (.keras)"
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_RATIO = 100  # Keras stores without compression; a hundred times is no model
+_LARGEST_CONFIG = 1 << 26
+
+
+def matches(path):
+    """Return whether ``path`` is a file called .keras that is not HDF5, which Keras 2 also called so."""
+    if not path.is_file() or path.suffix.lower() != ".keras":
+        return False
+    with path.open("rb") as file:
+        return file.read(8) != _hdf5.SIGNATURE
+
+
+def read(path, options):
+    """Return the Original of a ``.keras`` file; its input takes any size even if the file fixes one."""
+    config, weights = _members(path)
+    from cvsr_converters.sources import _keras
+
+    if options.network:
+        model, facts = _keras.network(options, path.name)
+        notes, first = [], False
+    else:
+        (model, notes), facts = _keras.build(config, options.trust), {}
+        first = _keras.is_channels_first(config)
+    with _hdf5.opened(io.BytesIO(weights), f"{_WEIGHTS} of {path.name}") as file:
+        count = _hdf5.count(file)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, _WEIGHTS)
+        copy.write_bytes(weights)
+        _keras.load_weights(model, copy, path.name, count)
+    return _keras.original(model, options, path.stem, facts, notes, channels_first=first)
+
+
+def _members(path):
+    """Return (config, bytes of the weights) of an archive whose sizes make sense; raise ModelError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check(archive, path)
+            return json.loads(archive.read(_CONFIG)), archive.read(_WEIGHTS)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is broken: its {_CONFIG} is no JSON: {error}") from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise ModelError(f"{path} is no whole .keras file, which is a zip archive: {error}; get it again") from error
+
+
+def _check(archive, path):
+    """Raise ModelError unless the entries are there, once, and not absurdly larger than the file."""
+    size = path.stat().st_size
+    names = [info.filename for info in archive.infolist()]
+    for name in (_CONFIG, _WEIGHTS):
+        if names.count(name) != 1:
+            raise ModelError(f"{path} has {names.count(name)} entries {name}, not one: it was not saved by Keras 3")
+    for name in (_CONFIG, _WEIGHTS):
+        info = archive.getinfo(name)
+        if info.file_size > _RATIO * size or (name == _CONFIG and info.file_size > _LARGEST_CONFIG):
+            raise ModelError(
+                f"{path} would unpack {name} to {info.file_size} bytes from {size}: that is no model, and was not read"
+            )
