@@ -19,7 +19,7 @@ def check(prefix):
         reader = tf.train.load_checkpoint(str(prefix))
         dtypes = reader.get_variable_to_dtype_map()
         shapes = reader.get_variable_to_shape_map()
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+    except Exception as error:  # TensorFlow turns its errors into any of Python's
         raise ModelError(f"{prefix.name}.index is cut short or broken: {error}; get the file again") from error
     sizes = {name: math.prod(shape) * dtypes[name].size for name, shape in shapes.items() if dtypes[name] != tf.string}
     if sum(sizes.values()) > stored:
@@ -33,9 +33,7 @@ def check(prefix):
 
 def value(reader, name):
     """Return the array of a variable; raise ModelError where its bytes are damaged."""
-    import tensorflow as tf
-
     try:
         return reader.get_tensor(name)
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+    except Exception as error:
         raise ModelError(f"the variable {name!r} cannot be read: {error}; get the files again") from error

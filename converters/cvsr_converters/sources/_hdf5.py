@@ -26,7 +26,7 @@ def opened(file, name):
         with h5py.File(file, "r") as found:
             _check_objects(found, name)
             yield found
-    except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
+    except (OSError, KeyError, RuntimeError, UnicodeError) as error:
         raise ModelError(f"{name} is broken: HDF5 says {error}; get the file again") from error
 
 

@@ -210,6 +210,9 @@ def load_weights(model, path, name, count):
 
 def original(model, options, name, facts=None, notes=(), *, channels_first=False):
     """Return the Original of a Keras model with the outputs that ``options`` name. Raises ModelError."""
+    for weight in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise ModelError(f"the weights {weight.path!r} are not all finite numbers: the file is broken")
     if options.outputs:
         model = keras.Model(model.inputs, [_output(model, output) for output in options.outputs])
     layout = "NCHW" if channels_first else "NHWC"

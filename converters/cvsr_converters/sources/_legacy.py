@@ -1,4 +1,4 @@
-"""The config of a model in an HDF5 file, by Keras 2 or 3, → the config of a ``.keras`` file, which Keras 3 builds.
+"""The config of a model of Keras 2, or in an HDF5 file of Keras 3 → that of a ``.keras`` file, which Keras 3 builds.
 
 Keras 3 reads only a part of what Keras 2 wrote: TensorFlow functions between layers (TFOpLambda since TensorFlow 2.4,
 TensorFlowOpLayer before), layers inside layers and some options are missing, and so are keras.ops in its own HDF5.
@@ -106,7 +106,7 @@ def _plain(value):
 
 
 def modern(config):
-    """Return the config of a model of Keras 3 for one out of an HDF5 file; raise ModelError where it is none."""
+    """Return the config as Keras 3 has it in a ``.keras`` file; raise ModelError where it is none."""
     try:
         return _object(config)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -128,7 +128,10 @@ def _object(entry):
     if name == "Lambda":
         inner = _lambda(inner)
     known = getattr(keras.layers, name, None)
-    layer = {"module": "keras.layers" if known else None, "registered_name": None if known else name}
+    layer = {
+        "module": "keras.layers" if known else None,
+        "registered_name": None if known else entry.get("registered_name") or name,
+    }
     for wrapped in ("layer", "backward_layer"):  # of the layers that hold another
         if isinstance(inner.get(wrapped), dict) and "module" not in inner[wrapped]:
             inner[wrapped] = _object(inner[wrapped])
@@ -150,6 +153,8 @@ def _options(inner, known):
         inner["axis"] = inner["axis"][0]
     if isinstance(inner.get("dtype"), dict) and inner["dtype"].get("class_name") == "Policy":
         inner["dtype"] = inner["dtype"]["config"]["name"]
+    if "alpha" in inner and "alpha" not in takes and "negative_slope" in takes:
+        inner["negative_slope"] = inner.pop("alpha")
     shape = inner.pop("batch_input_shape", None)
     if shape is not None:
         inner.update({"batch_shape": shape} if known is keras.layers.InputLayer else {"input_shape": shape[1:]})

@@ -268,6 +268,14 @@ def test_a_loop_of_links_is_no_endless_walk():
     assert opened(write) == ["inner"]
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    keras_2(tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "r+") as file:
+        file["model_weights/a/bias:0"][1] = np.nan
+    with pytest.raises(ModelError, match="'a/bias' are not all finite"):
+        hdf5.read(tmp_path / "old.h5", Options())
+
+
 def test_garbage_inside_a_file_is_a_model_error(tmp_path):
     networks.build("espcn").save(tmp_path / "whole.h5")
     data = bytearray((tmp_path / "whole.h5").read_bytes())

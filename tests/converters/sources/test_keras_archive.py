@@ -85,6 +85,38 @@ def test_networks_of_this_package_are_no_unknown_code(tmp_path):
     np.testing.assert_array_equal(net.run(gray)[0], nchw(model(gray.transpose(0, 2, 3, 1))))
 
 
+def keras_2(entries, *layers):
+    """Make the entries those of Keras 2: a function of TensorFlow between layers, which are called by lists."""
+    listed = [("InputLayer", {"name": "image", "batch_input_shape": [None, 24, 32, 3]}, []), *layers]
+    config = {
+        "name": "net", "input_layers": [["image", 0, 0]], "output_layers": [[layers[-1][1]["name"], 0, 0]],
+        "layers": [
+            {"module": "keras.layers", "class_name": kind, "config": options, "registered_name": None,
+             "name": options["name"], "inbound_nodes": [call] if call else []} for kind, options, call in listed
+        ],
+    }  # fmt: skip
+    model = {"module": "keras.src.engine.functional", "class_name": "Functional", "config": config}
+    entries["config.json"] = json.dumps(model).encode()
+    entries["metadata.json"] = b'{"keras_version": "2.15.0"}'
+
+
+def test_an_archive_of_keras_2(tmp_path):
+    path = tmp_path / "net.keras"
+    model = save(path, lambda x: conv(2, name="b")(conv(12, name="a")(x)))
+    a = ("Conv2D", {"name": "a", "filters": 12, "kernel_size": [3, 3], "padding": "same"}, [["image", 0, 0, {}]])
+    b = ("Conv2D", {"name": "b", "filters": 2, "kernel_size": [3, 3], "padding": "same"}, [["a", 0, 0, {}]])
+    clip = ("TFOpLambda", {"name": "clip", "function": "clip_by_value"}, ["b", 0, 0, {"clip_value_min": 0.0,
+            "clip_value_max": 0.1}])  # fmt: skip
+    rewrite(path, lambda entries: keras_2(entries, a, b, clip))
+    net = keras_archive.read(path, Options())
+    wanted = np.clip(nchw(model(image.transpose(0, 2, 3, 1))), 0, 0.1)
+    np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-6)
+    assert "24x32" in net.notes[0]
+    rewrite(path, lambda entries: keras_2(entries, b, a, clip))  # Keras 3 sorts them by their calls
+    with pytest.raises(ModelError, match="another order than Keras 2"):
+        keras_archive.read(path, Options())
+
+
 def test_a_lambda_is_refused_by_name_and_runs_if_trusted(tmp_path):
     path = tmp_path / "net.keras"
     save(path, lambda x: keras.layers.Lambda(lambda t: t * 2, name="double", output_shape=(None, None, 3))(x))
@@ -169,6 +201,7 @@ def test_broken_archives_are_refused(tmp_path):
     ("change", "message"),
     [
         (lambda e: e.pop("config.json"), "0 entries config.json"),
+        (lambda e: e.pop("metadata.json"), "0 entries metadata.json"),
         (lambda e: e.pop("model.weights.h5"), "0 entries model.weights.h5"),
         (lambda e: e.update({"model.weights.h5": bytes(10**8)}), r"unpack model.weights.h5 to 100000000 bytes"),
         (lambda e: e.update({"config.json": b" " * 10**8}), r"unpack config.json to 100000000 bytes"),
