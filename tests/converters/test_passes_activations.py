@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 from passkit import model, ops, rewritten, rewritten_model, same, weights  # noqa: E402
 
 from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes import clip, prelu, spell  # noqa: E402
+from cvsr_converters.passes import clip, drop_dead, prelu, spell  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,15 @@ def test_prelu_leaves_what_is_none(body):
 def test_spell(body, expected):
     numbers = {"half": np.float32(0.5), "two": np.float32(2), "three": np.array([3], np.float32)}
     assert rewritten(spell, model(body, s=weights(4), b=weights(4), **numbers), tolerance=1e-4) == expected.split()
+
+
+def test_spell_of_the_complement_of_the_error_function():
+    before = model("a = Erf(x) y = Sub(one, a)", one=np.float32(1))
+    graph = passes.Graph(before)
+    graph.nodes[1].op, graph.nodes[1].inputs = "ai.onnx.contrib::Erfc", ["x"]
+    assert spell.run(graph)
+    drop_dead.run(graph)
+    same(before, graph.to_model())
 
 
 def test_spell_leaves_other_powers_and_scales_that_are_computed():

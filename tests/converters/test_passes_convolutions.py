@@ -95,6 +95,15 @@ def test_fold_bias(body, shape):
     assert len(rewritten(fold_bias, model(body, w=weights(4, 4, 1, 1), b=weights(4), c=weights(*shape)))) == 1
 
 
+def test_fold_bias_of_two_biases_as_tf2onnx_writes_them():
+    before = model("a = Conv(x, w, b) y = Add(a, c)", w=weights(4, 4, 1, 1), b=weights(4), c=weights(1, 4, 1, 1))
+    graph = passes.Graph(before)
+    graph.nodes[0].inputs.append(graph.constant(graph.constants["c"].ravel(), "b"))
+    graph.bypass(graph.nodes[1])
+    assert fold_bias.run(graph)
+    np.testing.assert_allclose(run(graph.to_model())[0], run(before)[0], atol=1e-5)
+
+
 def test_fold_bias_folds_several_in_a_row():
     before = model("a = Conv(x, w) b = Add(a, c) y = Sub(b, c)", w=weights(4, 4, 1, 1), c=weights(1, 4, 1, 1))
     simple = passes.simplify(before)

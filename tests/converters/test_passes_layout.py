@@ -12,10 +12,12 @@ from passkit import model, ops, rewritten, rewritten_model, same, weights  # noq
 
 from cvsr_converters import passes  # noqa: E402
 from cvsr_converters.passes import (  # noqa: E402
+    channel_extremes,
     flat,
     fold_shape,
     matmul,
     merge_transposes,
+    plain_layout,
     reduce,
     reshape,
     sink_transposes,
@@ -218,8 +220,6 @@ def test_shapes_that_are_not_known_stay():
         ("ReduceSumSquare", [2, 3], "Mul ReduceSum"),
         ("ReduceL1", [2, 3], "Abs ReduceSum"),
         ("ReduceMean", [1], "Conv"),
-        ("ReduceMax", [1], "Transpose MaxPool Transpose"),
-        ("ReduceMin", [1], "Neg Transpose MaxPool Neg Transpose"),
         ("ReduceL1", [1], "Abs Conv"),
         ("ReduceL2", [1], "Mul Conv Sqrt"),
         ("ReduceSumSquare", [1], "Mul Conv"),
@@ -228,6 +228,47 @@ def test_shapes_that_are_not_known_stay():
 def test_reduce(op, axes, expected):
     before = model(f"a = {op}<axes = {axes}>(x) y = Mul(x, a)")
     assert rewritten(reduce, before) == [*expected.split(), "Mul"]
+
+
+def test_extremes_of_channels_are_poolings():
+    before = model("a = ReduceMax<axes = [1]>(x) y = Mul(x, a)")
+    assert rewritten(channel_extremes, before) == ["Transpose", "MaxPool", "Transpose", "Mul"]
+    before = model("a = ReduceMin<axes = [-3]>(x) y = Mul(x, a)")
+    assert rewritten(channel_extremes, before) == ["Neg", "Transpose", "MaxPool", "Transpose", "Neg", "Mul"]
+    rewritten(channel_extremes, model("a = ReduceMax<axes = [2]>(x) y = Mul(x, a)"), changes=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a = Conv(x, one) y = Mul(x, a)",
+        "a = Conv(x, one) b = Sigmoid(a) y = Add(b, x)",
+        "a = Conv(x, one) b = Abs(a) y = Div(x, b)",
+        "a = Abs(x) b = Add(a, half) y = Div(x, b)",  # blocks that are not full
+        "a = Abs(x) b = Add(a, half) y = Reciprocal(b)",
+    ],
+)
+def test_plain_layout(body):
+    before = model(body, one=weights(1, 4, 1, 1), half=np.float32(0.5))
+    assert rewritten(plain_layout, before).count("Transpose") == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a = GlobalAveragePool(x) y = Mul(x, a)",
+        "a = Relu(x) y = Mul(x, a)",
+        "y = Mul(x, c)",
+        "a = Conv(x, one) b = Sigmoid(a) d = Mul(a, b) y = Conv(d, four)",
+        "a = Transpose<perm = [0, 2, 3, 1]>(x) b = Slice(a, zero, one1, three) d = Transpose<perm = [0, 3, 1, 2]>(b) "
+        "y = Mul(x, d)",
+    ],
+)
+def test_plain_layout_leaves_the_rest(body):
+    ints = {"zero": [0], "one1": [1], "three": [3]}
+    constants = {name: np.array(value) for name, value in ints.items()} | {"c": weights(1, 4, 1, 1)}
+    before = model(body, one=weights(1, 4, 1, 1), four=weights(4, 1, 1, 1), **constants)
+    rewritten(plain_layout, before, changes=False)
 
 
 def test_reduce_leaves_rows_alone():

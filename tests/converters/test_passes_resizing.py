@@ -168,6 +168,12 @@ def test_moves_that_repeat_pixels(name):
     assert rewritten(moves, model(body, out=(1, 4, 12, 20), **used)) == ["Resize"]
 
 
+def test_moves_of_a_shuffle_for_each_channel():
+    body = """a, b, d = Split<axis = 1>(x) e = DepthToSpace<blocksize = 2>(a) f = DepthToSpace<blocksize = 2>(b)
+              h = DepthToSpace<blocksize = 2>(d) y = Concat<axis = 1>(e, f, h)"""
+    assert rewritten(moves, model(body, channels=12, out=(1, 3, 12, 20))) == ["DepthToSpace"]
+
+
 @pytest.mark.parametrize(
     ("steps", "out"),
     [
@@ -236,7 +242,8 @@ def test_cubic(scale, more, place):
     attrs = ", ".join(filter(None, ['mode = "cubic"', f'coordinate_transformation_mode = "{place}"', more]))
     scales = np.array([1, 1, scale, scale], np.float32)
     before = model(f"y = Resize<{attrs}>(x, , s)", out=(1, 4, 6 * scale, 10 * scale), s=scales)
-    assert "Resize" not in rewritten(cubic, before)
+    # TensorFlow's places are rounded, which ONNX's are not
+    assert "Resize" not in rewritten(cubic, before, tolerance=3e-3 if "outside" in more and scale == 3 else 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from cvsr_converters.passes import (
     batch_norm,
     branches,
     canonical,
+    channel_extremes,
     clip,
     conv_chain,
     conv_transpose_pads,
@@ -35,6 +36,7 @@ from cvsr_converters.passes import (
     merge_transposes,
     moves,
     pad_conv,
+    plain_layout,
     prelu,
     reduce,
     reshape,
@@ -85,7 +87,9 @@ LOWERING = (
     shuffle,
     conv_transpose_pads,
     kernel_shape,
+    channel_extremes,
     fold_bias,  # again, because a shuffle has become a ConvTranspose
+    plain_layout,
 )
 
 

@@ -4,7 +4,8 @@
 
 Only the new engine of OpenCV 5 knows the cubic Resize. The pixel beyond the border is the one at the border, which is
 what Pad repeats. Where those pixels shall not count (``exclude_outside``), they are zeros, and the result is divided by
-the same convolution of an image of ones.
+the same convolution of an image of ones. That is what TensorFlow does, and it rounds the places between two pixels to
+1/1024, which matters for a scale of 3.
 """
 
 from __future__ import annotations
@@ -29,17 +30,20 @@ def run(graph):
         s = int(scales[-1])
         if scales.tolist() != [1, 1, s, s] or s < 2:
             continue
-        planes = np.array([_taps(p, s, place, node.attrs.get("cubic_coeff_a", -0.75)) for p in range(s)])
+        steps = 1024 if node.attrs.get("exclude_outside", 0) else None
+        a = node.attrs.get("cubic_coeff_a", -0.75)
+        planes = np.array([_taps(p, s, place, a, steps) for p in range(s)])
         kernel = np.einsum("pi,qj->pqij", planes, planes).reshape(s * s, 1, 5, 5).astype(np.float32)
         _write(node, shape[1], s, kernel, graph)
         changed = True
     return changed
 
 
-def _taps(phase, s, place, a):
+def _taps(phase, s, place, a, steps):
     """Return the weights of the pixels -2 .. 2 around the one that the phase lies in."""
     center = place(s * 8 + phase, s) - 8  # a few pixels in, because places are not all the same at the border
     first = math.floor(center)
+    center = first + round((center - first) * steps) / steps if steps else center
     taps = np.zeros(5)
     for i in range(first - 1, first + 3):
         d = abs(center - i)

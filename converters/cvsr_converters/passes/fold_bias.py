@@ -3,8 +3,11 @@
     x ── Conv ── Add(·, b) ── y                x ── Conv (bias b) ── y
     x ── ConvTranspose ── Add(·, b) ── y  →    x ── ConvTranspose (bias b) ── y
 
+    x ── Conv (bias b, bias c) ── y       →    x ── Conv (bias b + c) ── y
+
 Not for speed: OpenCV 4.6 adds a separate constant behind a ConvTranspose again at every change of the input's size, so
 the errors are 0, b, 2b ... Late among the passes, because the others bring such pairs together.
+tf2onnx gives a convolution two biases where TensorFlow's optimiser had folded one in already.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from cvsr_converters.passes.graph import per_channel
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
+    changed = _add_up(graph)
     for node in [n for n in graph.nodes if n.op in ("Add", "Sub")]:
         found = _match(node, graph)
         if found is None:
@@ -28,6 +31,18 @@ def run(graph):
         conv.inputs = [*conv.inputs[:2], graph.constant(bias, conv.outputs[0])]
         node.inputs = list(conv.outputs)
         changed |= graph.bypass(node)
+    return changed
+
+
+def _add_up(graph):
+    """Make one bias of several; return whether there were any."""
+    changed = False
+    for conv in [n for n in graph.nodes if n.op in ("Conv", "ConvTranspose") and len(n.inputs) > 3]:
+        biases = [graph.constants.get(name) for name in conv.inputs[2:] if name]
+        if all(bias is not None for bias in biases):
+            conv.inputs = [*conv.inputs[:2], graph.constant(sum(biases), conv.outputs[0])]
+            graph.touch()
+            changed = True
     return changed
 
 

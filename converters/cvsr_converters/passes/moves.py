@@ -2,6 +2,7 @@
 
     x ── Reshape (1,3,2,2,H,W) ── Transpose 0,1,4,2,5,3 ── Reshape ── y      →      x ── DepthToSpace (CRD) ── y
     x (1,H,W,C) ── Reshape ── Transpose ── Reshape ── y      →      x ── Transpose ── DepthToSpace ── Transpose ── y
+    x ── Split ── DepthToSpace of each ── Concat ── y        →      x ── DepthToSpace (CRD) ── y
     x ── Tile, Reshape, Split, Concat … ── y                 →      x ── Resize (nearest) ── y
     x ── Reshape ── Transpose ── Reshape ── y (channel shuffle)      →      x ── Conv 1x1 (one-hot) ── y
 
@@ -21,14 +22,15 @@ from cvsr_converters.passes.graph import OPSET
 from cvsr_converters.passes.resize import REPEAT
 
 SIZED = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Tile", "Expand", "Gather"}  # they hold sizes, or change ranks
-MOVING = SIZED | {"Transpose", "Slice", "Split", "Concat"}
+SHUFFLING = {"DepthToSpace", "SpaceToDepth"}
+MOVING = SIZED | SHUFFLING | {"Transpose", "Slice", "Split", "Concat"}
 LARGEST = 4_000_000  # numbers in a value that is looked at
 LAST, FIRST = [0, 3, 1, 2], [0, 2, 3, 1]  # Transposes from channels last to first, and back
 
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    if not any(n.op in SIZED or (n.op == "Concat" and n.attrs["axis"] not in (1, -3)) for n in graph.nodes):
+    if not _worth_a_look(graph.nodes):
         return False
     shapes, changed, done = graph.shapes(), False, set()
     for node in reversed(list(graph.nodes)):
@@ -41,6 +43,13 @@ def run(graph):
                 changed = True
                 break
     return changed
+
+
+def _worth_a_look(nodes):
+    """Return whether there is more than OpenCV does with an image of any size anyway."""
+    ops = {n.op for n in nodes}
+    across = any(n.op == "Concat" and n.attrs["axis"] not in (1, -3) for n in nodes)
+    return across or bool(ops & SIZED) or ("Concat" in ops and bool(ops & SHUFFLING))
 
 
 def _image(value, shapes):
@@ -74,7 +83,7 @@ def _groups(node, shapes, graph):
 
 def _recognised(source, group, node, shapes, graph):
     """Return what the group does as (kind, block, channels last before, channels last after), or None."""
-    if not any(n.op in SIZED or (n.op == "Concat" and n.attrs["axis"] not in (1, -3)) for n in group):
+    if not _worth_a_look(group):
         return None
     before, after = shapes[source], shapes[node.outputs[0]]
     guesses = list(_guesses(before, after))

@@ -5,9 +5,9 @@
     ReduceMean (channels)           →      Conv 1x1 (weights 1 / C)
     ReduceMin  (rows, columns)      →      Neg ── GlobalMaxPool ── Neg
     ReduceL2   (channels)           →      Mul ── Conv 1x1 (weights 1) ── Sqrt
-    ReduceMax  (channels)           →      Transpose ── MaxPool 1xC ── Transpose
 
-OpenCV 4.8 reduces channels to wrong numbers without a word, and 4.6 nearly everything.
+OpenCV 4.8 reduces channels to wrong numbers without a word, and 4.6 nearly everything. ``channel_extremes`` does the
+rest of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def run(graph):
         elif axes == [2, 3] and node.op != "ReduceSum":
             _pixels(node, graph)
             changed = True
-        elif axes == [1] and shape[1]:
+        elif axes == [1] and shape[1] and node.op not in ("ReduceMax", "ReduceMin"):
             _channels(node, shape[1], graph)
             changed = True
     return changed
@@ -75,14 +75,6 @@ def _pixels(node, graph):
 
 def _channels(node, channels, graph):
     x = node.inputs[0]
-    if node.op in ("ReduceMax", "ReduceMin"):
-        x = graph.add(node, "Neg", [x]) if node.op == "ReduceMin" else x
-        x = graph.add(node, "Transpose", [x], {"perm": [0, 2, 3, 1]})
-        x = graph.add(node, "MaxPool", [x], {"kernel_shape": [1, channels], "strides": [1, 1]})
-        if node.op == "ReduceMin":
-            x = graph.add(node, "Neg", [x])
-        graph.become(node, "Transpose", [x], {"perm": [0, 3, 1, 2]})
-        return
     if node.op == "ReduceL1":
         x = graph.add(node, "Abs", [x])
     elif node.op in ("ReduceL2", "ReduceSumSquare"):

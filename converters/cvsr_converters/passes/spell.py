@@ -5,6 +5,7 @@
     x ── HardSwish ── y                     →      Mul(x, HardSigmoid(x)) ── y
     x ── Mish ── y                          →      Mul(x, Tanh(Softplus(x))) ── y
     x ── Gelu ── y                          →      Mul(x · 1/2, Erf(x · √½) + 1) ── y
+    x ── Erfc ── y                          →      1 - Erf(x) ── y
     x ── InstanceNormalization ── y         →      means by GlobalAveragePool, Sub, Div, Mul, Add
 
 OpenCV 4.6 takes powers of negative numbers from the absolute value.
@@ -22,8 +23,8 @@ from cvsr_converters.passes.graph import operand
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
     changed = False
-    for node in [n for n in graph.nodes if n.op in RULES]:
-        changed |= RULES[node.op](node, graph)
+    for node in [n for n in graph.nodes if n.op.rpartition("::")[2] in RULES]:
+        changed |= RULES[node.op.rpartition("::")[2]](node, graph)
     return changed
 
 
@@ -79,6 +80,12 @@ def _gelu(node, graph):
     return True
 
 
+def _erfc(node, graph):
+    erf = graph.add(node, "Erf", node.inputs)
+    graph.become(node, "Sub", [_scalar(1, node, graph), erf])
+    return True
+
+
 def _instance_norm(node, graph):
     x, scale, bias = node.inputs[0], graph.array(node, 1), graph.array(node, 2)
     if scale is None or bias is None:
@@ -103,5 +110,6 @@ RULES = {
     "HardSwish": _hard_swish,
     "Mish": _mish,
     "Gelu": _gelu,
+    "Erfc": _erfc,  # tf2onnx writes it for TensorFlow's own; ONNX has none
     "InstanceNormalization": _instance_norm,
 }
