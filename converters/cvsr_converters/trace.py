@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import helper, numpy_helper
 
-from cvsr.errors import ModelError
+from cvsr.errors import CvsrError, ModelError
 from cvsr_converters import passes
 
 # Multiples of 8 for the networks that halve; no side, and no product of sides, is that of the other.
@@ -22,7 +22,7 @@ def trace(original, sizes=SIZES):
     It has canonical names and (1, C, H, W) inputs and outputs; each node's ``doc_string`` is the name of its layer in
     the user's model. Raises ModelError, naming the layers, where the size of the image is baked in.
     """
-    first, second = (passes.simplify(original.graph(size)) for size in sizes)
+    first, second = (passes.simplify(graph_at(original, size)) for size in sizes)
     if found := differences(first, second):
         names = ["x".join(map(str, size)) for size in sizes]
         raise ModelError(
@@ -31,6 +31,17 @@ def trace(original, sizes=SIZES):
             + "\nUse layers that take any size there: no fixed reshape or resize, no weights per pixel."
         )
     return first
+
+
+def graph_at(original, size):
+    """Return the ONNX model of an original at one size; raise ModelError where its framework cannot translate it."""
+    try:
+        return original.graph(size)
+    except CvsrError:
+        raise
+    except Exception as error:  # TensorFlow, tf2onnx and torch each have errors of their own for the same thing
+        said = " ".join(str(error).split())[-400:] or type(error).__name__
+        raise ModelError(f"the network could not be written as ONNX at {size[0]}x{size[1]} pixels: {said}") from error
 
 
 def differences(first, second):
