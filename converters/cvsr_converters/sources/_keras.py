@@ -120,8 +120,11 @@ def free(config):
 
 def build(config, trust=False):
     """Return (Keras model, notes) of a config of Keras 3, for images of any size. Raises ModelError."""
-    freed, sizes = free(config)
-    refuse_code(freed, trust)
+    try:
+        freed, sizes = free(config)
+        refuse_code(freed, trust)
+    except RecursionError as error:
+        raise ModelError("this model's description is nested deeper than any network") from error
     try:
         model = keras.saving.deserialize_keras_object(freed, safe_mode=not trust)
     except Exception as error:  # Keras raises whatever its layers raise
@@ -137,8 +140,8 @@ def network(options, name):
     """Return (Keras model, facts) of the network that ``options`` name for a file of weights. Raises ModelError."""
     if options.network is None:
         raise ModelError(
-            f"{name} holds weights without a network: name the one that they belong to (--network; there are "
-            f"{', '.join(sorted(networks.NETWORKS))}) and its options"
+            f"{name} holds weights without a network: name the one that they belong to and its options "
+            f"(--network NAME:scale=2,…); there are {', '.join(sorted(networks.NETWORKS))}"
         )
     arguments = dict(options.network_options)
     if options.network in networks.NETWORKS:
@@ -185,7 +188,7 @@ def misfit(model, rows, name):
     more = f"\n  and {len(rows) - 12} more" if len(rows) > 12 else ""
     return ModelError(
         f"the weights in {name} do not fit the network {model.name!r}:\n  {table}{more}\n"
-        "Give the options that the network was trained with: scale, channels, widths, depths"
+        "Give the options that the network was trained with: scale, channels, widths, depths (--network NAME:scale=2,…)"
     )
 
 

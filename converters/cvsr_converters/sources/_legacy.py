@@ -32,7 +32,7 @@ _GONE |= {
 _OP_MODULES = ("numpy", "nn", "core", "image", "math", "linalg")
 # TensorFlow's functions that compute and nothing else.
 _PURE = re.compile(
-    r"(compat\.v1\.)?((math|nn|image|linalg|signal|bitwise|__operators__)\.(?!decode|io)\w+|abs|add|add_n|boolean_mask|"
+    r"(compat\.v1\.)?((math|nn|image|linalg|signal|bitwise|__operators__)\.(?!_|decode)\w+|abs|add|add_n|boolean_mask|"
     r"broadcast_\w+|cast|clip_by_\w+|concat|constant|convert_to_tensor|cos|cumsum|depth_to_space|divide|einsum|equal|exp|"
     r"expand_dims|eye|fill|floor|gather|gather_nd|greater|greater_equal|identity|less|less_equal|matmul|maximum|minimum|"
     r"multiply|negative|norm|ones|ones_like|pad|pow|range|rank|realdiv|reduce_\w+|repeat|reshape|reverse|roll|round|shape|"
@@ -109,7 +109,7 @@ def modern(config):
     """Return the config as Keras 3 has it in a ``.keras`` file; raise ModelError where it is none."""
     try:
         return _object(config)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise ModelError(f"the model in this file is described in a way that Keras never wrote: {error!r}") from error
 
 

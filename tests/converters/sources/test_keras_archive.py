@@ -207,6 +207,7 @@ def test_broken_archives_are_refused(tmp_path):
         (lambda e: e.update({"config.json": b" " * 10**8}), r"unpack config.json to 100000000 bytes"),
         (lambda e: e.update({"config.json": b"[" * 10**5}), "no JSON"),
         (lambda e: e.update({"config.json": b"[]"}), "no model"),
+        (lambda e: e.update({"config.json": b"[" * 900 + b"]" * 900}), "nested deeper|no model|no JSON"),
         (
             lambda e: e.update({"model.weights.h5": e["model.weights.h5"][:-9]}),
             "model.weights.h5 of net.keras is cut sh",
