@@ -68,7 +68,7 @@ def from_file(request, say=lambda text: None):
     path = Path(request.source)
     module = sources.find(path)
     say(f"reading {path.name}: {module.TITLE}")
-    original = module.read(path, sources.Options(**request.options))
+    original = sources.read(module, path, sources.Options(**request.options))
     if request.output not in original.outputs and len(original.outputs) == 1:
         request = replace(request, output=None)  # chosen in reading already, where its name was another
     return convert(request, original, module.TITLE, say)

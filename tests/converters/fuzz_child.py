@@ -30,8 +30,7 @@ def main(options, paths):
         begun, said = time.monotonic(), ""
         signal.alarm(SECONDS)
         try:
-            module = sources.find(path)
-            net = module.read(path, sources.Options(**options))
+            net = sources.read(sources.find(path), path, sources.Options(**options))
             result = "read"
             trace.graph_at(net, (16, 24))
         except CvsrError as error:

@@ -16,7 +16,7 @@ import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cvsr.errors import ModelError, ModelNotFoundError
+from cvsr.errors import CvsrError, ModelError, ModelNotFoundError
 
 # In this order: the first that matches reads. Names, not modules, because each needs a framework of its own.
 SOURCES: tuple[str, ...] = (
@@ -68,6 +68,17 @@ def find(path):
             return module
     titles = "\n  ".join(module.TITLE for module in modules())
     raise ModelError(f"{path.name} is none of the formats that can be converted:\n  {titles}")
+
+
+def read(module, path, options=None):
+    """Return the :class:`~cvsr_converters.original.Original` that a module of a format reads; raise ModelError."""
+    try:
+        return module.read(Path(path), options or Options())
+    except CvsrError:
+        raise
+    except Exception as error:  # frameworks have errors of their own for broken files, and seldom say that they are
+        said = " ".join(str(error).split())[-400:] or type(error).__name__
+        raise ModelError(f"{Path(path).name} could not be read as {module.TITLE}, it may be damaged: {said}") from error
 
 
 def _is_prefix(path):
