@@ -97,7 +97,7 @@ def open_model(
         raise ModelError(f"{file} is empty")
     try:
         if file.suffix.lower() == ".pb":
-            known = _pb_facts(file, data)
+            known = pb_facts(file, data)
         elif file.suffix.lower() == ".onnx":
             known = _onnx_facts(file, data)
         else:
@@ -180,7 +180,8 @@ _PB_FAMILIES: dict[str, dict[str, object]] = {
 }
 
 
-def _pb_facts(file: Path, data: bytes) -> dict[str, object]:
+def pb_facts(file: Path, data: bytes) -> dict[str, object]:
+    """Return the facts of a frozen TensorFlow graph, by its nodes and, for dnn_superres's families, its name."""
     nodes = wire.read_graphdef(data)
     ends = wire.outputs(nodes)
     output = "NCHW_output" if "NCHW_output" in ends else ends[-1] if ends else ""  # the name that dnn_superres asks for
