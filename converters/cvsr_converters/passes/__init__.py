@@ -31,6 +31,7 @@ from cvsr_converters.passes import (
     fold_constants,
     fold_scale,
     fold_shape,
+    group_norm,
     kernel_shape,
     matmul,
     merge_transposes,
@@ -39,6 +40,7 @@ from cvsr_converters.passes import (
     plain_layout,
     prelu,
     reduce,
+    repeat_channels,
     reshape,
     resize,
     shuffle,
@@ -46,6 +48,7 @@ from cvsr_converters.passes import (
     sink_transposes,
     space_to_depth,
     spell,
+    whole_slice,
 )
 from cvsr_converters.passes.graph import Graph
 
@@ -57,6 +60,9 @@ PASSES = (
     fold_constants,
     fold_shape,
     drop_identity,
+    whole_slice,
+    repeat_channels,
+    group_norm,  # before what it consists of is spelled out
     reshape,
     matmul,
     merge_transposes,

@@ -26,7 +26,7 @@ def run(graph):
                 pads = graph.constant(np.array([0, 0, top, left, 0, 0, bottom, right]), node.outputs[0])
                 node.inputs = [graph.add(node, "Pad", [node.inputs[0], pads])]
                 node.attrs["pads"] = [0, 0, 0, 0]
-                graph.touch()
+                graph.note(node)
             changed = True
         if node.op == "Pad" and (pads := graph.array(node, 1)) is not None and pads.any() and (pads <= 0).all():
             begin, end = -pads.reshape(2, -1).astype(np.int64)

@@ -21,16 +21,18 @@ from cvsr_converters.passes import conv_chain, linear
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    nodes = [n for n in graph.nodes if n.op == "Add"]
+    shapes = graph.shapes() if nodes else {}
     changed = False
-    for node in [n for n in graph.nodes if n.op == "Add"]:
+    for node in nodes:
         readers = graph.consumers(node.outputs[0])
         if len(readers) == 1 and readers[0].op == "Add" and node.outputs[0] not in graph.outputs:
             continue  # a part of a larger sum, which comes later
-        changed |= _merge(node, graph)
+        changed |= _merge(node, shapes, graph)
     return changed
 
 
-def _merge(root, graph):
+def _merge(root, shapes, graph):
     """Merge what can be merged among the terms of the sum ``root``; return whether something was."""
     terms = _terms(root, graph)
     if not any(graph.producer(value, "Conv") for value in terms) or len(set(terms)) != len(terms):
@@ -45,7 +47,7 @@ def _merge(root, graph):
         for value in rest:
             form = linear.scaled(value, source, channels, graph)
             # whether x has as many channels as what it is added to
-            if form is not None and graph.channels(source) == channels:
+            if form is not None and shapes.get(source, (0, 0))[1] == channels:
                 found.append((value, form))
         if len(found) < 2 or (one := _sum([form for _, form in found])) is None:
             continue

@@ -61,9 +61,7 @@ def _is_canonical(node, source, low, high):
 
 def _write(node, source, low, high, graph):
     if (low, high) == (0.0, LARGEST):
-        node.op, node.inputs = "Relu", [source]
+        graph.become(node, "Relu", [source])
     else:
         limits = [graph.constant(np.float32(limit), node.outputs[0]) for limit in (low, high)]
-        node.op, node.inputs = "Clip", [source, *limits]
-    node.attrs = {}
-    graph.touch()
+        graph.become(node, "Clip", [source, *limits])

@@ -30,6 +30,6 @@ def run(graph):
         kernel = np.pad(kernel, [(0, 0), (0, 0), *more.T])
         node.inputs[1] = graph.constant(kernel, node.outputs[0])
         node.attrs |= {"kernel_shape": list(kernel.shape[2:]), "pads": [int(p) for p in (*target, *target)]}
-        graph.touch()
+        graph.note(node)
         changed = True
     return changed

@@ -69,7 +69,7 @@ def _undone(graph):
             shape = shapes.get(above.inputs[0], (0,))
             if 0 not in shape and shape == shapes.get(node.outputs[0]):
                 node.inputs = above.inputs[:1]
-                graph.touch()
+                graph.note(node)
                 changed |= graph.bypass(node)
                 break
             above = graph.producer(above.inputs[0])

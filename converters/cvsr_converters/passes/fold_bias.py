@@ -29,6 +29,7 @@ def run(graph):
         if len(conv.inputs) == 3 and conv.inputs[2]:
             bias = graph.constants[conv.inputs[2]] + bias
         conv.inputs = [*conv.inputs[:2], graph.constant(bias, conv.outputs[0])]
+        graph.note(conv)
         node.inputs = list(conv.outputs)
         changed |= graph.bypass(node)
     return changed
@@ -41,7 +42,7 @@ def _add_up(graph):
         biases = [graph.constants.get(name) for name in conv.inputs[2:] if name]
         if all(bias is not None for bias in biases):
             conv.inputs = [*conv.inputs[:2], graph.constant(sum(biases), conv.outputs[0])]
-            graph.touch()
+            graph.note(conv)
             changed = True
     return changed
 

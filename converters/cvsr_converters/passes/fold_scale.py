@@ -17,11 +17,12 @@ from cvsr_converters.passes.graph import per_channel
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    found = [(n, per_channel(graph.array(n, 1))) for n in graph.nodes if n.op in ("Mul", "Add")]
+    found = [(node, factor) for node, factor in found if factor is not None]
+    shapes = graph.shapes() if found else {}
     changed = False
-    for node in [n for n in graph.nodes if n.op in ("Mul", "Add")]:
-        factor = per_channel(graph.array(node, 1))
-        if factor is not None:
-            changed |= (node.op == "Mul" and _into_before(node, factor, graph)) or _into_after(node, factor, graph)
+    for node, factor in found:
+        changed |= (node.op == "Mul" and _into_before(node, factor, graph)) or _into_after(node, factor, shapes, graph)
     return changed
 
 
@@ -52,7 +53,7 @@ def _into_before(node, factor, graph):
     return graph.bypass(node)
 
 
-def _into_after(node, factor, graph):
+def _into_after(node, factor, shapes, graph):
     value, source = node.outputs[0], node.inputs[0]
     readers = graph.consumers(value)
     if value in graph.outputs or not readers or source in graph.constants:
@@ -62,7 +63,7 @@ def _into_after(node, factor, graph):
     if node.op == "Add" and not all(_unpadded(conv) for conv in readers):
         return False
     channels = _in_channels(readers[0], graph)
-    if factor.size != 1 and (factor.size != channels or graph.channels(source) != channels):
+    if factor.size != 1 and (factor.size != channels or shapes.get(source, (0, 0))[1] != channels):
         return False
     for conv in readers:
         if node.op == "Mul":
@@ -102,4 +103,4 @@ def _shift_inputs(conv, offset, graph):
     if (old := graph.array(conv, 2)) is not None:
         bias = bias + old
     conv.inputs = [*conv.inputs[:2], graph.constant(bias.astype(np.float32), conv.outputs[0])]
-    graph.touch()
+    graph.note(conv)

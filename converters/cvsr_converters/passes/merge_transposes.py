@@ -18,7 +18,7 @@ def run(graph):
             # the first one may have other readers: it stays for them, and drop_dead takes it if there are none
             node.inputs = [first.inputs[0]]
             node.attrs = {"perm": [first.attrs["perm"][axis] for axis in node.attrs["perm"]]}
-            graph.touch()
+            graph.note(node)
             changed = True
         if list(node.attrs["perm"]) == list(range(len(node.attrs["perm"]))):
             changed |= graph.bypass(node)

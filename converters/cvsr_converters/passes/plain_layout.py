@@ -24,7 +24,7 @@ def run(graph):
             if value not in graph.constants and _blocked(node, place, shapes, graph):
                 first = graph.add(node, "Transpose", [value], {"perm": [0, 2, 3, 1]})
                 node.inputs[place] = graph.add(node, "Transpose", [first], {"perm": [0, 3, 1, 2]})
-                graph.touch()
+                graph.note(node)
                 changed = True
     return changed
 

@@ -25,9 +25,8 @@ def run(graph):
             continue
         channels, grouping = shape[1] // s**2, node.attrs.get("mode", "DCR") == "CRD"
         kernel = grouped(channels, s) if grouping else dense(channels, s)
-        node.op, node.inputs = "ConvTranspose", [node.inputs[0], graph.constant(kernel, node.outputs[0])]
-        node.attrs = {"kernel_shape": [s, s], "strides": [s, s], "group": channels if grouping else 1}
-        graph.touch()
+        attrs = {"kernel_shape": [s, s], "strides": [s, s], "group": channels if grouping else 1}
+        graph.become(node, "ConvTranspose", [node.inputs[0], graph.constant(kernel, node.outputs[0])], attrs)
         changed = True
     return changed
 

@@ -60,7 +60,8 @@ def _after(node, perm, graph):
         node.outputs[place] = inner
         behind = type(node)("Transpose", [inner], [value], {"perm": list(perm)}, node.origin)
         graph.nodes.insert(where, behind)
-    graph.touch()
+        graph.note(node)
+        graph.note(behind)
 
 
 def _elementwise(node, perm, graph):

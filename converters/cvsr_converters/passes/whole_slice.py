@@ -1,0 +1,32 @@
+"""Remove the Slice that keeps all of what it gets.
+
+    x (1,3,96,128) ── Slice 0:96 of rows, 0:128 of columns ── y      →      x ── y
+
+Networks that pad the image to a multiple crop the result again, also where there was nothing to pad. The end must be
+the length itself: one beyond it may cut a larger image.
+"""
+
+from __future__ import annotations
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    nodes = [n for n in graph.nodes if n.op == "Slice"]
+    shapes = graph.shapes() if nodes else {}
+    changed = False
+    for node in nodes:
+        if _keeps_all(node, shapes.get(node.inputs[0]), graph):
+            changed |= graph.bypass(node)
+    return changed
+
+
+def _keeps_all(node, shape, graph):
+    starts, ends, axes, steps = (graph.array(node, place) for place in (1, 2, 3, 4))
+    if shape is None or starts is None or ends is None or (steps is not None and (steps != 1).any()):
+        return False
+    if any(len(node.inputs) > place and node.inputs[place] not in ("", *graph.constants) for place in (3, 4)):
+        return False
+    axes = range(len(starts)) if axes is None else axes
+    return all(
+        start == 0 and shape[axis] and end == shape[axis] for start, end, axis in zip(starts, ends, axes, strict=True)
+    )

@@ -1,0 +1,55 @@
+"""Rewrites of what PyTorch exports: crops of nothing, repeated channels, normalisation by groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="the converter needs onnx")
+
+from passkit import model, rewritten, weights  # noqa: E402
+
+from cvsr_converters.passes import group_norm, repeat_channels, whole_slice  # noqa: E402
+
+
+def ints(*numbers):
+    return np.array(numbers, np.int64)
+
+
+def test_whole_slice_goes():
+    body = "a = Relu(x) b = Slice(a, s, e, axes, steps) y = Tanh(b)"
+    before = model(body, s=ints(0, 0), e=ints(6, 10), axes=ints(2, -1), steps=ints(1, 1))
+    assert rewritten(whole_slice, before) == ["Relu", "Tanh"]
+
+
+@pytest.mark.parametrize(("start", "end", "step"), [(1, 10, 1), (0, 9, 1), (0, 1000, 1), (0, 10, 2)])
+def test_slice_that_cuts_here_or_elsewhere_stays(start, end, step):
+    out = (1, 4, 6, len(range(start, min(end, 10), step)))
+    body = "a = Relu(x) b = Slice(a, s, e, axes, steps) y = Tanh(b)"
+    before = model(body, out=out, s=ints(start), e=ints(end), axes=ints(3), steps=ints(step))
+    rewritten(whole_slice, before, changes=False)
+
+
+@pytest.mark.parametrize("repeat", ["Tile(u, k)", "Expand(u, m)"])
+def test_repeated_channels_are_a_convolution(repeat):
+    body = f"u = Unsqueeze(x, two) t = {repeat} y = Reshape(t, r)"
+    constants = {"two": ints(2), "k": ints(1, 1, 3, 1, 1), "m": ints(1, 4, 3, 6, 10), "r": ints(1, -1, 6, 10)}
+    assert rewritten(repeat_channels, model(body, out=(1, 12, 6, 10), **constants)) == ["Conv"]
+
+
+def test_channels_repeated_as_a_whole_stay():
+    body = "u = Unsqueeze(x, one) t = Tile(u, k) y = Reshape(t, r)"
+    before = model(body, out=(1, 12, 6, 10), one=ints(1), k=ints(1, 3, 1, 1, 1), r=ints(1, -1, 6, 10))
+    rewritten(repeat_channels, before, changes=False)
+
+
+def test_group_norm_without_reshapes():
+    body = "f = Reshape(x, to) n = InstanceNormalization<epsilon = 0.01>(f, s, b) y = Reshape(n, back)"
+    before = model(body, to=ints(0, 2, -1), s=weights(2), b=weights(2), back=ints(1, 4, 6, 10))
+    assert "Reshape" not in rewritten(group_norm, before)
+
+
+def test_group_norm_whose_result_has_another_shape_stays():
+    body = "f = Reshape(x, to) n = InstanceNormalization(f, s, b) y = Reshape(n, back)"
+    before = model(body, out=(1, 4, 10, 6), to=ints(0, 2, -1), s=weights(2), b=weights(2), back=ints(1, 4, 10, 6))
+    rewritten(group_norm, before, changes=False)
