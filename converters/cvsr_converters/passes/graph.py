@@ -28,8 +28,8 @@ class Graph:
     """A graph with one output or more. Values are names: of an input, a constant or an output of a node.
 
     A pass that changes ``nodes``, or the op, the inputs or the outputs of a node, calls :meth:`note` or :meth:`touch`
-    afterwards, unless it only used the other methods below. A constant may have several users, so a pass adds a new one and never
-    changes one in place.
+    afterwards, unless it only used the other methods below. A constant may have several users, so a pass adds a new
+    one and never changes one in place.
     """
 
     def __init__(self, model):
