@@ -86,33 +86,39 @@ def _original(loaded, function, folder, options, notes):
 
     name, spec, feeds = _image(function, options)
     layout, channels = _layout(name, spec)
-    height, width = spec.shape[-3:-1] if layout == "NHWC" else spec.shape[-2:]
-    facts = {}
-    if height or width:
-        notes = [*notes, f"its input was fixed to {height}x{width}; it now takes any size"]
-        call = _freed(function, name, spec)
-    else:
-        call = _called(function, name)
-    if not spec.dtype.is_floating:
-        facts["range"] = 255
-        notes = [*notes, f"its input is {spec.dtype.name}; it is fed with whole numbers"]
+    size = spec.shape[-3:-1] if layout == "NHWC" else spec.shape[-2:]
+    call, dtype, more = _prepared(function, name, spec, size)
 
     def model(image, loaded=loaded):  # whoever holds the function must hold the variables too
-        image = tf.cast(image if spec.shape.rank == 4 else tf.squeeze(image, 0), spec.dtype)
+        image = tf.cast(image if spec.shape.rank == 4 else tf.squeeze(image, 0), dtype)
         results = tensorflow_graph._named(call(image, feeds))
         return {label: _as_image(results[label]) for label in _chosen(results, options)}
 
+    facts = {"range": 255} if spec.dtype == tf.uint8 else {}
+    known = {"name": folder.name, "layout": layout, "facts": facts, "notes": [*notes, *more]}
     try:
-        inputs = [Input(name, channels)]
-        return tensorflow_graph.original(
-            model, inputs=inputs, name=folder.name, layout=layout, facts=facts, notes=notes
-        )
+        return tensorflow_graph.original(model, inputs=[Input(name, channels)], **known)
     except ModelError:
         raise
     except Exception as error:
-        fixed = f"was exported for images of {height}x{width} only and " if height or width else ""
+        fixed = f"was exported for images of {size[0]}x{size[1]} only and " if any(size) else ""
         why = str(error).strip().splitlines()[-1].strip()[:400]  # the lines before it are TensorFlow's own
         raise ModelError(f"it {fixed}does not run on one of 16x24: {why}; export it with free sizes") from error
+
+
+def _prepared(function, name, spec, size):
+    """Return (function of (image, feeds) for any size of image, the type of the image, notes)."""
+    import tensorflow as tf
+
+    notes, is_bytes = [], spec.dtype == tf.uint8
+    if any(size):
+        notes.append(f"its input was fixed to {size[0]}x{size[1]}; it now takes any size")
+    if is_bytes:
+        notes.append("its bytes (uint8) became floats, and nothing in it is rounded to bytes any more")
+    # variables of TensorFlow 1's oldest kind cannot be frozen from outside of their function
+    is_old = any(node.type in ("Variable", "VariableV2") for node in function.graph.get_operations())
+    call = _freed(function, name) if any(size) or is_bytes or is_old else _called(function, name)
+    return call, tf.float32 if is_bytes else spec.dtype, notes
 
 
 def _image(function, options):
@@ -149,8 +155,8 @@ def _called(function, name):
     return call
 
 
-def _freed(function, name, spec):
-    """Return the function of (image, feeds) that runs the frozen graph of ``function`` on an image of any size."""
+def _freed(function, name):
+    """Return the function of (image, feeds) that runs ``function``, frozen, on images of any size and not of bytes."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -158,6 +164,14 @@ def _freed(function, name, spec):
     graph = frozen.graph.as_graph_def()
     for node in graph.node:
         node.attr.pop("_output_shapes", None)
+        for attr in node.attr.values():
+            if attr.type == tf.uint8.as_datatype_enum:
+                attr.type = tf.float32.as_datatype_enum
+        if node.op == "Cast" and node.attr["SrcT"].type == node.attr["DstT"].type:
+            kind = node.attr["DstT"].type
+            node.op = "Identity"
+            node.attr.clear()
+            node.attr["T"].type = kind
     arguments = {tensor.op.name.removeprefix(f"{function.name}_"): tensor.name for tensor in frozen.inputs}
     outputs = [tensor.name for tensor in frozen.outputs]
 
