@@ -139,6 +139,17 @@ def test_spell(body, expected):
     assert rewritten(spell, model(body, s=weights(4), b=weights(4), **numbers), tolerance=1e-4) == expected.split()
 
 
+def test_spell_leaves_a_normalisation_that_is_not_of_an_image():
+    body = "a = Reshape(x, rows) b = InstanceNormalization(a, s, s) y = Reshape(b, image)"
+    constants = {"rows": np.array([1, 2, -1]), "image": np.array([1, 4, 6, 10]), "s": weights(2)}
+    rewritten(spell, model(body, **constants), changes=False)
+
+
+def test_prelu_that_makes_several_channels_of_one_stays():
+    body = "p = Relu(x) n = Neg(x) m = Relu(n) k = Mul(m, c) y = Add(p, k)"
+    rewritten(prelu, model(body, channels=1, c=weights(4, 1, 1)), changes=False)
+
+
 def test_spell_of_the_complement_of_the_error_function():
     before = model("a = Erf(x) y = Sub(one, a)", one=np.float32(1))
     graph = passes.Graph(before)

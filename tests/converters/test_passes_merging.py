@@ -35,6 +35,16 @@ def test_batch_norm_of_computed_statistics_stays():
     rewritten(batch_norm, model(body, **constants), changes=False)
 
 
+def test_batch_norm_and_scales_of_other_ranks_stay():
+    body = "a = Reshape(x, rows) b = {} y = Reshape(b, image)"
+    shapes = {"rows": np.array([1, 4, 60]), "image": np.array([1, 4, 6, 10])}
+    before = model(body.format("BatchNormalization(a, s, o, m, v)"), **shapes, **norm())
+    rewritten(batch_norm, before, changes=False)
+    body = "a = Reshape(x, rows) b = Conv(a, w) d = Mul(b, k) y = Reshape(d, image)"
+    before = model(body, **shapes, w=weights(4, 4, 1), k=np.float32(3))
+    rewritten(fold_scale, before, changes=False)
+
+
 @pytest.mark.parametrize(
     ("op", "attrs", "shape"),
     [

@@ -14,10 +14,14 @@ from cvsr_converters.passes.graph import operand
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    nodes = [n for n in graph.nodes if n.op == "BatchNormalization"]
+    shapes = graph.shapes() if nodes else {}
     changed = False
-    for node in [n for n in graph.nodes if n.op == "BatchNormalization"]:
+    for node in nodes:
         numbers = [graph.array(node, place) for place in range(1, 5)]
         if any(n is None for n in numbers) or node.attrs.get("training_mode", 0):
+            continue
+        if len(shapes.get(node.inputs[0], ())) != 4:
             continue
         if any(graph.consumers(extra) or extra in graph.outputs for extra in node.outputs[1:]):
             continue  # the statistics of training, which somebody reads

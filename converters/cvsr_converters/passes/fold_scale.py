@@ -30,6 +30,8 @@ def known(conv, graph):
     """Return whether ``conv`` is a convolution of known weights and bias."""
     if conv is None or conv.op not in ("Conv", "ConvTranspose") or graph.array(conv, 1) is None:
         return False
+    if graph.array(conv, 1).ndim != 4:
+        return False  # along one axis, or three
     return len(conv.inputs) < 3 or not conv.inputs[2] or graph.array(conv, 2) is not None
 
 

@@ -23,20 +23,23 @@ JOINING = ("Add", "Sub", "Max", "Min", "Where")
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    nodes = [n for n in graph.nodes if n.op in JOINING and len(n.inputs) in (2, 3)]
+    shapes = graph.shapes() if nodes else {}
     changed = False
-    for node in list(graph.nodes):
-        if node.op in JOINING and len(node.inputs) in (2, 3):
-            changed |= any(_rewrite(node, x, graph) for x in _candidates(node, graph))
+    for node in nodes:
+        changed |= any(_rewrite(node, x, shapes, graph) for x in _candidates(node, graph))
     return changed
 
 
-def _rewrite(node, x, graph):
+def _rewrite(node, x, shapes, graph):
     found = _sides(node.outputs[0], x, graph, DEPTH)
     if found is None or not np.allclose(found[0], 1, rtol=0, atol=1e-6):
         return False
     slope = np.asarray(found[1], np.float32).ravel()
     if slope.size > 1 and (slope == slope[0]).all():
         slope = slope[:1]
+    if slope.size > 1 and shapes.get(x, ())[1:2] != (slope.size,):
+        return False  # the slopes make several channels of one
     if slope.size > 1:
         graph.become(node, "PRelu", [x, graph.constant(slope.reshape(-1, 1, 1), node.outputs[0])])
     elif slope[0] == 0:

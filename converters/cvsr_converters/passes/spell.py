@@ -23,7 +23,11 @@ from cvsr_converters.passes.graph import operand
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""
     changed = False
-    for node in [n for n in graph.nodes if n.op.rpartition("::")[2] in RULES]:
+    nodes = [n for n in graph.nodes if n.op.rpartition("::")[2] in RULES]
+    if any(n.op == "InstanceNormalization" for n in nodes):  # only of images: GroupNormalization uses it on other ranks
+        shapes = graph.shapes()
+        nodes = [n for n in nodes if n.op != "InstanceNormalization" or len(shapes.get(n.inputs[0], ())) == 4]
+    for node in nodes:
         changed |= RULES[node.op.rpartition("::")[2]](node, graph)
     return changed
 
