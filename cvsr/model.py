@@ -15,7 +15,7 @@ from cvsr.errors import ModelError, ModelNotFoundError, OptionError
 Color = Literal["luma", "ycrcb", "ycbcr", "rgb", "bgr"]
 Tail = Literal["image", "subpixel"]
 Skip = Literal["none", "nearest"]
-Chroma = Literal["bicubic", "bilinear"]
+Chroma = Literal["bicubic", "bilinear", "dnn_superres"]
 Inputs = Literal["image", "bicubic", "image,bicubic"]
 Format = Literal["onnx", "pb", "interpolation"]
 
@@ -33,7 +33,8 @@ class ModelInfo:
     ``multiple``: its sides must be multiples of this. ``tail``: the network ends in an "image", or in the scale²
     "subpixel" planes of each channel before the pixel shuffle. ``skip``: what the host adds to the planes: "none", or
     "nearest", the input itself. ``chroma``: how the color beside a luma network, and the image before a network that
-    reads it enlarged, are interpolated. ``radius``: how far, in input pixels, an output pixel sees; None where
+    reads it enlarged, are interpolated; "dnn_superres" is bilinear, and rounds 8 bits wherever OpenCV's module does, so
+    that pictures are the same. ``radius``: how far, in input pixels, an output pixel sees; None where
     unknown, or where it sees the whole image. ``output``: the name of the output to take, or "" for the only one;
     ``names``: those of the inputs where there are several. ``width``: channels of the widest layer.
     """
@@ -173,9 +174,9 @@ def _from_metadata(meta: dict[str, str]) -> dict[str, object]:
 
 
 _PB_FAMILIES: dict[str, dict[str, object]] = {
-    "fsrcnn": {"color": "luma", "range": 1.0, "chroma": "bilinear"},
-    "espcn": {"color": "luma", "range": 1.0, "chroma": "bilinear"},
-    "lapsrn": {"color": "luma", "range": 1.0, "chroma": "bilinear"},
+    "fsrcnn": {"color": "luma", "range": 1.0, "chroma": "dnn_superres"},
+    "espcn": {"color": "luma", "range": 1.0, "chroma": "dnn_superres"},
+    "lapsrn": {"color": "luma", "range": 1.0, "chroma": "dnn_superres"},
     "edsr": {"color": "bgr", "range": 255.0, "mean": _EDSR_MEAN},
 }
 

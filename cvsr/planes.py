@@ -62,10 +62,13 @@ def image(output: Image, fed: Image, tile: Image, keep: tuple[slice, slice], inf
     Color is computed in floats and rounded once, at the end.
     """
     plain = info.color == "luma" and tile.ndim == 2
-    dtype = tile.dtype.name if plain else "float32"
+    rounded = info.color == "luma" and info.chroma == "dnn_superres" and tile.dtype == np.uint8
+    dtype = tile.dtype.name if plain or rounded else "float32"
     channels = [_channel(output, fed, i, keep, info, dtype) for i in range(info.channels)]
     if plain:
         return channels[0]
+    if rounded:
+        return _recolored_in_8_bits(channels[0], tile, keep, info)
     if info.color == "luma":
         color = _recolored(channels[0], tile, keep, info, exact)
     else:
@@ -132,13 +135,33 @@ def shuffle(planes: list[Image], scale: int) -> Image:
 
 def _recolored(luma: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo, exact: bool) -> Image:
     """Return float32 BGR from upscaled luma and the tile's chroma, which is interpolated."""
-    rows, columns = (slice(max(0, k.start - CHROMA_HALO), k.stop + CHROMA_HALO) for k in keep)
+    around, kept = _around(keep, info)
     # in floats from here on: OpenCV's versions interpolate 8 bits differently, and two roundings would add up
-    chroma = ycrcb(tile[rows, columns])[:, :, 1:] * np.float32(1 / PEAK[tile.dtype.name])
-    chroma = upsampled(chroma, info, exact)
-    top, left = ((k.start - cut.start) * info.scale for k, cut in zip(keep, (rows, columns), strict=True))
-    chroma = chroma[top : top + luma.shape[0], left : left + luma.shape[1]]
+    chroma = ycrcb(tile[around])[:, :, 1:] * np.float32(1 / PEAK[tile.dtype.name])
+    chroma = upsampled(chroma, info, exact)[kept]
     return cv2.cvtColor(cv2.merge([luma, chroma]), cv2.COLOR_YCrCb2BGR)
+
+
+def _recolored_in_8_bits(luma: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo) -> Image:
+    """Return uint8 BGR as OpenCV's dnn_superres makes it: chroma is rounded before and after its interpolation.
+
+    Halves are common there, and which way they are rounded depends on the last bit: only the same steps will do.
+    """
+    around, kept = _around(keep, info)
+    channels = [luma]
+    for chroma in cv2.split(ycrcb(tile[around]))[1:]:
+        large = upsampled(chroma * np.float32(1 / 255), info, exact=False)
+        channels.append(cv2.convertScaleAbs(large[kept], alpha=255))
+    return cv2.cvtColor(cv2.merge(channels), cv2.COLOR_YCrCb2BGR)
+
+
+def _around(keep: tuple[slice, slice], info: ModelInfo) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return which pixels of a tile to interpolate chroma from, and what to keep of the result."""
+    rows, columns = (slice(max(0, k.start - CHROMA_HALO), k.stop + CHROMA_HALO) for k in keep)
+    s = info.scale
+    starts = (keep[0].start - rows.start) * s, (keep[1].start - columns.start) * s
+    height, width = ((k.stop - k.start) * s for k in keep)
+    return (rows, columns), (slice(starts[0], starts[0] + height), slice(starts[1], starts[1] + width))
 
 
 def upsampled(picture: Image, info: ModelInfo, exact: bool) -> Image:
