@@ -34,10 +34,11 @@ def onnx(understood, name, half=False):
     """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle, the rest is in its metadata."""
     original, facts = understood.original, understood.facts
     graph, facts, limited = tail.cut(trace(original), facts)
+    factors = [one.factor for one in original.inputs]
+    facts |= {"name": name, "radius": _radius(graph, facts, factors)}
     graph = passes.lower(graph)
     ops.check(graph, OLDEST)
-    factors = [one.factor for one in original.inputs]
-    facts |= {"name": name, "radius": _radius(graph, facts, factors), "parameters": parameters(graph)}
+    facts["parameters"] = parameters(graph)
     graph, tolerance = _stored(graph, half)
     data = onnx_file.pack(graph, facts, math.lcm(onnx_file.SIZE, facts.get("multiple", 1)), factors)
     # where a limit was cut off, what lies beyond it differs, and the host's own limit comes after

@@ -13,6 +13,8 @@ from cvsr.errors import ModelError
 from cvsr_converters.original import Input, Original
 from cvsr_converters.passes.graph import OPSET
 
+PROBE = (48, 64)  # a size at which networks are traced to see their outputs: "valid" ones lose a border
+
 
 @dataclass(frozen=True)
 class Frozen:
@@ -32,7 +34,7 @@ def original(model, channels=None, *, inputs=None, name="model", layout="NHWC", 
     """
     inputs = inputs or _inputs(model, channels)
     function = _function(model, layout)
-    shapes = [_shape((16, 24), one, layout) for one in inputs]
+    shapes = [_shape(PROBE, one, layout) for one in inputs]
     traced = tf.function(function).get_concrete_function(*(tf.TensorSpec(s, tf.float32) for s in shapes))
     outputs = _named(traced.structured_outputs)
     for label, spec in outputs.items():

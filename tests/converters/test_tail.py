@@ -27,6 +27,7 @@ def model(body, channels=1, **constants):
         "w": random.normal(size=(4 * channels, channels, 3, 3)).astype(np.float32),
         "b": random.normal(size=4 * channels).astype(np.float32),
         "zero": np.float32(0), "one": np.float32(1), "half": np.float32(0.5), "s": np.array([1, 1, 2, 2], np.float32),
+        "w4": random.normal(size=(1, 1, 4, 4)).astype(np.float32),
         "w2": random.normal(size=(1, 1, 3, 3)).astype(np.float32),
     }  # fmt: skip
     used = {name for node in result.graph.node for name in node.input}
@@ -40,6 +41,10 @@ CASES = {
     "limited": (f"{CONV} c = {CRD}(a) y = Clip(c, zero, one)", 1, ["Conv"], {"tail": "subpixel"}, True),
     "limited before": (f"{CONV} c = Clip(a, zero, one) y = {CRD}(c)", 1, ["Conv"], {"tail": "subpixel"}, True),
     "relu": (f"{CONV} c = {CRD}(a) y = Relu(c)", 1, ["Conv"], {"tail": "subpixel"}, True),
+    "deconvolution": (
+        "y = ConvTranspose<kernel_shape = [4, 4], strides = [2, 2], pads = [1, 1, 1, 1]>(x, w4)", 1, ["Conv"],
+        {"tail": "subpixel"}, False,
+    ),
     "skip": (
         f"{CONV} c = {CRD}(a) r = Resize<{NEAREST}>(x, , s) y = Add(r, c)", 1, ["Conv"],
         {"tail": "subpixel", "skip": "nearest"}, False,

@@ -16,11 +16,12 @@ def run(graph):
     """Apply the rewrite to every ConvTranspose of known, dense weights; return whether the graph has changed."""
     changed = False
     for node in [n for n in graph.nodes if n.op == "ConvTranspose"]:
-        changed |= _rewrite(node, graph)
+        changed |= rewrite(node, graph)
     return changed
 
 
-def _rewrite(node, graph):
+def rewrite(node, graph):
+    """Apply the rewrite to one ConvTranspose where it fits; return whether the graph has changed."""
     weight, attrs = graph.array(node, 1), node.attrs
     strides = attrs.get("strides", [1, 1])
     if weight is None or attrs.get("group", 1) != 1 or strides[0] != strides[1] or strides[0] < 2:

@@ -1,6 +1,7 @@
 """Cut off the end of a network what the runtime does itself, and faster: limits, the pixel shuffle, a nearest skip.
 
     Conv ── DepthToSpace ── Clip 0..1 ── y                →    Conv ── y          tail = subpixel
+    ConvTranspose (stride s) ── y                         →    Conv ── y          tail = subpixel
     Conv ── DepthToSpace ── Add ── y
     x ───── Resize nearest ──┘                            →    Conv ── y          tail = subpixel, skip = nearest
 
@@ -9,7 +10,7 @@ The host rounds to 8 bits before it shuffles, so that it moves a quarter of the 
 
 from __future__ import annotations
 
-from cvsr_converters.passes import Graph, canonical, drop_dead
+from cvsr_converters.passes import Graph, canonical, drop_dead, subpixel
 
 
 def cut(model, facts):
@@ -20,7 +21,8 @@ def cut(model, facts):
     """
     graph, facts = Graph(model), dict(facts)
     limited = False
-    while (limit := _limit(graph, facts)) or _skip(graph, facts) or _shuffle(graph, facts):
+    steps = _skip, _deconvolution, _shuffle
+    while (limit := _limit(graph, facts)) or any(step(graph, facts) for step in steps):
         limited |= limit
         drop_dead.run(graph)
     for info in graph.types.values():
@@ -67,6 +69,14 @@ def _repeats(graph, resize, facts):
     source = graph.inputs[0].name
     wanted = [1, 1, facts["scale"], facts["scale"]]
     return resize.attrs.get("mode") == "nearest" and resize.inputs[0] == source and list(scales) == wanted
+
+
+def _deconvolution(graph, facts):
+    """Write the transposed convolution that ends the network as a convolution and a shuffle."""
+    last = graph.producer(graph.outputs[0], "ConvTranspose")
+    if last is None or facts.get("inputs", "image") != "image" or last.attrs.get("strides", [1])[0] != facts["scale"]:
+        return False
+    return subpixel.rewrite(last, graph)
 
 
 def _shuffle(graph, facts):
