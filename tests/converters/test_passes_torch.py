@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("onnx", reason="the converter needs onnx")
 
-from passkit import model, rewritten, weights  # noqa: E402
+from passkit import model, rewritten, weights
 
-from cvsr_converters.passes import group_norm, repeat_channels, whole_slice  # noqa: E402
+from cvsr_converters.passes import group_norm, repeat_channels, scatter_channels, whole_slice
 
 
 def ints(*numbers):
@@ -53,3 +53,18 @@ def test_group_norm_whose_result_has_another_shape_stays():
     body = "f = Reshape(x, to) n = InstanceNormalization(f, s, b) y = Reshape(n, back)"
     before = model(body, out=(1, 4, 10, 6), to=ints(0, 2, -1), s=weights(2), b=weights(2), back=ints(1, 4, 10, 6))
     rewritten(group_norm, before, changes=False)
+
+
+@pytest.mark.parametrize(("first", "slices"), [(0, 1), (1, 2), (2, 1)])
+def test_replaced_channels_are_a_concat(first, slices):
+    body = "c = Conv(x, w) b = ScatterND(x, i, c) y = Tanh(b)"
+    indices = np.array([[[0, first], [0, first + 1]]])
+    before = model(body, i=indices, w=weights(2, 4, 1, 1))
+    assert rewritten(scatter_channels, before) == ["Conv", *["Slice"] * slices, "Concat", "Tanh"]
+
+
+@pytest.mark.parametrize("channels", [(0, 2), (1, 0)])
+def test_replaced_channels_out_of_order_stay(channels):
+    body = "c = Conv(x, w) b = ScatterND(x, i, c) y = Tanh(b)"
+    indices = np.array([[[0, channel] for channel in channels]])
+    rewritten(scatter_channels, model(body, i=indices, w=weights(2, 4, 1, 1)), changes=False)

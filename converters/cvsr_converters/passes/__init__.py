@@ -43,6 +43,7 @@ from cvsr_converters.passes import (
     repeat_channels,
     reshape,
     resize,
+    scatter_channels,
     shuffle,
     shuffle_last,
     sink_transposes,
@@ -62,6 +63,7 @@ PASSES = (
     drop_identity,
     whole_slice,
     repeat_channels,
+    scatter_channels,
     group_norm,  # before what it consists of is spelled out
     reshape,
     matmul,
