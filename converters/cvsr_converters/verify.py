@@ -123,7 +123,7 @@ def _in_opencv(python, folder, job, tolerance):
     rows, engines = [], [""]
     while engines:
         engine = engines.pop(0)
-        said, failure = _run_child(python, folder, engine)
+        said, failure = run_child(python, folder, _child, engine, ABA)
         if not engine and "engines" in said:
             engine, *engines = said["engines"]
         runtime = f"OpenCV {said['opencv']}" if "opencv" in said else f"OpenCV of {Path(python).parent.parent.name}"
@@ -137,9 +137,13 @@ def _in_opencv(python, folder, job, tolerance):
     return rows
 
 
-def _run_child(python, folder, engine):
-    """Return (what the child said, why it failed or "")."""
-    source = f"{inspect.getsource(_child)}\n_child({engine!r}, {ABA})"
+def run_child(python, folder, function, *arguments):
+    """Run a function in another interpreter, in ``folder``; return (what it said, why it failed or "").
+
+    Its source is sent: it may use np, what it imports itself, and no other name from outside. It says what it found by
+    printing JSON objects, each on a line.
+    """
+    source = f"{inspect.getsource(function)}\n{function.__name__}(*{arguments!r})"
     # the one would overrule the engine that is asked for, the other lead to the packages of this interpreter
     drop = {"OPENCV_FORCE_DNN_ENGINE"} | ({"PYTHONPATH"} if python != sys.executable else set())
     environment = {k: v for k, v in os.environ.items() if k not in drop}

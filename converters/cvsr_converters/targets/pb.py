@@ -1,0 +1,113 @@
+"""The frozen TensorFlow graph for OpenCV's dnn_superres: readModel(path), setModel(family, scale), upsample(image).
+
+    Y 0..1 (fsrcnn) or BGR - mean (edsr) ── as the network has it ── network ── and back ── shuffle ── NCHW_output
+
+The module does the color itself, in one way for each family, and replaces OpenCV's DepthToSpace by one that guesses the
+block size from the number of channels. Any luma network fits the family "fsrcnn", and any network of three channels
+"edsr", because their color, range and mean are mixed into 1x1 convolutions here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cvsr.errors import ModelError
+from cvsr_converters import passes
+from cvsr_converters.passes import canonical
+from cvsr_converters.passes.graph import Graph
+from cvsr_converters.targets import _enlarging, _graphdef, _superres, tail
+from cvsr_converters.targets._around import DEFAULTS, Ops, channels, colors
+
+MEAN = np.array([103.1545782, 111.561547, 114.35629928])  # BGR, that dnn_superres subtracts for edsr
+OUTPUT = "NCHW_output"  # the name that dnn_superres asks for
+
+
+def family(facts):
+    """Return the name for ``setModel`` of a network with these facts: "fsrcnn" or "edsr"."""
+    return "fsrcnn" if facts["color"] == "luma" else "edsr"
+
+
+def filename(facts):
+    """Return a name for the file from which :func:`cvsr.open_model` knows color, range and scale."""
+    return f"{family(facts)}_{facts['name']}_x{facts['scale']}.pb"
+
+
+def pack(model, facts):
+    """Return the bytes of the file.
+
+    ``model`` is what :func:`cvsr_converters.trace.trace` gives, or the graph of an ONNX file that cvsr runs. ``facts``
+    are the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError that says what
+    does not fit dnn_superres.
+    """
+    facts = {**DEFAULTS, **facts}
+    if facts["inputs"] != "image" or len(model.graph.input) != 1:
+        raise ModelError("dnn_superres feeds the image itself, and this network reads an enlarged one: convert to ONNX")
+    if facts["multiple"] != 1:
+        raise ModelError(
+            f"dnn_superres feeds images of any size, and the sides of this network's must be multiples of "
+            f"{facts['multiple']}: convert to ONNX"
+        )
+    model, facts, _ = tail.cut(model, facts)
+    graph = Graph(passes.lower(model, shuffle="depth_to_space"))
+    _enlarging.polyphase(graph)
+    _enlarging.nearest(graph)
+    result = _around(Ops(graph, facts["scale"]), graph, facts)
+    graph.outputs = [result]
+    graph.types = {result: graph.types.popitem()[1]}
+    graph.touch()
+    canonical.run(graph)
+    _enlarging.shuffles(graph)
+    canonical.run(graph)
+    _check(graph, facts)
+    return _graphdef.write(graph, "image", OUTPUT).SerializeToString(deterministic=True)
+
+
+def verify_superres(data, facts, run, pythons=()):
+    """Compare a file with the network that it came from; return a list of :class:`~cvsr_converters.report.Row`.
+
+    ``run`` is that of an :class:`~cvsr_converters.original.Original`, or gives one array, and ``facts`` are those of
+    what it computes. TensorFlow runs the graph; the dnn_superres of this interpreter and of each of ``pythons``, in a
+    child, makes pictures that may differ by one step of 8 bits. Errors are parts of the range.
+    """
+    return _superres.verify(data, facts, run, pythons, family(facts))
+
+
+def _around(ops, graph, facts):
+    """Add what makes the network's input of the module's, and the module's of its output; return the latter."""
+    count, white, mean = channels(facts), facts["range"], np.array(facts["mean"] or [0])
+    rows, offset, inverse, theirs, scale = np.eye(1), np.zeros(1), np.eye(1), np.zeros(1), 1
+    if count == 3:
+        (rows, offset, inverse), theirs, scale = colors(facts["color"]), MEAN, 255
+    fed, output = graph.inputs[0].name, graph.outputs[0]
+    # the module feeds x, where x + theirs is the pixel in 0..scale
+    matrix, bias = rows * white / scale, rows @ theirs * white / scale + offset * white - mean
+    if not _idle(matrix, bias):
+        graph.inputs[0].name = "module"
+        ops.named(fed, ops.mixed("module", matrix, bias))
+    if facts["tail"] == "subpixel":
+        if facts["skip"] == "nearest":
+            output = ops.plus_nearest(output, fed, count)
+        output = ops.add("DepthToSpace", [output], blocksize=ops.scale, mode="CRD")
+    if facts["color"] in ("ycrcb", "ycbcr"):
+        output = ops.limited(ops.mixed(output, np.eye(3), mean + np.zeros(3)), white)
+        mean = 0
+    matrix = inverse * scale / white
+    bias = matrix @ (mean - offset * white) - theirs
+    return output if _idle(matrix, bias) else ops.mixed(output, matrix, bias)
+
+
+def _idle(matrix, bias):
+    """Return whether the mixing of channels changes nothing."""
+    return np.allclose(matrix, np.eye(len(matrix)), atol=1e-6) and np.abs(bias).max() < 1e-4
+
+
+def _check(graph, facts):
+    """Raise ModelError where the result is not the image, ``scale`` times as large."""
+    shapes = graph.shapes()
+    found, s = [list(shapes[name][1:]) for name in (graph.inputs[0].name, graph.outputs[0])], facts["scale"]
+    count = channels(facts)
+    if [found[0][0], *found[1]] != [count, count, *(n * s for n in found[0][1:])]:
+        raise ModelError(
+            f"with scale {s} and color {facts['color']} the network must make (C, H, W) = {count}, H * {s}, W * {s} of "
+            f"{count}, H, W; it makes {found[1]} of {found[0]}"
+        )
