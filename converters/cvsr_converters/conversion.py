@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from cvsr.errors import ModelError, OptionError
@@ -19,6 +20,7 @@ from cvsr_converters.targets import write_atomic
 
 SUFFIXES = {"onnx": ".onnx", "standalone": ".onnx", "pb": ".pb"}
 TIMEOUT = 3600.0  # seconds for a conversion; the largest networks take minutes
+READING = 300.0  # seconds of them for reading a file: a damaged one can keep libhdf5 going for ever
 MEMORY = 32 * 2**30  # of address space, of which TensorFlow alone takes several GB without using them
 
 
@@ -117,7 +119,7 @@ def _in_child(request, timeout, say):
         if (refusal := Path(folder, "refusal.json")).exists():
             raise ModelError(json.loads(refusal.read_text("utf-8"))["message"])
         if code is None:
-            raise ModelError(f"it was not done in {timeout:g} seconds and was stopped; a larger timeout may help")
+            raise ModelError(f"it was stopped after {timeout:g} seconds, of which reading may take {READING:g}: {last}")
         if code:
             raise ModelError(f"reading or converting it {_ending(code)}: {last}")
         report = Conversion.from_json(Path(folder, "report.json").read_text("utf-8"))
@@ -131,12 +133,16 @@ def _run(command, folder, timeout, say):
         child = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=complaints, env=environment, text=True, start_new_session=True
         )
-        timer = threading.Timer(timeout, _kill, [child])
-        timer.start()
+        timer = _timer(min(timeout, READING), child)
+        begun, steps = time.monotonic(), 0
         try:
             for line in child.stdout:
                 if line.startswith('{"say"'):
                     say(json.loads(line)["say"])
+                    steps += 1
+                    if steps == 2 and timer.is_alive():  # the first one was reading
+                        timer.cancel()
+                        timer = _timer(timeout - (time.monotonic() - begun), child)
             code = child.wait()
         finally:
             expired = not timer.is_alive()
@@ -148,6 +154,13 @@ def _run(command, folder, timeout, say):
         lines = complaints.read().decode("utf-8", "replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
     return None if expired else code, (said[-1] if said else "it said nothing")[:500]
+
+
+def _timer(seconds, child):
+    """Return a running timer that ends the child."""
+    timer = threading.Timer(max(0, seconds), _kill, [child])
+    timer.start()
+    return timer
 
 
 def _kill(child):

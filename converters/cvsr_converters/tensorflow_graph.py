@@ -36,7 +36,7 @@ def original(model, channels=None, *, inputs=None, name="model", layout="NHWC", 
     function = _function(model, layout)
     shapes = [_shape(PROBE, one, layout) for one in inputs]
     traced = tf.function(function).get_concrete_function(*(tf.TensorSpec(s, tf.float32) for s in shapes))
-    outputs = _named(traced.structured_outputs)
+    outputs = named(traced.structured_outputs)
     for label, spec in outputs.items():
         if len(spec.shape) != 4:
             raise ModelError(f"the output {label!r} has the shape {spec.shape}, which is no image: name another output")
@@ -44,7 +44,7 @@ def original(model, channels=None, *, inputs=None, name="model", layout="NHWC", 
 
     def run(*blobs):
         tensors = [tf.constant(blob if layout == "NCHW" else blob.transpose(0, 2, 3, 1)) for blob in blobs]
-        results = _named(function(*tensors))
+        results = named(function(*tensors))
         arrays = [np.asarray(results[label], np.float32) for label in order]
         return [np.ascontiguousarray(a if layout == "NCHW" else a.transpose(0, 3, 1, 2)) for a in arrays]
 
@@ -76,7 +76,7 @@ def _function(model, layout):
     return call
 
 
-def _named(result):
+def named(result):
     """Return {name: tensor} of what a network gave: a tensor, a list or a dict."""
     if isinstance(result, dict):
         return dict(sorted(result.items()))
@@ -95,7 +95,7 @@ def freeze(model, shapes, layout="NHWC"):
     function = _function(model, layout)
 
     def call(*tensors):
-        return list(_named(function(*tensors)).values())
+        return list(named(function(*tensors)).values())
 
     specs = [tf.TensorSpec(shape, tf.float32, name=f"image{i}") for i, shape in enumerate(shapes)]
     # Keras wraps grouped convolutions into functions of their own that nothing inlines later; "eagerly" does it here

@@ -78,6 +78,7 @@ def main(folder):
     """Do the request in ``folder``; return the exit code, 1 for a refusal."""
     folder = Path(folder)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's own Keras runs on
     for name in ("tensorflow", "tf2onnx", "absl", "h5py"):
         logging.getLogger(name).setLevel(logging.ERROR)
     request = Request(**json.loads((folder / "request.json").read_text("utf-8")))

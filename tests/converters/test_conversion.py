@@ -175,7 +175,8 @@ def _folder(path):
     [
         ("kill -SEGV $$", "crashed .SIGSEGV."),
         ("echo 'RuntimeError: odd' >&2; exit 1", "failed: RuntimeError: odd"),
-        ("sleep 60 & sleep 60", "not done in 1 seconds"),
+        ("sleep 60 & sleep 60", "stopped after 1 seconds"),
+        ("""echo '{"say": "reading"}'; echo '{"say": "looking"}'; sleep 60""", "stopped after 1 seconds"),
     ],
 )
 def test_whatever_the_child_does_the_parent_survives(source, tmp_path, monkeypatch, script, message):
@@ -189,6 +190,18 @@ def test_whatever_the_child_does_the_parent_survives(source, tmp_path, monkeypat
         convert(source, tmp_path / "out_x3.onnx", timeout=1)
     assert not (tmp_path / "out_x3.onnx").exists()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@posix
+def test_reading_has_a_limit_of_its_own(source, tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text("""#!/bin/sh
+        echo '{"say": "reading"}'; sleep 60""")
+    python.chmod(0o755)
+    monkeypatch.setattr(conversion.sys, "executable", str(python))
+    monkeypatch.setattr(conversion, "READING", 1)
+    with pytest.raises(ModelError, match="of which reading may take 1"):
+        convert(source)
 
 
 @posix

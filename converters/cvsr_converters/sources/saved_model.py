@@ -91,7 +91,7 @@ def _original(loaded, function, folder, options, notes):
 
     def model(image, loaded=loaded):  # whoever holds the function must hold the variables too
         image = tf.cast(image if spec.shape.rank == 4 else tf.squeeze(image, 0), dtype)
-        results = tensorflow_graph._named(call(image, feeds))
+        results = tensorflow_graph.named(call(image, feeds))
         return {label: _as_image(results[label]) for label in _chosen(results, options)}
 
     facts = {"range": 255} if spec.dtype == tf.uint8 else {}
