@@ -137,7 +137,9 @@ def _recolored(luma: Image, tile: Image, keep: tuple[slice, slice], info: ModelI
     """Return float32 BGR from upscaled luma and the tile's chroma, which is interpolated."""
     around, kept = _around(keep, info)
     # in floats from here on: OpenCV's versions interpolate 8 bits differently, and two roundings would add up
-    chroma = ycrcb(tile[around])[:, :, 1:] * np.float32(1 / PEAK[tile.dtype.name])
+    chroma = ycrcb(tile[around])[:, :, 1:]
+    if tile.dtype == np.uint8:  # no color is 128 in 8 bits, and a half in floats, which is not 128 / 255
+        chroma = (chroma - np.float32(128)) * np.float32(1 / 255) + np.float32(0.5)
     chroma = upsampled(chroma, info, exact)[kept]
     return cv2.cvtColor(cv2.merge([luma, chroma]), cv2.COLOR_YCrCb2BGR)
 

@@ -136,3 +136,13 @@ def test_a_network_that_sees_the_whole_image_is_not_cut_into_tiles(tmp_path, pho
     monkeypatch.setattr(plan, "_MUCH", 1000)
     with pytest.warns(RuntimeWarning, match=r"whole image only.* about \d+ MB for 110x90"):
         cvsr.Upscaler(path, 2)(gray)
+
+
+def test_gray_in_color_stays_gray(tmp_path):
+    """8-bit chroma has its middle at 128, and 128 / 255 is not a half."""
+    constants = {"w": np.repeat(np.float32(1), 4).reshape(4, 1, 1, 1), "b": np.zeros(4, np.float32)}
+    path = write(tmp_path / "same.onnx", [conv("x", "w", "b", "y", 1)], constants, out=(1, 4, 64, 64), tail="subpixel")
+    image = np.repeat(np.arange(0, 250, 10, dtype=np.uint8)[:, None, None], 3, axis=2).repeat(9, axis=1)
+    for pixels in (image, image.astype(np.uint16) * 257, image.astype(np.float32) / 255):
+        result = cvsr.upscale(pixels, 2, model=path)
+        assert np.abs(result[::2, ::2] - pixels.astype(np.float64)).max() <= np.finfo(np.float32).eps

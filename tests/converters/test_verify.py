@@ -205,11 +205,13 @@ CHAINS = {
     "since 4.8": (
         """a = Clip(input, low, high) b = Greater(a, half) c = Less(input, half) d = Equal(a, high) e = Where(b, a, x)
            f = Where(c, e, input) g = Where(d, x, f) s = ReduceSum(g, axes) t = Mul(s, small) u = Mul(g, t)
-           v = Gather<axis = 1>(u, order) w = Tile(v, twice) output = Slice(w, one, five, one)""",
+           v = Gather<axis = 1>(u, order) w = Tile(v, twice) z = Slice(w, one, five, one) p = Reshape(z, flat)
+           q = Transpose<perm = [1, 0, 2, 3]>(p) output = Transpose<perm = [1, 0, 2, 3]>(q)""",
         {
             "low": np.float32(0.2), "high": np.float32(0.7), "half": np.float32(0.5), "x": weights(1, 4, 1, 1),
             "small": np.float32(1e-3), "axes": np.array([2, 3]), "order": np.array([2, 0, 1, 3]),
             "twice": np.array([1, 2, 1, 1]), "one": np.array([1]), "five": np.array([5]),
+            "flat": np.array([-1, 4, 0, 0]),
         },
     ),
 }  # fmt: skip

@@ -106,13 +106,13 @@ def simplify(model):
     return _rewritten(model, PASSES)
 
 
-def lower(model, shuffle="conv_transpose"):
+def lower(model, shuffle="transposes"):
     """Return a simplified ONNX model in the form that every OpenCV runs, in canonical order and with canonical names.
 
-    ``shuffle``: what becomes of DepthToSpace: "conv_transpose", or "depth_to_space", which leaves it as it is.
+    ``shuffle``: what becomes of DepthToSpace: "transposes", or "depth_to_space", which leaves it as it is.
     """
-    if shuffle not in ("conv_transpose", "depth_to_space"):
-        raise ValueError(f"shuffle is conv_transpose or depth_to_space, not {shuffle!r}")
+    if shuffle not in ("transposes", "depth_to_space"):
+        raise ValueError(f"shuffle is transposes or depth_to_space, not {shuffle!r}")
     left = {"depth_to_space": "shuffle"}.get(shuffle)
     return _rewritten(model, [p for p in LOWERING if p.__name__.rpartition(".")[2] != left])
 

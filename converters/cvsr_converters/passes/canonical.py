@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from cvsr.errors import ModelError
+
 ROLES = {
     "Conv": ["", "weight", "bias"], "ConvTranspose": ["", "weight", "bias"], "PRelu": ["", "slope"],
     "Clip": ["", "min", "max"], "Resize": ["", "roi", "scales", "sizes"], "Reshape": ["", "shape"],
@@ -48,13 +50,16 @@ def _numbered(word, values):
 
 def _ordered(graph):
     """Return the nodes, each after what it reads, in the order in which the outputs need them."""
-    done, order = set(), []
+    done, begun, order = set(), set(), []
     waiting = [graph.producer(value) for value in reversed(graph.outputs)]
     while waiting:
         node = waiting[-1]
         before = [] if node is None or node in done else [graph.producer(value) for value in node.inputs]
         before = [n for n in before if n is not None and n not in done]
         if before:
+            begun.add(node)
+            if before[0] in begun:
+                raise ModelError(f"the graph goes in a circle at {before[0].origin or before[0].op}: it is broken")
             waiting.append(before[0])
             continue
         waiting.pop()

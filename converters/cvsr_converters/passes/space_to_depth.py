@@ -7,7 +7,7 @@ The same numbers bit for bit. OpenCV up to 4.8 cannot change the size of the inp
 
 from __future__ import annotations
 
-from cvsr_converters.passes.shuffle import dense
+import numpy as np
 
 
 def run(graph):
@@ -18,7 +18,16 @@ def run(graph):
     for node in nodes:
         s, shape = node.attrs["blocksize"], shapes.get(node.inputs[0], ())
         if len(shape) == 4 and shape[1]:
-            kernel = graph.constant(dense(shape[1], s), node.outputs[0])  # the shuffle's own, the other way round
+            kernel = graph.constant(one_hot(shape[1], s), node.outputs[0])
             graph.become(node, "Conv", [node.inputs[0], kernel], {"kernel_shape": [s, s], "strides": [s, s]})
             changed = True
     return changed
+
+
+def one_hot(channels, s):
+    """Return the kernel that puts out the pixels of each s x s block in the order (row, column, channel)."""
+    kernel = np.zeros((s, s, channels, channels, s, s), np.float32)
+    for row in range(s):
+        for column in range(s):
+            kernel[row, column, :, :, row, column] = np.eye(channels)
+    return kernel.reshape(s * s * channels, channels, s, s)

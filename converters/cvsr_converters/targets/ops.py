@@ -15,7 +15,7 @@ SINCE_4_6 = frozenset({
     "Selu", "Sigmoid", "Sign", "Sin", "Slice", "Softmax", "Softplus", "Softsign", "Split", "Sqrt", "Sub", "Sum", "Tanh",
     "ThresholdedRelu", "Transpose",
 })  # fmt: skip
-SINCE_4_8 = SINCE_4_6 | {"Clip", "Equal", "Gather", "Greater", "Less", "ReduceSum", "Tile", "Where"}
+SINCE_4_8 = SINCE_4_6 | {"Clip", "Equal", "Gather", "Greater", "Less", "ReduceSum", "Reshape", "Tile", "Where"}
 ALLOWED = {"4.6": SINCE_4_6, "4.8": SINCE_4_8}
 
 # What to do about some others; the name of the layer stands before it in the message.
@@ -24,7 +24,6 @@ ADVICE = {
     "DepthToSpace": "its number of input channels must be known; give the convolution before it a fixed one",
     "Erfc": "use relu, swish or another activation in place of gelu",
     "MatMul": "attention between pixels and dense layers over an image do not fit any size; use convolutions",
-    "Reshape": "use a convolution, a transpose or a pixel shuffle (tf.nn.depth_to_space), which take any size",
     "StatefulPartitionedCall": "a nested tf.function that TensorFlow does not inline; remove jit_compile=True",
 }
 
@@ -57,6 +56,10 @@ def _option(node, constants):
         axes = constants.get(node.input[1]) if len(node.input) > 1 else None
         if axes is None or sorted(numpy_helper.to_array(axes).tolist()) != [2, 3] or not attrs.get("keepdims", 1):
             return "over some axes only is wrong in OpenCV 4.8; sum over all pixels, or over the channels"
+    if node.op_type == "Reshape":
+        shape = numpy_helper.to_array(constants[node.input[1]]).tolist() if node.input[1] in constants else []
+        if len(shape) != 4 or 0 not in shape or -1 not in shape:
+            return "to a fixed shape fits one size of image only; use a convolution, a transpose or a pixel shuffle"
     if node.op_type == "Resize" and attrs.get("mode") == b"cubic":
         return "that is cubic runs in OpenCV 5 only; enlarge by a whole number and without align_corners, or linearly"
     if node.op_type == "Conv" and attrs.get("auto_pad", b"").startswith(b"SAME") and max(attrs.get("strides", [1])) > 1:

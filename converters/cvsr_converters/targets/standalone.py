@@ -24,10 +24,10 @@ from cvsr.errors import ModelError
 from cvsr.model import ModelInfo
 from cvsr.resample import cubic
 from cvsr_converters import passes
-from cvsr_converters.passes import canonical
+from cvsr_converters.passes import canonical, shuffle
 from cvsr_converters.passes.graph import Graph
 from cvsr_converters.radius import radius
-from cvsr_converters.targets import _transposes, onnx
+from cvsr_converters.targets import onnx
 from cvsr_converters.targets._around import BGR, DEFAULTS, Ops, channels, colors
 
 HALO = 2  # pixels that bicubic interpolation sees on each side
@@ -46,8 +46,7 @@ def pack(model, facts):
     inputs and output do not fit the facts.
     """
     facts = {**DEFAULTS, **facts}
-    graph = Graph(passes.lower(model, shuffle="depth_to_space"))
-    _transposes.run(graph)
+    graph = Graph(passes.lower(model))
     _check(graph, facts)
     ops = _Ops(graph, facts["scale"], facts["chroma"])
     result = ops.named("bgr_large", _around(ops, [i.name for i in graph.inputs], graph.outputs[0], facts))
@@ -105,7 +104,7 @@ class _Ops(Ops):
     def shuffled(self, value, count):
         """Return scale² planes of each of ``count`` channels as pixels."""
         result = f"around.{len(self.graph.nodes)}"
-        _transposes.add(self.graph, value, result, _transposes.by_channels(count, self.scale))
+        shuffle.add(self.graph, value, result, shuffle.by_channels(count, self.scale))
         return result
 
     def enlarged(self, value, count):

@@ -16,8 +16,8 @@ from targetkit import network, original, small, weights  # noqa: E402
 
 import cvsr  # noqa: E402
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.passes import Graph, canonical  # noqa: E402
-from cvsr_converters.targets import _transposes, standalone  # noqa: E402
+from cvsr_converters.passes import Graph, canonical, shuffle  # noqa: E402
+from cvsr_converters.targets import standalone  # noqa: E402
 from cvsr_converters.verify import verify  # noqa: E402
 
 MODELS = Path(__file__).parents[3] / "models" / "cvsr-small"
@@ -146,7 +146,7 @@ def test_a_shuffle_as_transposes(mode, channels):
     body = f'd = DepthToSpace<blocksize = 3, mode = "{mode}">(x) y = Relu(d)'
     model = network(body, {"x": (9 * channels, 64, 64)}, (channels, 192, 192))
     graph = Graph(model)
-    assert _transposes.run(graph)
+    assert shuffle.run(graph)
     canonical.run(graph)
     rewritten = graph.to_model()
     assert {node.op_type for node in rewritten.graph.node} == {"Reshape", "Transpose", "Relu"}
