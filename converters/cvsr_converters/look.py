@@ -18,8 +18,11 @@ from cvsr.errors import ModelError
 PHOTO = Path(__file__).with_name("photo.png")
 COLORS = {1: ("luma",), 3: ("rgb", "bgr", "ycbcr", "ycrcb")}
 RANGES = {"0..1": (1.0, 0.0), "0..255": (255.0, 0.0), "-1..1": (2.0, -1.0)}  # of a value 0..1: factor, offset
-# By how much the error of another choice must be larger than that of the best; else what is usual is taken
+USUAL = ("luma", "rgb", "bgr", "ycbcr", "ycrcb")
+# By how much the error of the usual color must be larger than that of another for that one to be taken
 CLEAR = 1.1
+# By how much that of the usual range: next to nothing, for no range is as usual as RGB
+SAME = 1.001
 # Chroma has less detail than color to get wrong: a network of RGB is often less far off where it is fed YCbCr
 DOUBT = 2.0
 HOPELESS = 0.15  # no picture: half of what a flat gray one would be off
@@ -72,8 +75,14 @@ def find(run, shapes, *, enlarge=1, color=None, range=None, hint=""):
     if tries[0].error > HOPELESS:
         return _look(tries, _usual(tries, color, range), "no way to feed it gave a picture: assumed what is usual")
     near = [attempt for attempt in tries if doubtful(attempt) <= CLEAR * max(doubtful(tries[0]), 1e-4)]
-    chosen = min(near, key=lambda attempt: (attempt.color not in hint.lower(), _rank(attempt)))
-    return _look(tries, chosen, None)
+    color = min(near, key=lambda attempt: (attempt.color not in hint.lower(), USUAL.index(attempt.color))).color
+    return _look(tries, _best_range([attempt for attempt in tries if attempt.color == color]), None)
+
+
+def _best_range(tries):
+    """Return the try with the least error; where the range makes no difference, the usual one of the best."""
+    least = min(attempt.error for attempt in tries)
+    return min((attempt for attempt in tries if attempt.error <= least * SAME), key=_rank)
 
 
 def enlarged(blob, factor):
@@ -126,11 +135,11 @@ def _error(picture, photo, color):
 
 def _rank(attempt):
     """Return the order in which what is usual comes first: RGB before BGR, 0..1 before 0..255, equal sides."""
-    colors, ranges = ("luma", "rgb", "bgr", "ycbcr", "ycrcb"), list(RANGES)
+    ranges = list(RANGES)
     return (
         attempt.fed != attempt.given,
         ranges.index(attempt.fed),
-        colors.index(attempt.color),
+        USUAL.index(attempt.color),
         ranges.index(attempt.given),
     )
 
