@@ -46,15 +46,16 @@ def convert(
 ):
     """Convert a trained super-resolution model; write ``out`` if it is proven right; return its :class:`Conversion`.
 
-    ``source``: the path of a model (``cvsr_converters.sources`` lists the formats), or a Keras model or tf.function or
-    tf.Module in memory that takes float32 (N, H, W, C). ``out``: the file to write; None: only find out and prove.
-    ``to``: "onnx" for cvsr, "standalone" (8-bit BGR in and out, for any program with OpenCV), or "pb" (for
-    ``cv2.dnn_superres``). ``scale``, ``color`` ("luma", "ycrcb", "ycbcr", "rgb", "bgr"), ``range`` (1 or 255), ``mean``
-    (for each channel, in units of the range): what the network takes, where it cannot be found out. ``network`` and
-    ``network_options``: the network of ``cvsr_converters.networks`` whose weights a file holds. ``outputs``: names of
-    outputs to take. ``signature`` of a SavedModel. ``feeds``: values of other placeholders. ``opencv``: versions
-    ("4.8.1.78") or interpreters to prove it in, beside the installed one. ``half``: store weights in 16 bits.
-    ``trust``: let code in the file run. ``timeout`` in seconds. ``say`` is called with a line for each step.
+    ``source``: the path of a model (``cvsr_converters.sources`` lists the formats), or a Keras model or a function of
+    TensorFlow in memory that takes float32 (N, H, W, C), with ``network_options={"channels": C}`` where C is not 3.
+    ``out``: the file to write; None: only find out and prove. ``to``: "onnx" for cvsr, "standalone" (8-bit BGR in and
+    out, for any program with OpenCV), or "pb" (for ``cv2.dnn_superres``). ``scale``, ``color`` ("luma", "ycrcb",
+    "ycbcr", "rgb", "bgr"), ``range`` (1 or 255), ``mean`` (for each channel, in units of the range): what the network
+    takes, where it cannot be found out. ``network`` and ``network_options``: that of ``cvsr_converters.networks`` whose
+    weights a file holds. ``outputs``: names of outputs to take. ``signature`` of a SavedModel. ``feeds``: values
+    of other placeholders. ``opencv``: versions ("4.8.1.78") or interpreters to prove it in, beside the installed one.
+    ``half``: store weights in 16 bits. ``trust``: let code in the file run. ``timeout`` in seconds. ``say`` is called
+    with a line for each step.
 
     Raises ModelError or OptionError, which say why not and what to do. Nothing is written then, nor where
     ``Conversion.ok`` is False. A path is read in a child process, which a broken file cannot crash or stall for ever.
@@ -106,9 +107,14 @@ def _name(path):
 def _of_object(request, model, say):
     """Convert a model that is in this process already, in this process."""
     from cvsr_converters import tensorflow_graph
+    from cvsr_converters.sources import Options, _keras
 
-    channels = None if getattr(model, "inputs", None) else request.options["network_options"].get("channels", 3)
-    return work.convert(request, tensorflow_graph.original(model, channels), "a model in memory", say)
+    if getattr(model, "inputs", None):
+        original = _keras.in_memory(model, Options(**request.options), request.name)
+    else:
+        channels = request.options["network_options"].get("channels", 3)
+        original = tensorflow_graph.original(model, channels, name=request.name)
+    return work.convert(request, original, "a model in memory", say)
 
 
 def _in_child(request, timeout, say):

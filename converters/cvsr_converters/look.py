@@ -80,9 +80,11 @@ def find(run, shapes, *, enlarge=1, color=None, range=None, hint=""):
 
 
 def _best_range(tries):
-    """Return the try with the least error; where the range makes no difference, the usual one of the best."""
-    least = min(attempt.error for attempt in tries)
-    return min((attempt for attempt in tries if attempt.error <= least * SAME), key=_rank)
+    """Return the try with the least error: another than 0..1 or 0..255 on both sides only if it is clearly better."""
+    usual = [t for t in tries if t.fed == t.given and t.fed != "-1..1"]
+    least = min(attempt.error for attempt in usual)
+    best = min((attempt for attempt in usual if attempt.error <= least * SAME), key=_rank)
+    return min([best, *(attempt for attempt in tries if attempt.error * CLEAR < least)], key=lambda t: t.error)
 
 
 def enlarged(blob, factor):

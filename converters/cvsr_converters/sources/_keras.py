@@ -230,6 +230,16 @@ def original(model, options, name, facts=None, notes=(), *, channels_first=False
         raise ModelError(f"the network does not run on an image of 16x24: {_brief(error)}") from error
 
 
+def in_memory(model, options, name):
+    """Return the Original of a Keras model that a program has made; its input is made free. Raises ModelError."""
+    config, notes = keras.saving.serialize_keras_object(model), []
+    if any(None not in tensor.shape[1:] for tensor in model.inputs):
+        free_model, notes = build(config, trust=True)  # its code has run already
+        free_model.set_weights(model.get_weights())
+        model = free_model
+    return original(model, options, name, notes=notes, channels_first=is_channels_first(config))
+
+
 def _output(model, name):
     """Return the output of a model that has this name, or else that of the layer called so."""
     named = dict(zip(model.output_names, model.outputs, strict=True))
