@@ -179,7 +179,7 @@ def test_output_of_the_same_numbers_is_taken_once(save):
 
 def test_families_of_dnn_superres_are_known_by_name(save):
     net = save(lambda: tf.nn.depth_to_space(conv(image(), 9), 3, name="y"), name="FSRCNN_x2.pb")
-    assert net.facts == {"color": "luma", "range": 1.0, "chroma": "bilinear", "scale": 3}, "the graph knows its scale"
+    assert net.facts == {"color": "luma", "range": 1.0, "chroma": "dnn_superres", "scale": 3}, "the graph knows its scale"
 
 
 def test_nothing_outside_of_the_graph_is_touched(save, tmp_path):
@@ -314,6 +314,6 @@ def test_files_of_dnn_superres(data_root, name, scale):
     if not path.is_file():
         pytest.skip("CVSR_DATA has no models/dnn_superres_pb")
     net = tf1_graph.read(path, Options())
-    assert net.facts == {"color": "luma", "range": 1.0, "chroma": "bilinear", "scale": scale}
+    assert net.facts == {"color": "luma", "range": 1.0, "chroma": "dnn_superres", "scale": scale}
     assert net.outputs[0] == "NCHW_output"
     assert set(operations(net)) <= {"Conv", "Relu", "PRelu", "LeakyRelu", "Tanh", "Add", "DepthToSpace"}
