@@ -80,7 +80,6 @@ NETS = {
         "KBNet.KBNet_s", {"width": 8, "middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}, False
     ),
     "MixDehazeNet": Net("MixDehazeNet.MixDehazeNet", {"embed_dims": [8, 16, 32, 16, 8]}, False),
-    "DCTLSA x2": Net("DCTLSA.DCTLSA", {"num_modules": 1, "upscale": 2}, False),
     "DITN x2": Net("DITN.DITN", {"dim": 12, "ITL_blocks": 1, "SAL_blocks": 1, "upscale": 2}, False),
     "OmniSR x2": Net("OmniSR.OmniSR", {"num_feat": 16, "up_scale": 2}, False),
     "FDAT x2": Net(
