@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -524,3 +525,18 @@ class TestBar:
         run("upscale", "a.png")
         assert "a.png [" in shown.getvalue()
         assert shown.getvalue().endswith("\r\x1b[Kcvsr: 1 written, 0 skipped, 0 failed\n")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnx") is not None, reason="what conversion needs is installed here")
+def test_convert_says_what_it_needs_and_how_to_get_it(tmp_path, capsys):
+    source, out = tmp_path / "random_x2.onnx", tmp_path / "out_x2.onnx"
+    source.write_bytes(onnxlite.conv_chain(4, 1, 2, 0))
+    assert cli.main(["convert", str(source), "-o", str(out)]) == 2
+    assert "pip install 'cvsr[convert]'" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_convert_without_its_package_says_so(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [])
+    assert cli.main(["convert", "a", "-o", "b"]) == 2
+    assert "pip install" in capsys.readouterr().err

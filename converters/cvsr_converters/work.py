@@ -98,6 +98,11 @@ def main(folder):
     except MemoryError:
         _refuse(folder, "there is not enough memory for it")
         return 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        extra = "torch" if package in ("torch", "torchvision", "spandrel") else "convert"
+        _refuse(folder, f"this needs {package}, which is not installed: pip install 'cvsr[{extra}]'")
+        return 1
     (folder / "model").write_bytes(data)
     (folder / "report.json").write_text(report.json(), encoding="utf-8")
     return 0

@@ -74,7 +74,7 @@ def read(module, path, options=None):
     """Return the :class:`~cvsr_converters.original.Original` that a module of a format reads; raise ModelError."""
     try:
         return module.read(Path(path), options or Options())
-    except CvsrError:
+    except (CvsrError, ModuleNotFoundError):
         raise
     except Exception as error:  # frameworks have errors of their own for broken files, and seldom say that they are
         said = " ".join(str(error).split())[-400:] or type(error).__name__
