@@ -33,7 +33,7 @@ class Built:
 def onnx(understood, name, half=False):
     """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle, the rest is in its metadata."""
     original, facts = understood.original, understood.facts
-    graph, facts, limited = tail.cut(trace(original), facts)
+    graph, facts, limited = tail.cut(trace(original, facts.get("multiple", 1)), facts)
     factors = [one.factor for one in original.inputs]
     facts |= {"name": name, "radius": _radius(graph, facts, factors)}
     graph = passes.lower(graph)
@@ -65,7 +65,7 @@ def standalone(understood, name, half=False):
     from cvsr_converters.targets import standalone as target
 
     original, facts = understood.original, understood.facts | {"name": name}
-    graph = trace(original)
+    graph = trace(original, facts.get("multiple", 1))
     ops.check(passes.lower(graph), OLDEST)
     model, tolerance = _stored(load_from_string(target.pack(graph, facts)), half)
     data = model.SerializeToString(deterministic=True)
@@ -85,7 +85,7 @@ def pb(understood, name, half=False):
     if half:
         raise OptionError("weights in 16 bits are for ONNX files: dnn_superres does not read them")
     original, facts = understood.original, understood.facts | {"name": name}
-    data = target.pack(trace(original), facts)
+    data = target.pack(trace(original, facts.get("multiple", 1)), facts)
     facts["family"] = target.family(facts)
 
     def proof(pythons):

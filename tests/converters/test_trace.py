@@ -201,3 +201,11 @@ def test_the_graph_does_not_depend_on_the_process():
     program = f"{DIGEST}\nsys.stdout.write('digest ' + digest())"
     there = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert there.endswith(f"digest {here['digest']()}")
+
+
+@pytest.mark.parametrize("multiple", [1, 2, 8, 3, 6, 12, 16, 32, 64])
+def test_sizes_fit_and_tell_from_each_other(multiple):
+    first, second = module._sizes(multiple)
+    assert all(n % multiple == 0 and n >= 24 for n in (*first, *second))
+    numbers = [*first, *second, first[0] * first[1], second[0] * second[1]]
+    assert len(set(numbers)) == 6

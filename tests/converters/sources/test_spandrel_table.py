@@ -16,17 +16,16 @@ from pathlib import Path
 
 import pytest
 
+onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 torch = pytest.importorskip("torch", reason="PyTorch models need torch")
 pytest.importorskip("torchvision", reason="spandrel needs torchvision")
 pytest.importorskip("spandrel", reason="PyTorch models need spandrel")
 pytest.importorskip("cv2", reason="the converted files run in OpenCV")
 
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import passes, sources, verify  # noqa: E402
+from cvsr_converters import sources, work  # noqa: E402
+from cvsr_converters.report import Report  # noqa: E402
 from cvsr_converters.sources import torch as reader  # noqa: E402
-from cvsr_converters.targets import onnx as target  # noqa: E402
-from cvsr_converters.targets import ops  # noqa: E402
-from cvsr_converters.trace import trace  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Result:
     name: str
     ops: str = ""
     multiple: int = 1
-    report: verify.Report | None = None
+    report: Report | None = None
     refusal: str = ""
 
 
@@ -121,25 +120,16 @@ def built(net):
 
 
 def convert(name, folder, pythons=()):
-    """Return the :class:`Result` of one network: saved, read, traced, lowered, packed and verified."""
+    """Return the :class:`Result` of one network: saved, read, and converted as the command does it."""
     path = Path(folder, "net.pth")
     torch.save(built(NETS[name]).state_dict(), path)
     try:
         original = reader.read(path, sources.Options())
-        multiple = original.facts.get("multiple", 1)
-        graph = passes.lower(trace(original, [fitting(size, multiple) for size in ((48, 64), (80, 56))]))
-        ops.check(graph, "4.8")
+        data, report = work.convert(work.Request(name="net", pythons=tuple(pythons)), original, reader.TITLE)
     except ModelError as error:
         return Result(name, refusal=" ".join(str(error).split()))
-    data = target.pack(graph, {}, size=64)
-    sizes = [fitting(size, multiple) for size in verify.SIZES]
-    report = verify.verify(data, lambda blob: original.run(blob)[0], name=name, pythons=pythons, sizes=sizes)
-    return Result(name, " ".join(sorted({node.op_type for node in graph.graph.node})), multiple, report)
-
-
-def fitting(size, multiple):
-    """Return the size, brought to the next multiple."""
-    return tuple(-(-n // multiple) * multiple for n in size)
+    ops = sorted({node.op_type for node in onnx.load_from_string(data).graph.node})
+    return Result(name, " ".join(ops), report.facts.get("multiple", 1), report.proof)
 
 
 def table(pythons=()):
