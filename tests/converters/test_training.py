@@ -143,6 +143,19 @@ def test_a_run_trains_records_and_ends(folder, tmp_path, precision):
     assert set(record["psnr"]) == {str(folder)}
 
 
+def test_a_wider_and_deeper_network_starts_as_a_model_that_comes_with_cvsr(tmp_path):
+    from cvsr import zoo
+
+    model = networks.build("reparam", scale=2, channels=20, blocks=7, expand=32)
+    start.begin(model, {"model": "cvsr-small_x2"}, tmp_path)
+    (known,) = zoo.find("cvsr-small_x2").values()
+    net = cv2.dnn.readNetFromONNX(str(known.path))
+    x = np.random.default_rng(0).random((1, 24, 20, 1), np.float32)
+    net.setInput(x.transpose(0, 3, 1, 2))
+    assert np.abs(model(x).numpy().transpose(0, 3, 1, 2) - net.forward()).max() < 1e-4
+    assert np.abs(model.get_layer("body0").kernel()[..., 16:]).max() > 0.01, "new channels have something to learn from"
+
+
 def test_an_interrupted_run_goes_on_where_it_was(folder, tmp_path):
     first = loop.Training(recipe(folder), tmp_path / "run", tmp_path / "cache")
     first.step.assign(50)
@@ -168,7 +181,7 @@ def test_every_recipe_makes_its_network_and_starts_from_one_that_there_is(path):
     options = {k: v for k, v in loaded["network"].items() if k != "name"}
     model = networks.build(loaded["network"]["name"], **options)
     assert model.output_shape[-1] == options["scale"] ** 2
-    limit = 20_000 if "small" in path.stem else 110_000
+    limit = {"small": 20_000, "medium": 110_000, "large": 450_000}[path.stem.partition("_")[0].split("-")[1]]
     assert networks.collapse(model).count_params() <= limit
     if "run" in loaded.get("start", {}):
         source = train.load(loaded["start"]["run"])["network"]

@@ -1,7 +1,8 @@
 """Where training starts: at random, from another run, or from a finished model file.
 
 Layers in ``fresh``, such as a tail of another scale, stay random. Blocks that the source lacks begin as the identity,
-so that a deeper network starts where the shallower one ended (Chen et al. 2016, "Net2Net").
+and channels that it lacks are read by nobody at first, so that a deeper or wider network starts where the smaller one
+ended (Chen et al. 2016, "Net2Net").
 """
 
 from __future__ import annotations
@@ -10,13 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
+from cvsr import zoo
 from cvsr_converters import networks
 
 
 def begin(model, start, runs):
-    """Set the weights as a recipe's ``start`` says: from a ``run``, a folder in ``runs``, or a ``model`` file."""
+    """Set the weights as a recipe's ``start`` says: from a ``run``, a folder in ``runs``, or a ``model``.
+
+    A model is the path of a file, or the name of one that comes with cvsr, such as "cvsr-medium_x2".
+    """
     if "model" in start:
-        from_file(model, start["model"], start.get("fresh", []))
+        path = Path(start["model"])
+        path = path if path.is_file() else next(iter(zoo.find(start["model"]).values())).path
+        from_file(model, path, start.get("fresh", []))
     else:
         from_run(model, Path(runs) / start["run"] / "average.weights.h5", start["network"], start.get("fresh", []))
 
@@ -46,7 +53,21 @@ def from_file(model, path, fresh=()):
         if source is None:
             layer.narrow.assign(0 * layer.narrow)
         elif layer.name not in fresh:
-            factor(layer, source[0].transpose(2, 3, 1, 0), source[1])
+            factor(layer, *widened(layer, source[0].transpose(2, 3, 1, 0), source[1]))
+
+
+def widened(layer, kernel, bias):
+    """Return a kernel and bias of the layer's size that do on the first channels what the given ones do.
+
+    The further outputs begin at random, and none of the first reads the further inputs: the function stays the same,
+    and the new channels have something to learn from.
+    """
+    shape = (*kernel.shape[:2], layer.wide.shape[2], layer.filters)
+    inputs, outputs = kernel.shape[2:]
+    result = np.random.default_rng(0).normal(0, (2 / np.prod(shape[:3])) ** 0.5, shape).astype(np.float32)
+    result[..., :outputs] = 0
+    result[:, :, :inputs, :outputs] = kernel
+    return result, np.concatenate([bias, np.zeros(shape[3] - outputs, np.float32)])
 
 
 def factor(layer, kernel, bias):
