@@ -19,7 +19,7 @@ Chroma = Literal["bicubic", "bilinear", "dnn_superres"]
 Inputs = Literal["image", "bicubic", "image,bicubic"]
 Format = Literal["onnx", "pb", "interpolation"]
 
-_EDSR_MEAN = (103.1545782, 111.561547, 114.35629928)  # BGR, as OpenCV's dnn_superres has it
+EDSR_MEAN = (103.1545782, 111.561547, 114.35629928)  # BGR, as OpenCV's dnn_superres has it
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ _PB_FAMILIES: dict[str, dict[str, object]] = {
     "fsrcnn": {"color": "luma", "range": 1.0, "chroma": "dnn_superres"},
     "espcn": {"color": "luma", "range": 1.0, "chroma": "dnn_superres"},
     "lapsrn": {"color": "luma", "range": 1.0, "chroma": "dnn_superres"},
-    "edsr": {"color": "bgr", "range": 255.0, "mean": _EDSR_MEAN},
+    "edsr": {"color": "bgr", "range": 255.0, "mean": EDSR_MEAN},
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cvsr.model import EDSR_MEAN
 from cvsr_converters import host
 from cvsr_converters.report import TOLERANCE, Row
 from cvsr_converters.targets import standalone
@@ -20,6 +21,7 @@ from cvsr_converters.targets._around import DEFAULTS
 from cvsr_converters.verify import ABA, distance, run_child
 
 SIZES = (40, 56), (64, 48)
+OUTPUT = "NCHW_output"  # the name that dnn_superres asks for
 
 
 def verify(data, facts, run, pythons, family):
@@ -69,12 +71,10 @@ def _in_tensorflow(data, images, wanted):
     """Return the row of TensorFlow, which runs the graph itself."""
     import tensorflow as tf
 
-    from cvsr_converters.targets.pb import MEAN, OUTPUT
-
     definition = tf.compat.v1.GraphDef.FromString(data)
     function = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
     function = function.prune("image:0", f"{OUTPUT}:0")
-    mean, errors = np.float32(MEAN), []
+    mean, errors = np.float32(EDSR_MEAN), []
     for image, whole in zip(images, wanted, strict=True):
         if whole.ndim == 2:
             luma = cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb)[None, :, :, :1] * np.float32(1 / 255)

@@ -12,14 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from cvsr.errors import ModelError
+from cvsr.model import EDSR_MEAN
 from cvsr_converters import passes
 from cvsr_converters.passes import canonical
 from cvsr_converters.passes.graph import Graph
 from cvsr_converters.targets import _enlarging, _graphdef, _superres, tail
 from cvsr_converters.targets._around import DEFAULTS, Ops, channels, colors
-
-MEAN = np.array([103.1545782, 111.561547, 114.35629928])  # BGR, that dnn_superres subtracts for edsr
-OUTPUT = "NCHW_output"  # the name that dnn_superres asks for
 
 
 def family(facts):
@@ -59,7 +57,7 @@ def pack(model, facts):
     _enlarging.shuffles(graph)
     canonical.run(graph)
     _check(graph, facts)
-    return _graphdef.write(graph, "image", OUTPUT).SerializeToString(deterministic=True)
+    return _graphdef.write(graph, "image", _superres.OUTPUT).SerializeToString(deterministic=True)
 
 
 def verify_superres(data, facts, run, pythons=()):
@@ -77,7 +75,7 @@ def _around(ops, graph, facts):
     count, white, mean = channels(facts), facts["range"], np.array(facts["mean"] or [0])
     rows, offset, inverse, theirs, scale = np.eye(1), np.zeros(1), np.eye(1), np.zeros(1), 1
     if count == 3:
-        (rows, offset, inverse), theirs, scale = colors(facts["color"]), MEAN, 255
+        (rows, offset, inverse), theirs, scale = colors(facts["color"]), np.array(EDSR_MEAN), 255
     fed, output = graph.inputs[0].name, graph.outputs[0]
     # the module feeds x, where x + theirs is the pixel in 0..scale
     matrix, bias = rows * white / scale, rows @ theirs * white / scale + offset * white - mean
