@@ -20,12 +20,19 @@ ALLOWED = {"4.6": SINCE_4_6, "4.8": SINCE_4_8}
 
 # What to do about some others; the name of the layer stands before it in the message.
 ADVICE = {
+    "Cast": "save the model as .keras, or build it in float32",
     "Clip": "leave the limits to the host, which limits pixels anyway, or ask for OpenCV 4.8 as the oldest",
+    "Compress": "it comes of SYMMETRIC padding, which is not in ONNX; use REFLECT or ZeroPadding2D",
     "DepthToSpace": "its number of input channels must be known; give the convolution before it a fixed one",
     "Erfc": "use relu, swish or another activation in place of gelu",
     "MatMul": "attention between pixels and dense layers over an image do not fit any size; use convolutions",
+    "ScaleAndTranslate": "Lanczos and antialiased resizing are not in ONNX; use bicubic, bilinear or nearest",
     "StatefulPartitionedCall": "a nested tf.function that TensorFlow does not inline; remove jit_compile=True",
 }
+_FLOW = "write what depends on the image without it, and let Python's own if and for do the rest as the model is built"
+ADVICE |= dict.fromkeys(("If", "Loop", "Scan"), f"the path through a network must be the same for every image; {_FLOW}")
+# No rewrite takes these away, and graphs that have them differ by size for their sake.
+SIZED = frozenset({"Compress", "If", "Loop", "MatMul", "ScaleAndTranslate", "Scan"})
 
 
 def check(model, oldest="4.8"):
@@ -33,10 +40,20 @@ def check(model, oldest="4.8"):
 
     ``oldest`` is "4.6" (Debian 12) or "4.8"; all later ones run what these do.
     """
-    constants = {c.name: c for c in model.graph.initializer}
-    lines = [_line(node, constants, oldest) for node in model.graph.node]
-    if found := [line for line in lines if line]:
+    if found := _lines(model, oldest):
         raise ModelError("\n".join(found[:5]))
+
+
+def check_sized(model):
+    """Raise ModelError, naming the layers, if an operation that OpenCV lacks is why the model fits one size only."""
+    if found := _lines(model, "4.8", SIZED):
+        raise ModelError("\n".join(found[:5]))
+
+
+def _lines(model, oldest, only=None):
+    constants = {c.name: c for c in model.graph.initializer}
+    lines = [_line(node, constants, oldest) for node in model.graph.node if only is None or node.op_type in only]
+    return [line for line in lines if line]
 
 
 def _line(node, constants, oldest):
