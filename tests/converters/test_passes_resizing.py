@@ -15,7 +15,6 @@ from cvsr_converters.passes import (  # noqa: E402
     average_pool,
     cubic,
     depth_to_space,
-    moves,
     resize,
     shuffle,
     shuffle_last,
@@ -102,95 +101,6 @@ def test_depth_to_space_reorders_the_convolution(between, scale):
 def test_depth_to_space_leaves_what_cannot_be_reordered(body):
     before = model(body, channels=12, out=(1, 3, 12, 20), w=weights(12, 12, 1, 1), w2=weights(12, 6, 1, 1))
     rewritten(depth_to_space, before, changes=False)
-
-
-# --- moves
-
-
-def chain(*steps, final="y"):
-    """Return the body and constants of Reshapes (a list) and Transposes (a string of digits) in a row."""
-    lines, constants, value = [], {}, "x"
-    for number, step in enumerate(steps):
-        target = final if number == len(steps) - 1 else f"t{number}"
-        if isinstance(step, str):
-            lines.append(f"{target} = Transpose<perm = [{', '.join(step)}]>({value})")
-        else:
-            constants[f"s{number}"] = np.array(step)
-            lines.append(f"{target} = Reshape({value}, s{number})")
-        value = target
-    return " ".join(lines), constants
-
-
-CRD = [1, 3, 2, 2, 6, 10], "014253", [1, 3, 12, 20]
-MOVES = {
-    "PixelShuffle": (12, (1, 3, 12, 20), CRD, "DepthToSpace"),
-    "DCR": (12, (1, 3, 12, 20), ([1, 2, 2, 3, 6, 10], "034152", [1, 3, 12, 20]), "DepthToSpace"),
-    "five axes": (4, (1, 1, 12, 20), ([1, 2, 2, 6, 10], "03142", [1, 1, 12, 20]), "DepthToSpace"),
-    "channels last": (
-        12, (1, 12, 20, 3), ("0231", [1, 6, 10, 2, 2, 3], "013245", [1, 12, 20, 3]), "DepthToSpace Transpose",
-    ),
-    "in two steps": (
-        12, (1, 3, 12, 20),
-        ("0231", [1, 6, 10, 2, 6], "01324", [1, 6, 2, 10, 6], [1, 12, 10, 2, 3], [1, 12, 20, 3], "0312"),
-        "DepthToSpace",
-    ),
-    "PixelUnshuffle": (4, (1, 16, 3, 5), ([1, 4, 3, 2, 5, 2], "013524", [1, 16, 3, 5]), "Conv"),
-    "SpaceToDepth": (4, (1, 16, 3, 5), ([1, 4, 3, 2, 5, 2], "035124", [1, 16, 3, 5]), "SpaceToDepth"),
-    "channel shuffle": (4, (1, 4, 6, 10), ([1, 2, 2, 6, 10], "02134", [1, 4, 6, 10]), "Conv"),
-    "nothing": (4, (1, 4, 6, 10), ([4, 6, 10], [1, 4, 60], [1, 4, 6, 10]), "Identity"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", MOVES)
-def test_moves(name):
-    channels, out, steps, expected = MOVES[name]
-    body, constants = chain(*steps)
-    after = rewritten_model(moves, model(body, channels=channels, out=out, **constants))
-    assert [op for op in ops(after) if op != "Transpose" or "last" in name] == expected.split() or (
-        name == "channels last" and ops(after)[-2:] == expected.split()
-    )
-
-
-REPEATS = {
-    "tile": "a = Reshape(x, s) b = Tile(a, r) y = Reshape(b, t)",
-    "expand": "a = Reshape(x, s) b = Expand(a, e) y = Reshape(b, t)",
-    "concat": "a = Reshape(x, s) b = Concat<axis = 3>(a, a) d = Concat<axis = 5>(b, b) y = Reshape(d, t)",
-    "gather": "a = Gather<axis = 2>(x, g) y = Gather<axis = 3>(a, h)",
-}
-
-
-@pytest.mark.parametrize("name", REPEATS)
-def test_moves_that_repeat_pixels(name):
-    body = REPEATS[name]
-    constants = {"t": [1, 4, 12, 20], "g": np.arange(6).repeat(2), "h": np.arange(10).repeat(2)}
-    constants |= {"s": [1, 4, 6, 1, 10, 1], "r": [1, 1, 1, 2, 1, 2], "e": [1, 4, 6, 2, 10, 2]}
-    used = {key: np.array(value) for key, value in constants.items() if f" {key})" in body}
-    assert rewritten(moves, model(body, out=(1, 4, 12, 20), **used)) == ["Resize"]
-
-
-def test_moves_of_a_shuffle_for_each_channel():
-    body = """a, b, d = Split<axis = 1>(x) e = DepthToSpace<blocksize = 2>(a) f = DepthToSpace<blocksize = 2>(b)
-              h = DepthToSpace<blocksize = 2>(d) y = Concat<axis = 1>(e, f, h)"""
-    assert rewritten(moves, model(body, channels=12, out=(1, 3, 12, 20))) == ["DepthToSpace"]
-
-
-@pytest.mark.parametrize(
-    ("steps", "out"),
-    [
-        (([1, 2, 2, 3, 6, 10], "043152", [1, 3, 12, 20]), (1, 3, 12, 20)),  # an order of nobody
-        (([3, 4, 6, 10], "0132", [1, 12, 10, 6]), (1, 12, 10, 6)),
-        (([1, 12, 10, 6],), (1, 12, 10, 6)),
-        (("0132",), (1, 12, 10, 6)),  # a plain Transpose
-    ],
-)
-def test_moves_that_are_nothing_known_stay(steps, out):
-    body, constants = chain(*steps)
-    rewritten(moves, model(body, channels=12, out=out, **constants), changes=False)
-
-
-def test_moves_of_two_values_stay():
-    body = "a = Relu(x) b = Concat<axis = 2>(x, a) y = Reshape(b, s)"
-    rewritten(moves, model(body, out=(1, 4, 6, 20), s=np.array([1, 4, 6, 20])), changes=False)
 
 
 def test_space_to_depth_is_a_strided_convolution():

@@ -1,4 +1,4 @@
-"""Rewrites of what PyTorch exports: crops of nothing, repeated channels, normalisation by groups."""
+"""Rewrites of what PyTorch exports: crops of nothing, replaced channels, normalisation by groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ pytest.importorskip("onnx", reason="the converter needs onnx")
 
 from passkit import model, rewritten, weights
 
-from cvsr_converters.passes import group_norm, repeat_channels, scatter_channels, whole_slice
+from cvsr_converters.passes import group_norm, scatter_channels, whole_slice
 
 
 def ints(*numbers):
@@ -28,19 +28,6 @@ def test_slice_that_cuts_here_or_elsewhere_stays(start, end, step):
     body = "a = Relu(x) b = Slice(a, s, e, axes, steps) y = Tanh(b)"
     before = model(body, out=out, s=ints(start), e=ints(end), axes=ints(3), steps=ints(step))
     rewritten(whole_slice, before, changes=False)
-
-
-@pytest.mark.parametrize("repeat", ["Tile(u, k)", "Expand(u, m)"])
-def test_repeated_channels_are_a_convolution(repeat):
-    body = f"u = Unsqueeze(x, two) t = {repeat} y = Reshape(t, r)"
-    constants = {"two": ints(2), "k": ints(1, 1, 3, 1, 1), "m": ints(1, 4, 3, 6, 10), "r": ints(1, -1, 6, 10)}
-    assert rewritten(repeat_channels, model(body, out=(1, 12, 6, 10), **constants)) == ["Conv"]
-
-
-def test_channels_repeated_as_a_whole_stay():
-    body = "u = Unsqueeze(x, one) t = Tile(u, k) y = Reshape(t, r)"
-    before = model(body, out=(1, 12, 6, 10), one=ints(1), k=ints(1, 3, 1, 1, 1), r=ints(1, -1, 6, 10))
-    rewritten(repeat_channels, before, changes=False)
 
 
 def test_group_norm_without_reshapes():

@@ -3,6 +3,7 @@
     x ── Identity ── y ── Conv                  x ── Conv
     x ── Dropout  ── y ── Conv           →      x ── Conv
     x ── Pad (by 0) ── y ── Conv                x ── Conv
+    x ── Cast (to what it is) ── Conv           x ── Conv
     x ── Unsqueeze ── Squeeze ── Conv           x ── Conv
 
 A Dropout whose mask is read, or that is training, stays.
@@ -10,9 +11,6 @@ A Dropout whose mask is read, or that is training, stays.
 
 from __future__ import annotations
 
-from onnx import TensorProto
-
-FLOAT = TensorProto.FLOAT
 SHAPING = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 
 
@@ -23,7 +21,7 @@ def run(graph):
         rule = RULES.get(node.op)
         if rule is not None and rule(node, graph):
             changed |= graph.bypass(node)
-    return changed | _undone(graph)
+    return changed | _casts(graph) | _undone(graph)
 
 
 def _dropout(node, graph):
@@ -39,23 +37,20 @@ def _pad(node, graph):
     return pads is not None and not pads.any()
 
 
-def _cast(node, graph):
-    """Return whether a Cast to float32 has a float32 before it, as far as is plain to see."""
-    if node.attrs["to"] != FLOAT:
-        return False
-    source = node.inputs[0]
-    above = graph.producer(source)
-    return source in {i.name for i in graph.inputs if i.type.tensor_type.elem_type == FLOAT} or (
-        above is not None and above.op in ("Conv", "ConvTranspose", "Relu", "DepthToSpace", "Resize", "Sigmoid", "Tanh")
-    )
-
-
 def _slice(node, graph):
     """Return whether a Slice starts at 0 and ends beyond every image."""
     starts, ends, steps = (graph.array(node, place) for place in (1, 2, 4))
     if starts is None or ends is None or (steps is None and len(node.inputs) > 4 and node.inputs[4]):
         return False
     return not starts.any() and (ends >= 2**31 - 1).all() and (steps is None or (steps == 1).all())
+
+
+def _casts(graph):
+    """Drop casts to the type that is there; return whether there were any."""
+    nodes = [n for n in graph.nodes if n.op == "Cast"]
+    kinds = graph.kinds() if nodes else {}
+    idle = [n for n in nodes if kinds.get(n.inputs[0]) == n.attrs["to"]]
+    return sum(graph.bypass(node) for node in idle) > 0
 
 
 def _undone(graph):
@@ -81,7 +76,6 @@ RULES = {
     "Dropout": _dropout,
     "Concat": lambda node, graph: len(node.inputs) == 1,
     "Sum": lambda node, graph: len(node.inputs) == 1,
-    "Cast": _cast,
     "Pad": _pad,
     "Slice": _slice,
 }

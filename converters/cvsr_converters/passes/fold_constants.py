@@ -24,7 +24,7 @@ def run(graph):
     for node in list(graph.nodes):  # in order: a folded node may make the next one foldable
         if "::" in node.op or node.op in RANDOM or not all(i in graph.constants or not i for i in node.inputs):
             continue
-        values = _evaluate(node, graph)
+        values = evaluate(node, graph.constants)
         graph.constants.update(zip(node.outputs, values, strict=True))
         graph.nodes.remove(node)
         changed = True
@@ -33,15 +33,17 @@ def run(graph):
     return changed
 
 
-def _evaluate(node, graph):
+def evaluate(node, arrays):
+    """Return what ``node`` makes, one array for each of its outputs, of ``arrays``, which has its inputs by name."""
     if node.op == "Constant" and "value" in node.attrs:
         return [numpy_helper.to_array(node.attrs["value"])]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.outputs]
-    used = {name: graph.constants[name] for name in node.inputs if name}
-    constants = [numpy_helper.from_array(array, name) for name, array in used.items()]
+    used = {name: arrays[name] for name in node.inputs if name}
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names]
+        for names in (used, node.outputs)
+    )
     proto = helper.make_node(node.op, node.inputs, node.outputs, **node.attrs)
     model = helper.make_model(
-        helper.make_graph([proto], "constant", [], outputs, constants),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        helper.make_graph([proto], "one", inputs, outputs), opset_imports=[helper.make_opsetid("", OPSET)]
     )
-    return [np.asarray(value) for value in ReferenceEvaluator(model).run(None, {})]
+    return [np.asarray(value) for value in ReferenceEvaluator(model).run(None, used)]

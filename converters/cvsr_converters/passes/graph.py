@@ -11,6 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 OPSET = 13  # OpenCV 4.6 reads it, and Unsqueeze, Split and the reductions take their axes in one way only
+LAST, FIRST = [0, 3, 1, 2], [0, 2, 3, 1]  # Transposes from channels last to first, and back
 
 
 @dataclass(eq=False)  # two nodes are the same only if they are one object
@@ -43,7 +44,7 @@ class Graph:
 
     def touch(self):
         """Forget what was derived from the nodes, because they have changed."""
-        self._producers = self._consumers = self._shapes = None
+        self._producers = self._consumers = self._inference = None
 
     def _index(self):
         self._producers, self._consumers, self._noted = {}, defaultdict(list), {}
@@ -52,7 +53,7 @@ class Graph:
 
     def note(self, node):
         """Take over the inputs and outputs of one node that is new or has changed: quicker than :meth:`touch`."""
-        self._shapes = None
+        self._inference = None
         if self._producers is None:
             return
         for value in self._forget(node):
@@ -88,15 +89,24 @@ class Graph:
 
     def shapes(self):
         """Return {value: static shape} as far as ONNX can infer it; a dimension that is not known is 0."""
-        if self._shapes is None:
+        return self._inferred()[0]
+
+    def kinds(self):
+        """Return {value: number of ONNX's TensorProto for the type of its elements} as far as ONNX can infer it."""
+        return self._inferred()[1]
+
+    def _inferred(self):
+        if self._inference is None:
             # of large constants only the shape matters: they are declared as inputs, which saves copying them
             large = {name for name, array in self.constants.items() if array.size > 64}
             model = onnx.shape_inference.infer_shapes(self.to_model(declared=large))
-            self._shapes = {name: array.shape for name, array in self.constants.items()}
+            shapes, kinds = {name: array.shape for name, array in self.constants.items()}, {}
             for info in [*model.graph.input, *model.graph.value_info, *model.graph.output]:
+                kinds[info.name] = info.type.tensor_type.elem_type
                 if info.type.tensor_type.HasField("shape"):
-                    self._shapes[info.name] = tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
-        return self._shapes
+                    shapes[info.name] = tuple(d.dim_value for d in info.type.tensor_type.shape.dim)
+            self._inference = shapes, kinds
+        return self._inference
 
     def channels(self, value):
         """Return how many channels the 4-D ``value`` has, or 0 if that is not known."""
@@ -140,7 +150,7 @@ class Graph:
             self.outputs[self.outputs.index(value)] = source
             self.types[source] = self.types.pop(value)
             self.types[source].name = source
-        self._shapes = None
+        self._inference = None
         for reader in dict.fromkeys(self.consumers(value)):
             reader.inputs = [source if i == value else i for i in reader.inputs]
             self.note(reader)

@@ -1,7 +1,7 @@
 """Write a normalisation by groups of channels with means over the image and 1x1 convolutions.
 
     x ── Reshape (1,G,-1) ── InstanceNormalization ── Reshape (1,C,H,W) ── y
-
+    →
         ┌───────────────────────────┐
     x ──┴── mean of each group ── Sub ──┬───────────────────────────────────────┐
                                         └── Mul (itself) ── mean ── + ε ── Sqrt ── Div ── y
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cvsr_converters.passes.graph import Node
+from cvsr_converters.passes.spell import normalise
 
 
 def run(graph):
@@ -39,27 +39,17 @@ def run(graph):
 
 def _write(graph, node, source, last, channels, groups, scale, bias):
     """Replace ``last``, the Reshape back, by the whole; what it read is left to drop_dead."""
-    size, made, value = channels // groups, [], last.outputs[0]
+    size = channels // groups
+    kernel = graph.constant(average(groups, size), last.outputs[0])
 
-    def add(op, *inputs, **attrs):
-        name = f"{value}~{op}{len(made)}"
-        made.append(Node(op, list(inputs), [name], attrs, node.origin))
-        return name
+    def mean(value):
+        pooled = graph.add(last, "GlobalAveragePool", [value])
+        return graph.add(last, "Conv", [pooled, kernel], {"kernel_shape": [1, 1]})
 
-    average = np.kron(np.eye(groups), np.full((size, size), 1 / size)).astype(np.float32)[:, :, None, None]
-    average = graph.constant(average, value)
+    epsilon = node.attrs.get("epsilon", 1e-5)
+    normalise(last, source, mean, scale.repeat(size), bias.repeat(size), epsilon, graph)
 
-    def mean(name):
-        return add("Conv", add("GlobalAveragePool", name), average, kernel_shape=[1, 1])
 
-    def spread(array):
-        return graph.constant(array.astype(np.float32).repeat(size).reshape(1, channels, 1, 1), value)
-
-    centered = add("Sub", source, mean(source))
-    epsilon = graph.constant(np.float32(node.attrs.get("epsilon", 1e-5)), value)
-    deviation = add("Sqrt", add("Add", mean(add("Mul", centered, centered)), epsilon))
-    normal = add("Div", centered, deviation)
-    made.append(Node("Add", [add("Mul", normal, spread(scale)), spread(bias)], [value], {}, node.origin))
-    place = graph.nodes.index(last)
-    graph.nodes[place : place + 1] = made
-    graph.touch()
+def average(groups, size):
+    """Return the 1x1 kernel that gives each channel the mean of its group; ``size`` channels are one."""
+    return np.kron(np.eye(groups), np.full((size, size), 1 / size)).astype(np.float32)[:, :, None, None]

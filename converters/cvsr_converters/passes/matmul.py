@@ -1,12 +1,17 @@
 """Write a dense layer on the channels of an image as the 1x1 convolution that it is.
 
-    x (1,H,W,C) ── MatMul(·, w) ── y                            x ── Transpose ── Conv 1x1 ── Transpose ── y
-    x ── Reshape to (H·W,C) ── MatMul(·, w) ── Reshape ── y  →  x ── Transpose ── Conv 1x1 ── Transpose ── y
+    x (1,H,W,C) ── MatMul(·, w) ── y                               x ── Transpose ── Conv 1x1 ── Transpose ── y
+    x ── Reshape to (H·W,C) ── MatMul(·, w) ── Reshape ── y     →  x ── Transpose ── Conv 1x1 ── Transpose ── y
+    x (1,1,H,W) ── Reshape to (H·W,1) ── MatMul ── Reshape ── y    x ── Conv 1x1 ── Transpose ── y
 
-The channels are last there. ``merge_transposes`` drops the Transposes where their pairs are.
+The channels are last there; a single one may be first. ``merge_transposes`` drops the Transposes where their pairs are.
 """
 
 from __future__ import annotations
+
+from cvsr_converters.passes.graph import FIRST, LAST
+
+NOTHING = [0, 1, 2, 3]
 
 
 def run(graph):
@@ -16,28 +21,40 @@ def run(graph):
     changed = False
     for node in nodes:
         weight = graph.array(node, 1)
-        found = _image(node, shapes, graph) if weight.ndim == 2 else None
+        found = _image(node, weight, shapes, graph) if weight.ndim == 2 else None
         if found is not None:
-            source, last = found
-            turned = graph.add(node, "Transpose", [source], {"perm": [0, 3, 1, 2]})
+            source, before, last, after = found
+            turned = graph.add(node, "Transpose", [source], {"perm": before})
             kernel = graph.constant(weight.T[:, :, None, None], node.outputs[0])
             conv = graph.add(node, "Conv", [turned, kernel], {"kernel_shape": [1, 1]})
-            graph.become(last, "Transpose", [conv], {"perm": [0, 2, 3, 1]})
+            graph.become(last, "Transpose", [conv], {"perm": after})
             changed = True
     return changed
 
 
-def _image(node, shapes, graph):
-    """Return (the image that ``node`` multiplies, the node whose result is the product as an image), or None."""
+def _image(node, weight, shapes, graph):
+    """Return (the image that ``node`` multiplies, the Transpose to channels first, the node that makes an image, …).
+
+    The last is the Transpose that gives the layout of its result. None: there is no image.
+    """
     shape = shapes.get(node.inputs[0], ())
     if len(shape) == 4:
-        return node.inputs[0], node
+        return node.inputs[0], LAST, node, FIRST
     before, readers = graph.producer(node.inputs[0], "Reshape"), graph.consumers(node.outputs[0])
     if len(shape) != 2 or before is None or len(readers) != 1 or readers[0].op != "Reshape":
         return None
-    if node.outputs[0] in graph.outputs:
-        return None
     image, result = (shapes.get(v, ()) for v in (before.inputs[0], readers[0].outputs[0]))
-    if len(image) != 4 or len(result) != 4 or image[:3] != result[:3] or 0 in image or image[3] != shape[1]:
+    if node.outputs[0] in graph.outputs or len(image) != 4 or len(result) != 4 or 0 in image:
         return None
-    return before.inputs[0], readers[0]
+    pixels, is_last = _pixels(image, weight.shape[0])
+    pixels_after, is_last_after = _pixels(result, weight.shape[1])
+    if pixels is None or pixels != pixels_after or weight.shape[0] != shape[1]:
+        return None
+    return before.inputs[0], LAST if is_last else NOTHING, readers[0], FIRST if is_last_after else NOTHING
+
+
+def _pixels(shape, channels):
+    """Return ((images, rows, columns) of a value with so many channels, whether the channels are last)."""
+    if shape[3] == channels:
+        return shape[:3], True
+    return ((shape[0], *shape[2:]), False) if shape[1] == channels == 1 else (None, False)

@@ -116,7 +116,7 @@ def _slice(node, perm, graph):
     if starts is None or (axes is None and len(node.inputs) > 3 and node.inputs[3]):
         return False
     axes = range(len(starts)) if axes is None else axes
-    moved = np.array([perm[axis] for axis in axes], np.int64)
+    moved = np.array([perm[axis] for axis in axes], starts.dtype)  # which all of its numbers must have
     node.inputs = [*node.inputs[:3], graph.constant(moved, node.outputs[0]), *node.inputs[4:]]
     return True
 

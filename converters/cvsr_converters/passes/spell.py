@@ -94,14 +94,23 @@ def _instance_norm(node, graph):
     x, scale, bias = node.inputs[0], graph.array(node, 1), graph.array(node, 2)
     if scale is None or bias is None:
         return False
-    centered = graph.add(node, "Sub", [x, graph.add(node, "GlobalAveragePool", [x])])
-    variance = graph.add(node, "GlobalAveragePool", [graph.add(node, "Mul", [centered, centered])])
-    shifted = graph.add(node, "Add", [variance, _scalar(node.attrs.get("epsilon", 1e-5), node, graph)])
-    normal = graph.add(node, "Div", [centered, graph.add(node, "Sqrt", [shifted])])
+
+    def mean(value):
+        return graph.add(node, "GlobalAveragePool", [value])
+
+    normalise(node, x, mean, scale, bias, node.attrs.get("epsilon", 1e-5), graph)
+    return True
+
+
+def normalise(node, x, mean, scale, bias, epsilon, graph):
+    """Make of ``node`` what normalises ``x``; ``mean(value)`` adds the nodes for a mean and returns its value."""
     like = node.outputs[0]
+    centered = graph.add(node, "Sub", [x, mean(x)])
+    variance = mean(graph.add(node, "Mul", [centered, centered]))
+    shifted = graph.add(node, "Add", [variance, _scalar(epsilon, node, graph)])
+    normal = graph.add(node, "Div", [centered, graph.add(node, "Sqrt", [shifted])])
     scaled = graph.add(node, "Mul", [normal, graph.constant(operand(scale), like)])
     graph.become(node, "Add", [scaled, graph.constant(operand(bias), like)])
-    return True
 
 
 def _scalar(value, node, graph):

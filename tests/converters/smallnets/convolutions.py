@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from cvsr_converters.networks.layers import conv
 from smallnets.enlarging import reshaped
-from smallnets.registry import BAKED, EVEN, body
+from smallnets.registry import EVEN, body
 
 
 @body("grouped convolution", 3)
@@ -56,7 +56,7 @@ def _(x):
     return layers.Conv2DTranspose(1, 4, strides=2)(conv(4, activation="relu")(x))
 
 
-@body("transposed convolution smaller than its stride", missing="a reshape to the same shape")
+@body("transposed convolution smaller than its stride")
 def _(x):
     return layers.Conv2DTranspose(1, 2, strides=3, padding="same")(conv(4, activation="relu")(x))
 
@@ -69,9 +69,14 @@ def _(x):
     return layers.Add()([x, conv(1, 1)(made)])
 
 
-@body("a dense layer on the channels", missing="a matrix product on one channel")
+@body("a dense layer on the channels")
 def _(x):
     return layers.Dense(1)(layers.Dense(5, activation="relu")(x))
+
+
+@body("a dense layer from one channel to one")
+def _(x):
+    return conv(1)(layers.Dense(1, activation="relu")(x))
 
 
 @body("U-Net with strided convolutions", 3, sizes=EVEN)
@@ -111,7 +116,7 @@ def _padded(name, mode, **options):
 
 
 _padded("REFLECT padding", "REFLECT")
-_padded("SYMMETRIC padding", "SYMMETRIC", refused=BAKED)
+_padded("SYMMETRIC padding", "SYMMETRIC", refused="use REFLECT or ZeroPadding2D")
 
 
 @body("cropped", 3)
@@ -125,9 +130,20 @@ def _(x):
     return conv(3)(layers.Concatenate()([a * ops.sigmoid(b), b[..., :1], a[..., 1:]]))
 
 
-@body("channels reversed", 3, missing="a slice with a negative step")
+@body("channels reversed", 3)
 def _(x):
     return conv(3)(conv(4, activation="relu")(x[..., ::-1]))[..., ::-1]
+
+
+@body("channels picked by a list", 3)
+def _(x):
+    y = conv(4, activation="relu")(x)
+    return conv(3)(ops.take(y, [3, 1, 1], axis=-1)) + ops.take(y, [0, 2, 1], axis=-1)
+
+
+@body("transposed convolution far smaller than its stride", 3)
+def _(x):
+    return layers.Conv2DTranspose(3, 2, strides=4, padding="same")(conv(4, activation="relu")(x))
 
 
 @body("channels shuffled between groups", 3)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from cvsr_converters.networks.layers import conv
-from smallnets.registry import BAKED, body
+from smallnets.registry import body
 
 
 @body("channel attention", 3)
@@ -53,17 +53,17 @@ def _(x):
     return conv(3)((y - mean) * ops.rsqrt(variance + 1e-3))
 
 
-@body("instance normalisation by GroupNormalization", 3, refused=BAKED)
+@body("instance normalisation by GroupNormalization", 3)
 def _(x):
     return conv(3)(layers.GroupNormalization(groups=-1)(conv(4)(x)))
 
 
-@body("group normalisation", 3, refused=BAKED)
+@body("group normalisation", 3)
 def _(x):
     return conv(3)(layers.GroupNormalization(groups=2)(conv(4)(x)))
 
 
-@body("self-attention over all pixels", refused=BAKED)
+@body("self-attention over all pixels", refused="attention between pixels")
 def _(x):
     y = conv(4)(x)
 
