@@ -129,11 +129,24 @@ def build(config, trust=False):
         model = keras.saving.deserialize_keras_object(freed, safe_mode=not trust)
     except Exception as error:  # Keras raises whatever its layers raise
         made = f"for images of any size (the file has it for {sizes[0]})" if sizes else ""
-        raise ModelError(f"this network cannot be built {made}: {_brief(error)}".replace(" :", ":")) from error
+        said = f"this network cannot be built {made}: {_brief(error)}".replace(" :", ":")
+        raise ModelError(f"{said}{_way_out(config)}") from error
     if not isinstance(model, keras.Model):
         raise ModelError(f"the file holds a {type(model).__name__}, which is no model")
     notes = [f"its input was fixed to {sizes[0]}; it now takes any size"] if sizes else []
     return model, notes
+
+
+def _way_out(config):
+    """Return what to do about the layers of a config that fit one size only, or ""."""
+    found = [(layer, entry["class_name"]) for entry, layer in walk(config)]
+    layers = [f"{layer!r} ({kind})" for layer, kind in found if kind in ("Flatten", "Reshape")]
+    if not layers:
+        return ""
+    return (
+        f". Layers that put all pixels into one row fit one size of image only: {', '.join(layers)}. Use convolutions "
+        "there (1x1 in place of Dense), or GlobalAveragePooling2D in place of Flatten, and save the model again"
+    )
 
 
 def network(options, name):
