@@ -18,7 +18,8 @@ from onnx.reference import ReferenceEvaluator  # noqa: E402
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters import networks, passes, tensorflow_graph  # noqa: E402
 from cvsr_converters import trace as module  # noqa: E402
-from cvsr_converters.original import Input  # noqa: E402
+from cvsr_converters.original import Input, Original  # noqa: E402
+from cvsr_converters.targets import ops  # noqa: E402
 from cvsr_converters.trace import differences  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -146,6 +147,30 @@ def test_trace_names_the_layer_that_bakes_the_size_in():
     baked = functional(lambda x: layers.Lambda(center, name="center")(conv(1)(x)))
     with pytest.raises(ModelError, match=r"baked into this network.*48x64 and 80x56(.|\n)*layer 'functional.*/center"):
         trace(baked)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (lambda x: tf.pad(x, [[0, 0], [2, 2], [2, 2], [0, 0]], "SYMMETRIC"), "SYMMETRIC padding.*use REFLECT"),
+        (lambda x: tf.image.resize(x, tf.shape(x)[1:3] * 2, "lanczos3"), "ScaleAndTranslate.*use bicubic"),
+        (lambda x: tf.while_loop(lambda y: tf.reduce_sum(y) > 9.0, lambda y: (y / 2,), (x,))[0], "Loop.*every image"),
+    ],
+)
+def test_trace_says_what_bakes_the_size_in_or_depends_on_the_image(body, said):
+    model = functional(lambda x: layers.Lambda(body, name="own")(conv(1)(x)))
+    with pytest.raises(ModelError, match=f"layer .*{said}"):
+        ops.check(trace(model))
+
+
+def test_trace_names_the_layer_where_the_graph_is_no_valid_onnx():
+    text = """<ir_version: 7, opset_import: ["": 13]> g (float[1,1,H,W] x) => (float[1,1,I,J] y)
+        { a = Relu(x) b = Softsign<alpha = 0.5>(a) y = Neg(b) }"""
+    broken = onnx.parser.parse_model(text)
+    broken.graph.node[1].name = "theirs/odd"
+    original = Original("net", [Input("x", 1)], ["y"], None, lambda size: broken)
+    with pytest.raises(ModelError, match=r"layer 'theirs/odd' \(Softsign\).*no valid ONNX.*alpha"):
+        module.trace(original)
 
 
 def test_trace_takes_two_inputs_and_gives_two_outputs():
