@@ -14,6 +14,7 @@ TITLE = "PyTorch weights of an architecture that spandrel knows (.pth, .pt, .ckp
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 OPSET = 17  # the last that the older exporter knows well; an operation that OpenCV cannot run is named, not missing
 LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)  # how torch.save began before PyTorch 1.6
+ARCHIVE = b"PK\x03\x04"  # and since then: a zip file
 TRUST = "anything in it could run; if you trust where it comes from, allow it with trust"
 
 
@@ -25,7 +26,7 @@ def matches(path):
     if path.suffix.lower() == ".safetensors":
         return True
     with path.open("rb") as file:
-        return file.read(len(LEGACY)) == LEGACY or zipfile.is_zipfile(path)
+        return file.read(len(LEGACY)).startswith((LEGACY, ARCHIVE))
 
 
 def read(path, options):
@@ -128,10 +129,14 @@ def _weights(path, torch, trust):
 
 def _is_script(path):
     """Return whether a file is a TorchScript archive; refuse weights that unpack to more than they are."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
+    with path.open("rb") as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:
+            return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError) as error:
+        raise ModelError(f"{path.name} is no PyTorch file, or it is damaged: {_line(error)}") from None
     if any("/code/" in entry.filename for entry in entries):
         return True
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
