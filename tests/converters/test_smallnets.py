@@ -19,11 +19,7 @@ pytestmark = pytest.mark.training
 # interpreters with another OpenCV each, to try beside the installed one
 PYTHONS = [path for path in os.environ.get("CVSR_VERIFY_PYTHONS", "").split(os.pathsep) if path]
 REFUSED = [name for name, net in smallnets.NETS.items() if net.refused]
-CONVERTED = [
-    pytest.param(name, marks=[pytest.mark.xfail(reason=net.missing, strict=True)] if net.missing else [])
-    for name, net in smallnets.NETS.items()
-    if not net.refused
-]
+CONVERTED = [name for name, net in smallnets.NETS.items() if not net.refused]
 
 
 @pytest.mark.parametrize("name", CONVERTED)

@@ -20,8 +20,7 @@ class Net:
     """How to make a network, and what the converter needs to know of it.
 
     ``output``: which of its outputs is the image. ``saved``: it goes through a ``.keras`` file. ``refused``: a regular
-    expression that the refusal must match, or "" where it must be converted. ``missing``: what the converter lacks
-    today to convert it as it should.
+    expression that the refusal must match, or "" where it must be converted.
     """
 
     make: Callable
@@ -31,7 +30,6 @@ class Net:
     sizes: tuple = SIZES
     saved: bool = False
     refused: str = ""
-    missing: str = ""
 
 
 NETS: dict[str, Net] = {}
