@@ -97,10 +97,10 @@ def torch_table(opencv):
 def write(part, text):
     """Put a table between its markers in the page."""
     page = README.read_text("utf-8")
-    pattern = re.compile(rf"(<!-- {part} -->\n).*?(\n<!-- /{part} -->)", re.S)
+    pattern = re.compile(rf"(<!-- {part} -->\n).*?(<!-- /{part} -->)", re.S)
     if not pattern.search(page):
         raise SystemExit(f"{README} has no markers <!-- {part} --> and <!-- /{part} -->")
-    README.write_text(pattern.sub(lambda found: found[1] + text + found[2], page), "utf-8")
+    README.write_text(pattern.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page), "utf-8")
 
 
 def main():
