@@ -31,9 +31,9 @@ def run(graph):
     for node in nodes:
         if planes := shapes.get(node.inputs[0], (0, 0))[1]:
             s = node.attrs["blocksize"]
-            graph.nodes.remove(node)
             steps = by_channels(planes // s**2, s) if node.attrs.get("mode") == "CRD" else by_pixels(planes // s**2, s)
-            add(graph, node.inputs[0], node.outputs[0], steps, node.origin)
+            place = graph.nodes.index(node)  # in place: shapes are inferred in the order of the nodes
+            graph.nodes[place : place + 1] = nodes_of(graph, node.inputs[0], node.outputs[0], steps, node.origin)
             changed = True
     graph.touch()
     return changed
@@ -52,13 +52,13 @@ def by_pixels(channels, s):
     return [s, -1, 0, 0], [2, 0, 1, 3], [-1, s, channels, 0], [2, 0, 3, 1], [0, 0, -1, 1], [3, 0, 1, 2]
 
 
-def add(graph, source, result, steps, origin=""):
-    """Add the nodes that make ``result`` (1, C, H * s, W * s) of ``source`` (1, C * s * s, H, W)."""
+def nodes_of(graph, source, result, steps, origin=""):
+    """Yield the nodes that make ``result`` (1, C, H * s, W * s) of ``source`` (1, C * s * s, H, W)."""
     for number, axes in enumerate(steps):
         target = result if number == len(steps) - 1 else f"{result}.{number}"
         if number % 2 == 0:
             shape = graph.constant(np.array(axes, np.int64), target)
-            graph.nodes.append(Node("Reshape", [source, shape], [target], {}, origin))
+            yield Node("Reshape", [source, shape], [target], {}, origin)
         else:
-            graph.nodes.append(Node("Transpose", [source], [target], {"perm": list(axes)}, origin))
+            yield Node("Transpose", [source], [target], {"perm": list(axes)}, origin)
         source = target

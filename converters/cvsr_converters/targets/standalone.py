@@ -104,7 +104,7 @@ class _Ops(Ops):
     def shuffled(self, value, count):
         """Return scale² planes of each of ``count`` channels as pixels."""
         result = f"around.{len(self.graph.nodes)}"
-        shuffle.add(self.graph, value, result, shuffle.by_channels(count, self.scale))
+        self.graph.nodes += shuffle.nodes_of(self.graph, value, result, shuffle.by_channels(count, self.scale))
         return result
 
     def enlarged(self, value, count):

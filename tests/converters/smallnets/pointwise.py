@@ -51,6 +51,11 @@ def _(x):
     return conv(3)(layers.LayerNormalization()(conv(4)(x)))
 
 
+@body("layer normalisation behind a shuffle", 3)
+def _(x):
+    return conv(3)(layers.LayerNormalization()(conv(4)(PixelShuffle(2)(conv(12)(x)))))
+
+
 @body("layer normalisation, RMS", 3)
 def _(x):
     return conv(3)(layers.RMSNormalization()(conv(4)(x)))

@@ -7,6 +7,7 @@ interpreters named have other OpenCVs to verify in.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 import tempfile
@@ -26,6 +27,9 @@ from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters import sources, work  # noqa: E402
 from cvsr_converters.report import Report  # noqa: E402
 from cvsr_converters.sources import torch as reader  # noqa: E402
+
+# interpreters with another OpenCV each, to try beside the installed one
+PYTHONS = [path for path in os.environ.get("CVSR_VERIFY_PYTHONS", "").split(os.pathsep) if path]
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def line(result):
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.filterwarnings("ignore")
 def test_converts_right_or_is_refused_with_a_reason(name, tmp_path):
-    result = convert(name, tmp_path)
+    result = convert(name, tmp_path, PYTHONS)
     if NETS[name].converts:
         assert not result.refusal
         assert result.report.ok, result.report.markdown()
