@@ -69,13 +69,14 @@ def standalone(understood, name, half=False):
     ops.check(passes.lower(graph), OLDEST)
     model, tolerance = _stored(load_from_string(target.pack(graph, facts)), half)
     data = model.SerializeToString(deterministic=True)
+    said = {one.key.removeprefix("cvsr."): one.value for one in model.metadata_props if one.key != "cvsr.version"}
 
     def proof(pythons):
         wanted = target.host(original.run, facts)
         how = {"draw": target.draw, "pythons": pythons, "sizes": fitting(facts), "tolerance": tolerance}
         return verify(data, wanted, name=name, **how)
 
-    return Built(data, facts, proof)
+    return Built(data, {key: int(value) if value.isdecimal() else value for key, value in said.items()}, proof)
 
 
 def pb(understood, name, half=False):
@@ -86,13 +87,13 @@ def pb(understood, name, half=False):
         raise OptionError("weights in 16 bits are for ONNX files: dnn_superres does not read them")
     original, facts = understood.original, understood.facts | {"name": name}
     data = target.pack(trace(original, facts.get("multiple", 1)), facts)
-    facts["family"] = target.family(facts)
+    said = {"name": name, "scale": facts["scale"], "family": target.family(facts)}
 
     def proof(pythons):
         rows = target.verify_superres(data, facts, original.run, pythons)
         return Report(name, rows=rows)
 
-    return Built(data, facts, proof)
+    return Built(data, said, proof)
 
 
 def _stored(graph, half):

@@ -109,7 +109,9 @@ def test_half(source, converted, tmp_path):
 def test_standalone(source, tmp_path, photo):
     cv2 = pytest.importorskip("cv2")
     out = tmp_path / "standalone.onnx"
-    assert convert(source, out, to="standalone").ok
+    report = convert(source, out, to="standalone")
+    assert report.ok, report.text()
+    assert (report.facts["kind"], report.facts["color"], report.facts["range"]) == ("standalone", "bgr", 255)
     image = photo("astronaut")[:48, 100:160]
     net = cv2.dnn.readNetFromONNX(str(out))
     net.setInput(cv2.dnn.blobFromImage(image))
