@@ -112,7 +112,7 @@ def test_the_folder_takes_what_its_checkpoint_file_names(save, tmp_path):
     for name in ("net.ckpt-12", "net.ckpt-9"):
         (tmp_path / f"{name}.meta").write_bytes(b"")
     assert tf1_checkpoint._prefix(tmp_path).name == "net.ckpt-7"
-    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/home/me/net.ckpt-9"\n')
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/elsewhere/net.ckpt-9"\n')
     assert tf1_checkpoint._prefix(tmp_path).name == "net.ckpt-9"
     (tmp_path / "checkpoint").unlink()
     assert tf1_checkpoint._prefix(tmp_path).name == "net.ckpt-12"
