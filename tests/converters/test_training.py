@@ -11,7 +11,7 @@ tf = pytest.importorskip("tensorflow")
 import cv2  # noqa: E402
 
 from cvsr_converters import networks, train  # noqa: E402
-from cvsr_converters.training import data, loop, losses, muon, start  # noqa: E402
+from cvsr_converters.training import data, loop, muon, start  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -63,14 +63,6 @@ def test_missing_data_say_what_to_set(monkeypatch):
     monkeypatch.delenv("CVSR_DATA", raising=False)
     with pytest.raises(FileNotFoundError, match="CVSR_DATA"):
         data.images(["T91"])
-
-
-def test_losses_by_hand():
-    target, output = tf.constant([1.0, 2.0, 3.0]), tf.constant([1.0, 0.0, 4.0])
-    assert float(losses.l1(target, output)) == pytest.approx((0 + 2 + 1) / 3)
-    assert float(losses.l2(target, output)) == pytest.approx((0 + 4 + 1) / 3)
-    expected = np.mean(np.sqrt(np.array([0, 4, 1]) + 1e-6))
-    assert float(losses.charbonnier(target, output)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(9, 16), (144, 128), (128, 16)])

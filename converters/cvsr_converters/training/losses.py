@@ -1,5 +1,15 @@
-"""Training losses. Each takes (target, output) of equal shape and returns a scalar."""
+"""Training losses: of pixels, of features, and of a discriminator's opinion.
 
+Pixel and content losses take (target, output) of equal shape and return a scalar. An adversarial loss takes the
+discriminator's logits for (real, made) pictures and returns (the generator's, the discriminator's) loss.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
 from keras import ops
 
 
@@ -18,4 +28,81 @@ def charbonnier(target, output, epsilon=1e-3):
     return ops.mean(ops.sqrt(ops.square(target - output) + epsilon**2))
 
 
+def total_variation(output):
+    """Mean absolute difference of neighbours in rows and in columns, which is low where a picture is smooth.
+
+    Rudin, Osher, Fatemi 1992, "Nonlinear total variation based noise removal algorithms"; the anisotropic form.
+    """
+    down = ops.mean(ops.abs(output[:, 1:] - output[:, :-1]))
+    return down + ops.mean(ops.abs(output[:, :, 1:] - output[:, :, :-1]))
+
+
+def vanilla(real, made):
+    """Cross entropy, with the generator's own target turned round (Goodfellow et al. 2014, "GAN")."""
+    generator = ops.mean(ops.softplus(-made))
+    return generator, ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(made))
+
+
+def least_squares(real, made):
+    """Squared distance from 1 for real and 0 for made pictures (Mao et al. 2017, "LSGAN")."""
+    return ops.mean(ops.square(made - 1)), ops.mean(ops.square(real - 1)) + ops.mean(ops.square(made))
+
+
+def relativistic(real, made):
+    """Cross entropy of being more real than the others are on average.
+
+    Jolicoeur-Martineau 2018, "The relativistic discriminator" (RaGAN), as ESRGAN has it (Wang et al. 2018).
+    """
+    above, below = real - ops.mean(made), made - ops.mean(real)
+    generator = ops.mean(ops.softplus(above)) + ops.mean(ops.softplus(-below))
+    return generator, ops.mean(ops.softplus(-above)) + ops.mean(ops.softplus(below))
+
+
+# name: (the class in keras.applications, the layer whose output is compared)
+EXTRACTORS = {"vgg19": ("VGG19", "block5_conv4"), "resnet50": ("ResNet50", "conv4_block6_add")}
+
+
+def content(name="vgg19", weights="imagenet", layer=None):
+    """Return a loss: the mean squared distance between features of (target, output), RGB in 0..1.
+
+    ``name``: "vgg19" (conv5_4 before its activation, as in ESRGAN) or "resnet50"; ``layer``: another layer of it.
+    ``weights``: "imagenet", from the cache of Keras; the path of a file of weights; None for random ones. Nothing is
+    downloaded: raises FileNotFoundError that says which file is missing and where it belongs.
+
+    Ledig et al. 2017, SRGAN; Wang et al. 2018, ESRGAN; Johnson et al. 2016, "Perceptual losses".
+    """
+    if name not in EXTRACTORS:
+        raise ValueError(f"no extractor is called {name!r}; there are: {', '.join(EXTRACTORS)}")
+    kind, usual = EXTRACTORS[name]
+    found = None if weights is None else _weights(name, weights)
+    network = getattr(keras.applications, kind)(include_top=False, weights=found)
+    chosen = network.get_layer(layer or usual)
+    if hasattr(chosen, "activation"):
+        chosen.activation = keras.activations.linear
+    features = keras.Model(network.input, chosen.output)
+    features.trainable = False
+    prepare = getattr(keras.applications, name).preprocess_input
+
+    def loss(target, output):
+        return l2(*(features(prepare(255 * image), training=False) for image in (target, output)))
+
+    return loss
+
+
+def _weights(name, weights):
+    """Return the path of a file of weights."""
+    if weights != "imagenet":
+        path = Path(weights)
+    else:
+        cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+        path = cache / f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there are no weights for {name} in {path}: put Keras's file of them there, give the path of another one, "
+            "or compare the features of another network"
+        )
+    return str(path)
+
+
 LOSSES = {"l1": l1, "l2": l2, "charbonnier": charbonnier}
+ADVERSARIAL = {"vanilla": vanilla, "lsgan": least_squares, "relativistic": relativistic}
