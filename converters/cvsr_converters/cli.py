@@ -48,6 +48,7 @@ def add_arguments(parser):
     add("--half", action="store_true", help="store the weights in 16 bits: half the file")
     add("--trust", action="store_true", help="let code in the file run: only for files whose author you know")
     add("--timeout", type=float, default=3600, metavar="SECONDS", help="give up after so long; default 3600")
+    add("--max-memory", default="12G", metavar="SIZE", help="what the conversion may take; default 12G")
     add("--report", type=Path, metavar="FILE", help="write the report there too: .md (for a model card) or .json")
 
 
@@ -63,7 +64,8 @@ def main(args):
             args.source, args.output, to=args.to or ("pb" if args.output.suffix.lower() == ".pb" else "onnx"),
             scale=args.scale, color=args.color, range=args.range, mean=args.mean, network=name, network_options=options,
             outputs=args.outputs, signature=args.signature, feeds=dict(args.feed), opencv=args.opencv, half=args.half,
-            trust=args.trust, timeout=args.timeout, say=lambda text: print(f"{text} …", file=sys.stderr),
+            trust=args.trust, timeout=args.timeout, max_memory=args.max_memory,
+            say=lambda text: print(f"{text} …", file=sys.stderr),
         )  # fmt: skip
     except (ModelError, OptionError) as error:
         print(f"cvsr convert: {args.source}: {error}", file=sys.stderr)

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from cvsr.errors import ModelError, OptionError
+from cvsr.options import memory_size
 from cvsr_converters import environments, work
 from cvsr_converters.report import Conversion
 from cvsr_converters.targets import write_atomic
@@ -21,7 +22,7 @@ from cvsr_converters.targets import write_atomic
 SUFFIXES = {"onnx": ".onnx", "standalone": ".onnx", "pb": ".pb"}
 TIMEOUT = 3600.0  # seconds for a conversion; the largest networks take minutes
 READING = 300.0  # seconds of them for reading a file: a damaged one can keep libhdf5 going for ever
-MEMORY = 32 * 2**30  # of address space, of which TensorFlow alone takes several GB without using them
+MEMORY = 12 * 2**30  # of address space, of which TensorFlow alone takes some GB without using them
 
 
 def convert(
@@ -42,6 +43,7 @@ def convert(
     half=False,
     trust=False,
     timeout=TIMEOUT,
+    max_memory=MEMORY,
     say=lambda text: None,
 ):
     """Convert a trained super-resolution model; write ``out`` if it is proven right; return its :class:`Conversion`.
@@ -54,8 +56,8 @@ def convert(
     takes, where it cannot be found out. ``network`` and ``network_options``: that of ``cvsr_converters.networks`` whose
     weights a file holds. ``outputs``: names of outputs to take. ``signature`` of a SavedModel. ``feeds``: values
     of other placeholders. ``opencv``: versions ("4.8.1.78") or interpreters to prove it in, beside the installed one.
-    ``half``: store weights in 16 bits. ``trust``: let code in the file run. ``timeout`` in seconds. ``say`` is called
-    with a line for each step.
+    ``half``: store weights in 16 bits. ``trust``: let code in the file run. ``timeout`` in seconds and ``max_memory``,
+    in bytes or as "12G", bound what a file may take. ``say`` is called with a line for each step.
 
     Raises ModelError or OptionError, which say why not and what to do. Nothing is written then, nor where
     ``Conversion.ok`` is False. A path is read in a child process, which a broken file cannot crash or stall for ever.
@@ -79,7 +81,7 @@ def convert(
         options=options,
         pythons=tuple(environments.python(version, say) for version in opencv),
         half=half,
-        memory=MEMORY,
+        memory=memory_size(max_memory),
     )
     data, report = _of_object(request, source, say) if live else _in_child(request, timeout, say)
     if out and report.ok:

@@ -96,7 +96,8 @@ def main(folder):
         _refuse(folder, str(error))
         return 1
     except MemoryError:
-        _refuse(folder, "there is not enough memory for it")
+        limit = f"{request.memory / 2**30:.3g} GB of memory are"
+        _refuse(folder, f"{limit} not enough for it; if you trust the file, allow more (--max-memory)")
         return 1
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

@@ -207,10 +207,11 @@ def test_reading_has_a_limit_of_its_own(source, tmp_path, monkeypatch):
 
 
 @posix
-def test_memory_is_bounded(source, monkeypatch):
-    monkeypatch.setattr(conversion, "MEMORY", 200 * 2**20)
+def test_memory_is_bounded(source, capsys):
     with pytest.raises(ModelError):
-        convert(source)
+        convert(source, max_memory="200M")
+    with pytest.raises(OptionError, match="max_memory"):
+        convert(source, max_memory="much")
 
 
 def test_the_command_line(source, tmp_path, capsys):
