@@ -11,7 +11,7 @@ tf = pytest.importorskip("tensorflow")
 import cv2  # noqa: E402
 
 from cvsr_converters import networks, train  # noqa: E402
-from cvsr_converters.training import data, loop, muon, start  # noqa: E402
+from cvsr_converters.training import data, degrade, loop, muon, start  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -57,6 +57,27 @@ def test_the_cache_is_used_again_and_renewed(folder, tmp_path):
     assert sorted((tmp_path / "cache").iterdir()) == made
     cv2.imwrite(str(folder / "d.png"), np.zeros((40, 40), np.uint8))
     assert len(data.prepare([folder], 2, tmp_path / "cache").index) == 4
+
+
+@pytest.mark.parametrize("name", degrade.DEGRADATIONS)
+def test_a_degraded_photo_is_the_photo_made_small(folder, name):
+    for variant in range(6):
+        high, low = data.pair(folder / "a.png", 3, name, variant)
+        assert high.shape == (99, 81, 3) and low.shape == (33, 27, 3) and low.dtype == np.uint8
+        mean = cv2.resize(high, (27, 33), interpolation=cv2.INTER_AREA)
+        assert np.abs(mean.astype(int) - low).mean() < 12
+        again = data.pair(folder / "a.png", 3, name, variant)[1]
+        assert np.array_equal(low, again), "the same variant is the same picture"
+    other = data.pair(folder / "a.png", 3, name, 99)[1]
+    assert np.array_equal(low, other) is (name not in degrade.RANDOM)
+
+
+def test_chance_is_prepared_several_times_and_apart(folder, tmp_path):
+    plain = data.prepare([folder], 2, tmp_path / "cache")
+    real = data.prepare([folder], 2, tmp_path / "cache", "real")
+    assert len(real.index) == degrade.VARIANTS * len(plain.index)
+    with pytest.raises(ValueError, match="opencv-linear"):
+        data.prepare([folder], 2, tmp_path / "cache", "real-life")
 
 
 def test_missing_data_say_what_to_set(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 
 from cvsr import resample
+from cvsr_converters.training.degrade import DEGRADATIONS, RANDOM, VARIANTS
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 _VERSION = 1  # of the cache's format
@@ -46,14 +48,18 @@ def luma(bgr):
     return bgr.astype(np.float32) @ np.array([0.114, 0.587, 0.299], np.float32)
 
 
-def pair(path, scale):
-    """Return (high, low) BGR uint8 of a file: cropped to a multiple of ``scale``; reduced by antialiased bicubic."""
+def pair(path, scale, degradation="bicubic", variant=0):
+    """Return (high, low) BGR uint8 of a file: cropped to a multiple of ``scale``; reduced as the degradation does.
+
+    A degradation with chance in it gives another picture for each ``variant``, and the same for the same one.
+    """
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise OSError(f"cannot read {path} as an image")
     height, width = (n - n % scale for n in image.shape[:2])
     image = image[:height, :width]
-    return image, resample.to_uint8(resample.resize(image, (width // scale, height // scale)))
+    random = np.random.default_rng([variant, *path.name.encode()])
+    return image, DEGRADATIONS[degradation](image, scale, random)
 
 
 @dataclass
@@ -98,18 +104,22 @@ def _turned(patch, turn):
     return patch.T if turn & 4 else patch
 
 
-def prepare(folders, scale, cache):
+def prepare(folders, scale, cache, degradation="bicubic"):
     """Return the :class:`Pairs` of ``folders`` at ``scale``, from ``cache`` where it holds them already."""
+    if degradation not in DEGRADATIONS:
+        raise ValueError(f"no degradation is called {degradation!r}; there are: {', '.join(DEGRADATIONS)}")
     files = images(folders)
+    variants = VARIANTS if degradation in RANDOM else 1
     listing = [(f.parent.name, f.name, f.stat().st_size) for f in files]
-    key = hashlib.sha256(json.dumps([_VERSION, scale, listing]).encode()).hexdigest()[:16]
+    what = [_VERSION, scale, listing] + ([degradation, variants] if degradation != "bicubic" else [])
+    key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     folder = Path(cache) / key
     if not (folder / "index.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         index, offset = [], 0
         with open(folder / "high.u16", "wb") as high_file, open(folder / "low.u8", "wb") as low_file:
-            for path in files:
-                high, low = pair(path, scale)
+            for path, variant in itertools.product(files, range(variants)):
+                high, low = pair(path, scale, degradation, variant)
                 np.rint(luma(high) * 256).astype(np.uint16).tofile(high_file)
                 # rounded to 8 bits, because that is what the runtime feeds
                 resample.to_uint8(luma(low)).tofile(low_file)

@@ -52,9 +52,10 @@ class Training:
         )
         self.manager = tf.train.CheckpointManager(state, str(self.folder / "state"), max_to_keep=2)
         state.restore(self.manager.latest_checkpoint)
-        self.pairs = data.prepare(recipe["data"]["folders"], self.scale, cache)
+        degradation = recipe["data"].get("degradation", "bicubic")
+        self.pairs = data.prepare(recipe["data"]["folders"], self.scale, cache, degradation)
         self.seed = seed + int(self.step.numpy())
-        self.tests = {name: _test_set(name, self.scale) for name in recipe["data"].get("validate", [])}
+        self.tests = {name: _test_set(name, self.scale, degradation) for name in recipe["data"].get("validate", [])}
         self.forward = tf.function(self.judge, input_signature=[tf.TensorSpec((1, None, None, 1))])
 
     @property
@@ -142,8 +143,8 @@ class Training:
         return record
 
 
-def _test_set(name, scale):
-    pairs = [data.pair(path, scale) for path in data.images([name])]
+def _test_set(name, scale, degradation):
+    pairs = [data.pair(path, scale, degradation) for path in data.images([name])]
     return [(data.luma(high), np.rint(data.luma(low))) for high, low in pairs]
 
 
