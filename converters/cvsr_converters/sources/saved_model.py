@@ -21,10 +21,12 @@ def read(path, options):
     _check(folder, options.trust)
     import tensorflow as tf
 
+    from cvsr_converters.sources import _optimizers
+
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _optimizers.left_out(folder) as network:
             warnings.simplefilter("ignore")
-            loaded = tf.saved_model.load(str(folder))
+            loaded = tf.saved_model.load(str(network))
     except Exception as error:  # TensorFlow raises whatever its parts raise
         raise ModelError(f"TensorFlow cannot load {folder}: {' '.join(str(error).split())[:400]}") from error
     function, notes = _function(loaded, options)

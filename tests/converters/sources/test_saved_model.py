@@ -248,3 +248,39 @@ def test_srcnn_of_others(data_root):
         if folder.is_dir():
             net = saved_model.read(folder, Options())
             assert net.run(random.random((1, 3, 40, 44)).astype(np.float32))[0].shape[1] == 3
+
+
+def test_an_optimizer_that_only_keras_2_knows_is_left_out(tmp_path):
+    """As Keras 2 saved a model in training: an object that owns slots, which are variables beside the network's."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    class Net(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.kernel = tf.Variable(tf.random.normal((3, 3, 3, 3)))
+            self.optimizer = tf.Module()
+            self.optimizer.momentum = tf.Variable(tf.zeros((3, 3, 3, 3)))
+
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3))])
+        def __call__(self, x):
+            return tf.nn.conv2d(x, self.kernel, 1, "SAME")
+
+    net = Net()
+    tf.saved_model.save(net, str(tmp_path), signatures=net.__call__)
+    saved = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model.pb").read_bytes())
+    nodes = saved.meta_graphs[0].object_graph_def.nodes
+    names = {child.local_name: child.node_id for child in nodes[0].children}
+    owner = nodes[names["optimizer"]]
+    (momentum,) = (child.node_id for child in owner.children)
+    owner.slot_variables.add(
+        original_variable_node_id=names["kernel"], slot_name="m", slot_variable_node_id=momentum
+    )  # fmt: skip
+    before = saved.SerializeToString()
+    (tmp_path / "saved_model.pb").write_bytes(before)
+    with pytest.raises(Exception, match="add_slot"):
+        tf.saved_model.load(str(tmp_path))
+    found = saved_model.read(tmp_path, Options())
+    x = np.random.default_rng(0).random((1, 3, 9, 8)).astype(np.float32)
+    wanted = net(x.transpose(0, 2, 3, 1)).numpy().transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(found.run(x)[0], wanted, atol=1e-5)
+    assert (tmp_path / "saved_model.pb").read_bytes() == before
