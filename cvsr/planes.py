@@ -191,14 +191,22 @@ def upsampled(picture: Image, info: ModelInfo, exact: bool) -> Image:
     return result
 
 
+def taps(phase: int, scale: int, method: str) -> Image:
+    """Return the weights of the five pixels around one for the ``phase``-th of the ``scale`` that come of it.
+
+    ``method``: "bicubic" is OpenCV's; everything else is bilinear.
+    """
+    at = np.arange(-CHROMA_HALO, CHROMA_HALO + 1) - ((phase + 0.5) / scale - 0.5)
+    found = cubic(at, a=-0.75) if method == "bicubic" else np.maximum(0, 1 - np.abs(at))
+    return found / found.sum()
+
+
 def _stretched(picture: Image, info: ModelInfo) -> Image:
     """Return a float picture ``scale`` times as high: a sum of five shifted copies for each position within a pixel."""
     height, scale = picture.shape[0], info.scale
     padded = np.concatenate([picture[:1]] * 2 + [picture] + [picture[-1:]] * 2)
     result = np.empty((height, scale, *picture.shape[1:]), np.float32)
     for phase in range(scale):
-        at = np.arange(-2, 3) - ((phase + 0.5) / scale - 0.5)
-        taps = cubic(at, a=-0.75) if info.chroma == "bicubic" else np.maximum(0, 1 - np.abs(at))  # OpenCV's a
-        taps = (taps / taps.sum()).astype(np.float32)
-        result[:, phase] = sum(tap * padded[i : i + height] for i, tap in enumerate(taps))
+        weights = taps(phase, scale, info.chroma).astype(np.float32)
+        result[:, phase] = sum(weight * padded[i : i + height] for i, weight in enumerate(weights))
     return result.reshape(height * scale, *picture.shape[1:])

@@ -10,8 +10,7 @@ import numpy as np
 from onnx import load_from_string
 
 from cvsr.errors import OptionError
-from cvsr_converters import host, passes
-from cvsr_converters.radius import radius
+from cvsr_converters import host, passes, radius
 from cvsr_converters.report import TOLERANCE, Report
 from cvsr_converters.targets import onnx as onnx_file
 from cvsr_converters.targets import ops, tail
@@ -33,9 +32,9 @@ class Built:
 def onnx(understood, name, half=False):
     """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle, the rest is in its metadata."""
     original, facts = understood.original, understood.facts
-    graph, facts, limited = tail.cut(trace(original, facts.get("multiple", 1)), facts)
+    graph, facts, limited = tail.cut(_traced(understood), facts)
     factors = [one.factor for one in original.inputs]
-    facts |= {"name": name, "radius": _radius(graph, facts, factors)}
+    facts |= {"name": name, "radius": radius.fact(graph, facts)}
     graph = passes.lower(graph)
     ops.check(graph, OLDEST)
     facts["parameters"] = parameters(graph)
@@ -65,7 +64,7 @@ def standalone(understood, name, half=False):
     from cvsr_converters.targets import standalone as target
 
     original, facts = understood.original, understood.facts | {"name": name}
-    graph = trace(original, facts.get("multiple", 1))
+    graph = _traced(understood)
     ops.check(passes.lower(graph), OLDEST)
     model, tolerance = _stored(load_from_string(target.pack(graph, facts)), half)
     data = model.SerializeToString(deterministic=True)
@@ -86,7 +85,7 @@ def pb(understood, name, half=False):
     if half:
         raise OptionError("weights in 16 bits are for ONNX files: dnn_superres does not read them")
     original, facts = understood.original, understood.facts | {"name": name}
-    data = target.pack(trace(original, facts.get("multiple", 1)), facts)
+    data = target.pack(_traced(understood), facts)
     said = {"name": name, "scale": facts["scale"], "family": target.family(facts)}
 
     def proof(pythons):
@@ -94,6 +93,10 @@ def pb(understood, name, half=False):
         return Report(name, rows=rows)
 
     return Built(data, said, proof)
+
+
+def _traced(understood):
+    return trace(understood.original, understood.facts.get("multiple", 1))
 
 
 def _stored(graph, half):
@@ -111,18 +114,11 @@ def fitting(facts):
     return tuple(tuple(multiple * math.ceil(n / multiple) for n in size) for size in SIZES)
 
 
-def _radius(graph, facts, factors):
-    """Return what the file says of how far a pixel sees: a number, or "global"."""
-    enlarged = [facts["scale"]] if facts.get("inputs") == "bicubic" else factors
-    found = radius(graph, enlarged)
-    return "global" if found is None else found
-
-
 def parameters(graph):
-    """Return how many numbers the convolutions of an ONNX graph have, biases included, one-hot shuffles not."""
+    """Return how many numbers the convolutions of an ONNX graph have, biases and slopes included."""
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.graph.initializer}
     layers = [node for node in graph.graph.node if node.op_type in ("Conv", "ConvTranspose", "PRelu")]
-    names = {name for node in layers if len(node.input) > 2 or node.op_type != "ConvTranspose" for name in node.input}
+    names = {name for node in layers for name in node.input}
     return sum(sizes[name] for name in sorted(names) if name in sizes)
 
 

@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 from cvsr.errors import ModelError, OptionError
-from cvsr.options import memory_size
 from cvsr_converters import environments, work
 from cvsr_converters.report import Conversion
 from cvsr_converters.targets import write_atomic
@@ -62,6 +61,8 @@ def convert(
     Raises ModelError or OptionError, which say why not and what to do. Nothing is written then, nor where
     ``Conversion.ok`` is False. A path is read in a child process, which a broken file cannot crash or stall for ever.
     """
+    from cvsr.options import memory_size  # OpenCV comes with it, which the package's other programs do without
+
     if to not in SUFFIXES:
         raise OptionError(f"to is {to!r}: it must be one of {', '.join(SUFFIXES)}")
     out = _checked_out(out, to)

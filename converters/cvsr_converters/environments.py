@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cvsr.errors import OptionError
 
-_NUMPY1_UNTIL = (3, 12)  # numpy 1.26, the last 1.x, has wheels up to this Python
+NUMPY1_UNTIL = (3, 12)  # numpy 1.26, the last 1.x, has wheels up to this Python
 
 
 def folder():
@@ -45,7 +45,7 @@ def scripts(place):
 
 def _make(place, version):
     numpy1 = tuple(map(int, version.split(".")[:2])) < (4, 10)  # built against numpy 1
-    if numpy1 and sys.version_info[:2] > _NUMPY1_UNTIL:
+    if numpy1 and sys.version_info[:2] > NUMPY1_UNTIL:
         here = "{}.{}".format(*sys.version_info[:2])
         raise OptionError(
             f"OpenCV {version} needs numpy 1, which has no wheel for Python {here}: leave this version out, or give "

@@ -76,6 +76,13 @@ def radius(model, enlarged=()):
         return None
 
 
+def fact(model, facts):
+    """Return what a file with these ``facts`` says of how far a pixel sees: a number of pixels, or "global"."""
+    factors = {"image": 1, "bicubic": facts["scale"]}
+    found = radius(model, [factors[word] for word in facts.get("inputs", "image").split(",")])
+    return "global" if found is None else found
+
+
 def _first(factor):
     return Field() if factor == 1 else Field(Fraction(1, factor), Fraction(-CUBIC), Fraction(CUBIC))
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cvsr_converters.environments import NUMPY1_UNTIL, scripts
+
 SYSTEM_PYTHON = Path("/usr/bin/python3")
-_NUMPY1_UNTIL = (3, 12)  # numpy 1.26, the last 1.x, has wheels up to this Python
 
 
 class Unavailable(Exception):
@@ -92,11 +93,6 @@ def run(command: list[object], **options: object) -> subprocess.CompletedProcess
     return done
 
 
-def scripts(folder: Path) -> Path:
-    """The folder of a virtual environment's programs."""
-    return folder / ("Scripts" if os.name == "nt" else "bin")
-
-
 def pip_install(folder: Path, *arguments: object) -> None:
     """Install into a virtual environment with this process's pip, so that none needs a pip of its own."""
     python = scripts(folder) / "python"
@@ -129,7 +125,7 @@ def _make(environment: Environment, folder: Path) -> None:
         _check_system_python()
         run([SYSTEM_PYTHON, "-m", "venv", "--without-pip", "--system-site-packages", folder], env=child_variables({}))
         return
-    if "numpy<2" in environment.requirements and sys.version_info[:2] > _NUMPY1_UNTIL:
+    if "numpy<2" in environment.requirements and sys.version_info[:2] > NUMPY1_UNTIL:
         raise Unavailable(f"numpy 1.x has no wheel for Python {sys.version_info[0]}.{sys.version_info[1]}")
     run([sys.executable, "-m", "venv", "--without-pip", folder])
     pip_install(folder, "--only-binary", ":all:", *environment.requirements)

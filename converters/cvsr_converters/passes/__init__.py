@@ -108,15 +108,12 @@ def simplify(model):
     return _rewritten(model, PASSES)
 
 
-def lower(model, shuffle="transposes"):
+def lower(model, keep=()):
     """Return a simplified ONNX model in the form that every OpenCV runs, in canonical order and with canonical names.
 
-    ``shuffle``: what becomes of DepthToSpace: "transposes", or "depth_to_space", which leaves it as it is.
+    ``keep``: rewrites of LOWERING to leave out, for targets that have their own way.
     """
-    if shuffle not in ("transposes", "depth_to_space"):
-        raise ValueError(f"shuffle is transposes or depth_to_space, not {shuffle!r}")
-    left = {"depth_to_space": "shuffle"}.get(shuffle)
-    return _rewritten(model, [p for p in LOWERING if p.__name__.rpartition(".")[2] != left])
+    return _rewritten(model, [rewrite for rewrite in LOWERING if rewrite not in keep])
 
 
 def _rewritten(model, rewrites):

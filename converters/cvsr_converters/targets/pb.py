@@ -14,7 +14,7 @@ import numpy as np
 from cvsr.errors import ModelError
 from cvsr.model import EDSR_MEAN
 from cvsr_converters import passes
-from cvsr_converters.passes import canonical
+from cvsr_converters.passes import canonical, shuffle
 from cvsr_converters.passes.graph import Graph
 from cvsr_converters.targets import _enlarging, _graphdef, _superres, tail
 from cvsr_converters.targets._around import DEFAULTS, Ops, channels, colors
@@ -46,7 +46,7 @@ def pack(model, facts):
             f"{facts['multiple']}: convert to ONNX"
         )
     model, facts, _ = tail.cut(model, facts)
-    graph = Graph(passes.lower(model, shuffle="depth_to_space"))
+    graph = Graph(passes.lower(model, keep=[shuffle]))
     _enlarging.polyphase(graph)
     _enlarging.nearest(graph)
     result = _around(Ops(graph, facts["scale"]), graph, facts)

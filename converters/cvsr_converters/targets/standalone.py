@@ -22,15 +22,11 @@ from onnx import TensorProto, helper
 from cvsr import planes
 from cvsr.errors import ModelError
 from cvsr.model import ModelInfo
-from cvsr.resample import cubic
-from cvsr_converters import passes
+from cvsr_converters import passes, radius
 from cvsr_converters.passes import canonical, shuffle
 from cvsr_converters.passes.graph import Graph
-from cvsr_converters.radius import radius
 from cvsr_converters.targets import onnx
 from cvsr_converters.targets._around import BGR, DEFAULTS, Ops, channels, colors
-
-HALO = 2  # pixels that bicubic interpolation sees on each side
 
 # as cv2.cvtColor has it for 8 bits: Y of B, G, R; then Cr and Cb of B, G, R and rounded Y; exact sums in float32
 LUMA_8 = np.array([[1868, 9617, 4899]]) / 2**14
@@ -109,19 +105,13 @@ class _Ops(Ops):
 
     def enlarged(self, value, count):
         """Enlarge by interpolation, edges repeated."""
-        phases = np.array([taps((p + 0.5) / self.scale - 0.5, self.method) for p in range(self.scale)])
+        phases = np.array([planes.taps(phase, self.scale, self.method) for phase in range(self.scale)])
         kernel = np.einsum("ri,cj->rcij", phases, phases).reshape(-1, 1, *phases.shape[1:] * 2)
         kernel = np.tile(kernel, (count, 1, 1, 1)).astype(np.float32)
-        padded = self.add("Pad", [value], [np.array([0, 0, HALO, HALO] * 2)], mode="edge")
-        planes = self.add("Conv", [padded], [kernel], kernel_shape=list(kernel.shape[2:]), group=count)
-        return self.shuffled(planes, count)
-
-
-def taps(place, method):
-    """Return the weights of the five pixels around one for what lies ``place`` beside its middle."""
-    at = np.arange(-HALO, HALO + 1) - place
-    found = cubic(at, a=-0.75) if method == "bicubic" else np.maximum(0, 1 - np.abs(at))  # OpenCV's a
-    return found / found.sum()
+        halo = planes.CHROMA_HALO
+        padded = self.add("Pad", [value], [np.array([0, 0, halo, halo] * 2)], mode="edge")
+        phases = self.add("Conv", [padded], [kernel], kernel_shape=list(kernel.shape[2:]), group=count)
+        return self.shuffled(phases, count)
 
 
 def _around(ops, inputs, output, facts):
@@ -184,6 +174,5 @@ def _check(graph, facts):
 
 def _radius(model, facts):
     """Return the receptive-field radius of the whole, or "global"."""
-    enlarged = [{"image": 1, "bicubic": facts["scale"]}[word] for word in facts["inputs"].split(",")]
-    found = radius(model, enlarged)
-    return "global" if found is None else max(found, HALO if channels(facts) == 1 else 0)
+    found = radius.fact(model, facts)
+    return found if found == "global" else max(found, planes.CHROMA_HALO if channels(facts) == 1 else 0)
