@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from cvsr import wire
+from cvsr import frozen, wire
 from cvsr.errors import ModelError, ModelNotFoundError, OptionError
 
 Color = Literal["luma", "ycrcb", "ycbcr", "rgb", "bgr"]
@@ -183,11 +183,11 @@ _PB_FAMILIES: dict[str, dict[str, object]] = {
 
 def pb_facts(file: Path, data: bytes) -> dict[str, object]:
     """Return the facts of a frozen TensorFlow graph, by its nodes and, for dnn_superres's families, its name."""
-    nodes = wire.read_graphdef(data)
-    ends = wire.outputs(nodes)
+    nodes = frozen.read_graphdef(data)
+    ends = frozen.outputs(nodes)
     output = "NCHW_output" if "NCHW_output" in ends else ends[-1] if ends else ""  # the name that dnn_superres asks for
-    facts: dict[str, object] = {"format": "pb", "output": output, "radius": wire.graphdef_reach(nodes)}
-    facts |= {"ops": tuple(node.op for node in nodes), "width": wire.graphdef_width(nodes)}
+    facts: dict[str, object] = {"format": "pb", "output": output, "radius": frozen.reach(nodes)}
+    facts |= {"ops": tuple(node.op for node in nodes), "width": frozen.width(nodes)}
     match = re.fullmatch(r"(fsrcnn|espcn|lapsrn|edsr)\S*?[xX](\d)", file.stem, re.IGNORECASE)
     if match:
         facts |= _PB_FAMILIES[match[1].lower()] | {"scale": int(match[2])}

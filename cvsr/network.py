@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from cvsr import devices, engines, planes, ran, wire
+from cvsr import devices, engines, frozen, planes, ran
 from cvsr._cv2 import VERSION, cv2
 from cvsr.devices import Device
 from cvsr.errors import DeviceError, ModelError
@@ -85,7 +85,7 @@ class Network:
         if "DepthToSpace" in self.info.ops and VERSION < (4, 11, 0):
             _register_depth_to_space()
         elif "DepthToSpace" in self.info.ops:
-            data = wire.add_blocksize(data)
+            data = frozen.add_blocksize(data)
         with _file_of(data) as name:  # from memory, 5.0 ignores which engine is asked for
             return cv2.dnn.readNetFromTensorflow(name, **engine)  # pyright: ignore[reportCallIssue, reportArgumentType]
 

@@ -1,8 +1,8 @@
-"""Read facts out of .onnx and .pb bytes without protobuf, and mend legacy .pb bytes in memory.
+"""Read and write protocol-buffer messages without protobuf, and the facts of an .onnx file.
 
-Both formats are protocol-buffer messages: a row of fields, each a number, a wire type and a value. That is all that is
-needed here. See https://protobuf.dev/programming-guides/encoding/. Lengths in a file are checked against what is there
-before they are believed.
+.onnx and .pb files are protocol-buffer messages: a row of fields, each a number, a wire type and a value. That is all
+that is needed here. See https://protobuf.dev/programming-guides/encoding/. Lengths in a file are checked against what
+is there before they are believed.
 """
 
 from __future__ import annotations
@@ -48,20 +48,22 @@ def fields(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
         at += length
 
 
-def _messages(data: bytes | memoryview, *numbers: int) -> Iterator[memoryview]:
+def messages(data: bytes | memoryview, *numbers: int) -> Iterator[memoryview]:
+    """Yield the strings or sub-messages that a message has under some numbers."""
     for number, value in fields(data):
         if number in numbers and isinstance(value, memoryview):
             yield value
 
 
-def _text(data: bytes | memoryview, number: int) -> str:
-    for value in _messages(data, number):
+def text(data: bytes | memoryview, number: int) -> str:
+    """Return the first string that a message has under a number, or ""."""
+    for value in messages(data, number):
         return bytes(value).decode("utf-8", "replace")
     return ""
 
 
 # ops whose output at a place depends on the input at that place only, and those that move pixels by known distances
-_POINTWISE = frozenset({
+POINTWISE = frozenset({
     "Abs", "Add", "AddV2", "BiasAdd", "Cast", "Clip", "Concat", "ConcatV2", "Const", "Constant", "DepthToSpace",
     "Div", "Elu", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Max", "Maximum", "Min",
     "Minimum", "Mul", "Neg", "PRelu", "Placeholder", "Relu", "Relu6", "Selu", "Sigmoid", "Softplus", "Sqrt", "Sub",
@@ -69,7 +71,7 @@ _POINTWISE = frozenset({
 })  # fmt: skip
 
 
-def _ints(message: memoryview, number: int) -> list[int]:
+def ints(message: memoryview, number: int) -> list[int]:
     """Return the integers of a repeated field, packed or not."""
     found: list[int] = []
     for key, value in fields(message):
@@ -101,12 +103,12 @@ class OnnxFacts:
 
     def add(self, node: memoryview) -> None:
         """Take a node into account."""
-        op = _text(node, 4)
+        op = text(node, 4)
         self.ops.append(op)
         if op == "Conv":
-            lists = {_text(attribute, 1): _ints(attribute, 8) for attribute in _messages(node, 5)}
+            lists = {text(attribute, 1): ints(attribute, 8) for attribute in messages(node, 5)}
             self._grow(lists.get("kernel_shape"), lists.get("dilations"), lists.get("strides"))
-        elif op not in _POINTWISE:
+        elif op not in POINTWISE:
             self.reach = None
 
     def _grow(self, kernel: list[int] | None, dilations: list[int] | None, strides: list[int] | None) -> None:
@@ -118,23 +120,23 @@ class OnnxFacts:
 
 def _value_info(data: memoryview) -> tuple[str, list[int]]:
     dims: list[int] = []
-    for kind in _messages(data, 2):
-        for tensor in _messages(kind, 1):
-            for shape in _messages(tensor, 2):
-                for dim in _messages(shape, 1):
+    for kind in messages(data, 2):
+        for tensor in messages(kind, 1):
+            for shape in messages(tensor, 2):
+                for dim in messages(shape, 1):
                     sizes = [v for n, v in fields(dim) if n == 1 and isinstance(v, int)]
                     dims.append(sizes[0] if sizes else 0)
-    return _text(data, 1), dims
+    return text(data, 1), dims
 
 
 def read_onnx(data: bytes) -> OnnxFacts:
     """Return the facts of an ONNX model; raise ModelError where the bytes are none."""
     facts = OnnxFacts()
-    graphs = list(_messages(data, 7))
+    graphs = list(messages(data, 7))
     if len(graphs) != 1:
         raise ModelError("the file is no ONNX model: it holds no graph")
-    for entry in _messages(data, 14):
-        facts.metadata[_text(entry, 1)] = _text(entry, 2)
+    for entry in messages(data, 14):
+        facts.metadata[text(entry, 1)] = text(entry, 2)
     initialised: set[str] = set()
     for number, value in fields(graphs[0]):
         if not isinstance(value, memoryview):
@@ -142,8 +144,8 @@ def read_onnx(data: bytes) -> OnnxFacts:
         if number == 1:
             facts.add(value)
         elif number == 5:
-            initialised.add(_text(value, 8))
-            dims = _ints(value, 1)
+            initialised.add(text(value, 8))
+            dims = ints(value, 1)
             if len(dims) == 4:
                 facts.width = max(facts.width, *dims[:2])
         elif number == 11:
@@ -157,64 +159,8 @@ def read_onnx(data: bytes) -> OnnxFacts:
     return facts
 
 
-@dataclass(frozen=True)
-class Node:
-    """A node of a TensorFlow GraphDef."""
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    shape: tuple[int, ...] = ()  # of a Const
-
-
-def read_graphdef(data: bytes) -> list[Node]:
-    """Return the nodes of a frozen TensorFlow graph; raise ModelError where the bytes are none."""
-    nodes: list[Node] = []
-    for raw in _messages(data, 1):
-        inputs = tuple(bytes(v).decode("utf-8", "replace") for v in _messages(raw, 3))
-        op = _text(raw, 2)
-        nodes.append(Node(_text(raw, 1), op, inputs, _const_shape(raw) if op == "Const" else ()))
-    if not any(node.op == "Placeholder" for node in nodes):
-        raise ModelError("the file is no frozen TensorFlow graph: it has no Placeholder")
-    return nodes
-
-
-def _const_shape(node: memoryview) -> tuple[int, ...]:
-    for entry in _messages(node, 5):
-        if _text(entry, 1) == "value":
-            for tensor in (t for value in _messages(entry, 2) for t in _messages(value, 8)):
-                dims = [d for shape in _messages(tensor, 2) for d in _messages(shape, 2)]
-                return tuple(next((v for n, v in fields(d) if n == 1 and isinstance(v, int)), 0) for d in dims)
-    return ()
-
-
-def graphdef_width(nodes: list[Node]) -> int:
-    """Return the channels of the widest convolution."""
-    return max((max(node.shape[2:]) for node in nodes if len(node.shape) == 4), default=1)
-
-
-def graphdef_reach(nodes: list[Node]) -> int | None:
-    """Return an upper bound of the receptive field's radius, None where it cannot be told: see OnnxFacts."""
-    shapes = {node.name: node.shape for node in nodes if node.op == "Const"}
-    reach = 0
-    for node in nodes:
-        if node.op in ("Conv2D", "Conv2DBackpropInput"):
-            kernel = next((shapes[name] for name in node.inputs if len(shapes.get(name, ())) == 4), None)
-            if kernel is None:
-                return None
-            reach += max(kernel[:2]) // 2  # a transposed convolution's kernel counts output pixels: still a bound
-        elif node.op not in _POINTWISE:
-            return None
-    return reach
-
-
-def outputs(nodes: list[Node]) -> list[str]:
-    """Return the names of the nodes that no other node reads."""
-    used = {name.lstrip("^").partition(":")[0] for node in nodes for name in node.inputs}
-    return [node.name for node in nodes if node.name not in used and node.op not in ("Const", "NoOp", "Placeholder")]
-
-
-def _encode(value: int) -> bytes:
+def encode(value: int) -> bytes:
+    """Return a number that is not negative as a varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -223,29 +169,6 @@ def _encode(value: int) -> bytes:
     return bytes(out)
 
 
-def _block(number: int, payload: bytes | memoryview) -> bytes:
-    return _encode(number << 3 | 2) + _encode(len(payload)) + bytes(payload)
-
-
-def add_blocksize(data: bytes) -> bytes:
-    """Return a GraphDef whose DepthToSpace nodes carry ``blocksize`` beside TensorFlow's ``block_size``.
-
-    OpenCV 4.11 and later ask for that name (they share the layer with ONNX) and fail on every public file without it.
-    """
-    out = bytearray()
-    for number, value in fields(data):
-        if isinstance(value, int):
-            out += _encode(number << 3) + _encode(value)
-            continue
-        if number == 1 and _text(value, 2) == "DepthToSpace":
-            value = _with_blocksize(value)
-        out += _block(number, value)
-    return bytes(out)
-
-
-def _with_blocksize(node: memoryview) -> bytes:
-    attributes = {_text(entry, 1): entry for entry in _messages(node, 5)}
-    if "blocksize" in attributes or "block_size" not in attributes:
-        return bytes(node)
-    (value,) = _messages(attributes["block_size"], 2)
-    return bytes(node) + _block(5, _block(1, b"blocksize") + _block(2, value))
+def block(number: int, payload: bytes | memoryview) -> bytes:
+    """Return a field that is a string or a sub-message."""
+    return encode(number << 3 | 2) + encode(len(payload)) + bytes(payload)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cvsr
-from cvsr import wire
+from cvsr import frozen, wire
 from cvsr.errors import ModelError, ModelNotFoundError, OptionError
 
 
@@ -100,10 +100,10 @@ def test_public_names_tell_a_pbs_facts(write):
 
 
 def test_blocksize_is_added_once_beside_block_size():
-    patched = wire.add_blocksize(ESPCN_LIKE)
+    patched = frozen.add_blocksize(ESPCN_LIKE)
     assert patched.count(b"blocksize") == 1 and patched.count(b"block_size") == 1
-    assert wire.add_blocksize(patched) == patched
-    assert wire.read_graphdef(patched) == wire.read_graphdef(ESPCN_LIKE)
+    assert frozen.add_blocksize(patched) == patched
+    assert frozen.read_graphdef(patched) == frozen.read_graphdef(ESPCN_LIKE)
 
 
 def test_global_operations_have_no_reach():
@@ -126,13 +126,13 @@ def test_files_that_are_no_models(write, tmp_path, name):
 
 @given(cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4))
 def test_broken_bytes_give_a_model_error_and_nothing_else(cut, flips):
-    for whole, read in ((onnxlite.conv_chain(4, 1, 2, 0), wire.read_onnx), (ESPCN_LIKE, wire.read_graphdef)):
+    for whole, read in ((onnxlite.conv_chain(4, 1, 2, 0), wire.read_onnx), (ESPCN_LIKE, frozen.read_graphdef)):
         data = bytearray(whole)
         for place, value in flips:
             data[int(place * (len(data) - 1))] = value
         try:
             read(bytes(data[: int(cut * len(data))]))
-            wire.add_blocksize(bytes(data))
+            frozen.add_blocksize(bytes(data))
         except ModelError:
             pass
 

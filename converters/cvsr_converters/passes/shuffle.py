@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cvsr.subpixel import by_channels, by_pixels
 from cvsr_converters.passes.graph import Node
 
 
@@ -37,19 +38,6 @@ def run(graph):
             changed = True
     graph.touch()
     return changed
-
-
-def by_channels(channels, s):
-    """Return the shapes and permutations, in turn, for planes in the order (channel, row, column).
-
-    In a shape, 0 stands for the size that is there already and -1 for the one that is left.
-    """
-    return [-1, s, 0, 0], [2, 0, 3, 1], [0, channels, s, -1], [1, 0, 2, 3], [0, -1, 1, 0], [2, 0, 1, 3]
-
-
-def by_pixels(channels, s):
-    """Return the same for planes in the order (row, column, channel)."""
-    return [s, -1, 0, 0], [2, 0, 1, 3], [-1, s, channels, 0], [2, 0, 3, 1], [0, 0, -1, 1], [3, 0, 1, 2]
 
 
 def nodes_of(graph, source, result, steps, origin=""):

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from cvsr.subpixel import phases
+
 
 def run(graph):
     """Apply the rewrite to every ConvTranspose of known, dense weights; return whether the graph has changed."""
@@ -34,7 +36,7 @@ def rewrite(node, graph):
     longer = np.array(weight.shape[2:]) - s - pads.sum(axis=0) + extra  # than s times the input
     if longer.any() or "output_shape" in attrs or (bias is None and len(node.inputs) > 2 and node.inputs[2]):
         return False
-    kernel, conv_pads = _phases(weight, s, pads[0])
+    kernel, conv_pads = phases(weight, s, (int(pads[0, 0]), int(pads[0, 1])))
     like = node.outputs[0]
     inputs = [node.inputs[0], graph.constant(kernel, like)]
     if bias is not None:
@@ -42,29 +44,3 @@ def rewrite(node, graph):
     conv = {"kernel_shape": list(kernel.shape[2:]), "pads": conv_pads}
     graph.become(node, "DepthToSpace", [graph.add(node, "Conv", inputs, conv)], {"blocksize": s, "mode": "CRD"})
     return True
-
-
-def _phases(weight, s, begin):
-    """Return (the kernel (C * s², Cin, H, W), [top, left, bottom, right])."""
-    taps = [_taps(weight.shape[2 + axis], s, begin[axis]) for axis in (0, 1)]
-    low = [min(min(t, default=0) for t in phases) for phases in taps]
-    high = [max(max(t, default=0) for t in phases) for phases in taps]
-    low, high = np.minimum(low, 0), np.maximum(high, 0)
-    ins, outs = weight.shape[:2]
-    kernel = np.zeros((outs, s, s, ins, *(high - low + 1)), np.float32)
-    for row, rows in enumerate(taps[0]):
-        for column, columns in enumerate(taps[1]):
-            for i, k in rows.items():
-                for j, m in columns.items():
-                    kernel[:, row, column, :, i - low[0], j - low[1]] = weight[:, :, k, m].T
-    return kernel.reshape(outs * s * s, *kernel.shape[3:]), [int(p) for p in (*-low, *high)]
-
-
-def _taps(size, s, begin):
-    """Return, for each phase, {offset of the input pixel: tap of the kernel}."""
-    # y[s * q + phase] gets x[i] * w[k] where s * i + k - begin = s * q + phase, so the offset is i - q
-    found = []
-    for phase in range(s):
-        ks = [k for k in range(size) if (phase + begin - k) % s == 0]
-        found.append({int(phase + begin - k) // s: k for k in ks})
-    return found

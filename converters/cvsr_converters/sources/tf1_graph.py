@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cvsr import model, wire
+from cvsr import frozen, model
 from cvsr.errors import ModelError
 
 TITLE = "frozen TensorFlow 1 graph (.pb)"
@@ -28,7 +28,7 @@ def read(path, options):
     path = Path(path)
     data = path.read_bytes()
     try:
-        wire.read_graphdef(data)
+        frozen.read_graphdef(data)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     from tensorflow.core.framework.graph_pb2 import GraphDef

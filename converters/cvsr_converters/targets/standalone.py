@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from onnx import TensorProto, helper
 
-from cvsr import planes
+from cvsr import planes, subpixel
 from cvsr.errors import ModelError
 from cvsr.model import ModelInfo
 from cvsr_converters import passes, radius
@@ -100,7 +100,7 @@ class _Ops(Ops):
     def shuffled(self, value, count):
         """Return scale² planes of each of ``count`` channels as pixels."""
         result = f"around.{len(self.graph.nodes)}"
-        self.graph.nodes += shuffle.nodes_of(self.graph, value, result, shuffle.by_channels(count, self.scale))
+        self.graph.nodes += shuffle.nodes_of(self.graph, value, result, subpixel.by_channels(count, self.scale))
         return result
 
     def enlarged(self, value, count):
