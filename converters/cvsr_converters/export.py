@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -22,23 +23,31 @@ LICENSE = "Apache-2.0"
 CURVE = 40  # points of the training log that are kept
 
 
-def load(run):
-    """Return (trained Keras model, record) of a run folder; raise ModelError if it is not finished."""
-    from cvsr_converters import networks
+def load(run, scale):
+    """Return (trained Keras model, record) of a run folder: the path to ``scale`` where the network has several.
+
+    Raises ModelError if the run is not finished, or was for another scale.
+    """
+    import keras
+
+    from cvsr_converters.training import task
 
     run = Path(run)
     try:
         record = json.loads((run / "record.json").read_text("utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{run} has no record.json: the training there has not ended; run it to its end") from None
-    options = dict(record["recipe"]["network"])
-    options["precision"] = "float32"  # whatever it was trained in: the file computes in float32
-    model = networks.build(options.pop("name"), **options)
+    model = task.built(record["recipe"]["network"])
     model.load_weights(run / "average.weights.h5")
-    return model, record
+    made = {f"x{task.Task(record['recipe']['network']).scales[0]}": model.output}
+    if isinstance(model.output, dict):
+        made = model.output
+    if f"x{scale}" not in made:
+        raise ModelError(f"{run} is no run for x{scale}: the network there gives {', '.join(made)}")
+    return keras.Model(model.input, made[f"x{scale}"], name=model.name), record
 
 
-def built(model, record, name):
+def built(model, record, name, scale):
     """Return the :class:`~cvsr_converters.build.Built` ONNX file of a trained network."""
     from cvsr_converters import build, networks
     from cvsr_converters.tensorflow_graph import original
@@ -46,7 +55,7 @@ def built(model, record, name):
 
     # traced as it is deployed, compared with what was trained
     deployed = replace(original(networks.collapse(model)), run=original(model).run)
-    facts = networks.facts(**record["recipe"]["network"]) | {"license": LICENSE}
+    facts = networks.facts(**record["recipe"]["network"]) | {"scale": scale, "license": LICENSE}
     return build.onnx(Understood(deployed, facts, []), name)
 
 
@@ -57,11 +66,11 @@ def export(run, path, *, pythons=(), use=None):
     line that says what the model is for. Nothing is written unless the report is ok.
     """
     path = Path(path)
-    model, record = load(run)
-    scale = record["recipe"]["network"]["scale"]
-    if path.suffix != ".onnx" or not path.stem.endswith(f"_x{scale}"):
-        raise ModelError(f"{path.name} is no name for a model of scale {scale}; name it FAMILY_x{scale}.onnx")
-    made = built(model, record, path.stem)
+    named = re.fullmatch(r".+_x(\d)\.onnx", path.name)
+    if not named:
+        raise ModelError(f"{path.name} is no name for a model; name it FAMILY_xSCALE.onnx")
+    model, record = load(run, int(named[1]))
+    made = built(model, record, path.stem, int(named[1]))
     report = made.verify(pythons)
     if report.ok:
         write_atomic(path, made.data)

@@ -44,23 +44,29 @@ def main(argv=None):
     parser.add_argument("--threads", type=int, help="threads for TensorFlow (one process per core wastes least)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
-    recipe = load(args.recipe)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
     if args.threads:
         tf.config.threading.set_intra_op_parallelism_threads(args.threads)
         tf.config.threading.set_inter_op_parallelism_threads(args.threads)
-    from cvsr_converters.training.loop import Training
-
     try:
-        training = Training(recipe, args.out / recipe["name"], args.cache, args.minutes, args.seed)
-    except FileNotFoundError as error:
+        record = train(load(args.recipe), args)
+    except (FileNotFoundError, ValueError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
-    record = training.run()
     print(json.dumps({k: v for k, v in record.items() if k != "recipe"}))
     return 0
+
+
+def train(recipe, args):
+    """Train a recipe, after the one whose run it starts from where there is no such run; return its record."""
+    from cvsr_converters.training.loop import Training
+
+    before = recipe.get("start", {}).get("run")
+    if before and not (args.out / before / "record.json").exists():
+        train(load(before), args)
+    return Training(recipe, args.out / recipe["name"], args.cache, args.minutes, args.seed).run()
 
 
 if __name__ == "__main__":

@@ -77,8 +77,8 @@ def test_the_file_says_all_that_the_runtime_must_know(exported):
 
 @pytest.mark.training
 def test_the_same_run_gives_the_same_bytes(run, exported):
-    model, record = export.load(run)
-    assert export.built(model, record, "tiny_x2").data == (exported / "tiny" / "tiny_x2.onnx").read_bytes()
+    model, record = export.load(run, 2)
+    assert export.built(model, record, "tiny_x2", 2).data == (exported / "tiny" / "tiny_x2.onnx").read_bytes()
 
 
 @pytest.mark.training
@@ -135,9 +135,9 @@ def test_nothing_is_written_when_verification_fails(run, tmp_path, monkeypatch, 
 @pytest.mark.training
 def test_refusals_before_any_work(run, tmp_path, capsys):
     assert export.main([str(run), "-o", str(tmp_path / "tiny_x3.onnx")]) == 1
-    assert "FAMILY_x2.onnx" in capsys.readouterr().err
+    assert "is no run for x3" in capsys.readouterr().err
     with pytest.raises(ModelError, match="has not ended"):
-        export.load(tmp_path)
+        export.load(tmp_path, 2)
 
 
 def test_thinned(tmp_path):

@@ -213,3 +213,13 @@ def test_adversarial_losses_are_relative():
     np.testing.assert_allclose(shifted, (generator, critic), rtol=1e-5)
     assert generator > critic  # it loses as long as the real ones look more real
     np.testing.assert_allclose(esrgan.adversarial_losses(fake, real), (critic, generator), rtol=1e-5)
+
+
+def test_a_convolution_in_groups_is_the_same_in_training():
+    from cvsr_converters.networks.layers import conv
+
+    layer = conv(8, groups=4, activation="relu")
+    x = np.random.default_rng(0).normal(size=(2, 7, 9, 12)).astype("f4")
+    layer(x)
+    layer.bias.assign(np.arange(8) / 10)
+    assert np.abs(layer(x, training=True).numpy() - layer(x).numpy()).max() < 1e-5

@@ -10,10 +10,12 @@ tf = pytest.importorskip("tensorflow")
 
 import cv2  # noqa: E402
 
+from cvsr import zoo  # noqa: E402
 from cvsr_converters import networks, train  # noqa: E402
-from cvsr_converters.training import data, degrade, loop, muon, start  # noqa: E402
+from cvsr_converters.training import data, degrade, loop, muon, start, task  # noqa: E402
 
 pytestmark = pytest.mark.training
+RECIPES = sorted(train.RECIPES.glob("*.toml"))
 
 
 @pytest.fixture
@@ -35,28 +37,63 @@ def recipe(folder, scale=2, **schedule):
         "name": "tiny",
         "network": {"name": "reparam", "scale": scale, "channels": 4, "blocks": 1, "expand": 8},
         "data": {"folders": [str(folder)], "validate": [str(folder)], "patch": 12, "batch": 4},
-        "loss": {"name": "l1"},
+        "loss": {"l1": 1},
         "schedule": {"steps": 100, "lr": 2e-3, "warmup": 10, "log_seconds": 0} | schedule,
     }
 
 
-@pytest.mark.parametrize("scale", [2, 3])
-def test_patches_of_low_and_high_resolution_belong_together(folder, tmp_path, scale):
-    pairs = data.prepare([folder], scale, tmp_path / "cache")
-    for _, (low, planes) in zip(range(5), pairs.sampler(12, 4, 0), strict=False):
-        assert low.shape == (4, 12, 12, 1) and planes.shape == (4, 12, 12, scale**2)
-        assert low.dtype == planes.dtype == np.float32 and low.min() >= 0 and planes.max() <= 1
-        # a low pixel is about the mean of the block that its planes hold
-        assert np.abs(planes.mean(axis=3) - low[..., 0]).mean() < 0.03
+@pytest.mark.parametrize(
+    "wanted",
+    [data.Wanted(2), data.Wanted(3, enlarged=True), data.Wanted(4, levels=(2, 4)), data.Wanted(2, "rgb", levels=(2,))],
+    ids=str,
+)
+def test_patches_of_all_kinds_belong_together(folder, tmp_path, wanted):
+    pairs, scale = data.prepare([folder], wanted, tmp_path / "cache"), wanted.scale
+    for _, batch in zip(range(5), pairs.sampler(12, 4, 0), strict=False):
+        low = batch.pop("low")
+        assert low.shape == (4, 12, 12, wanted.channels)
+        assert set(batch) == {f"x{s}" for s in {scale, *wanted.levels}} | ({"enlarged"} if wanted.enlarged else set())
+        for key, picture in batch.items():
+            factor = scale if key == "enlarged" else int(key[1:])
+            assert picture.shape == (4, 12 * factor, 12 * factor, wanted.channels)
+            assert picture.dtype == low.dtype == np.float32 and picture.min() >= 0 and picture.max() <= 1
+            # a low pixel is about the mean of the block that is its own
+            blocks = picture.reshape(4, 12, factor, 12, factor, -1).mean(axis=(2, 4))
+            assert np.abs(blocks - low).mean() < 0.03
+
+
+def test_color_is_rgb(folder, tmp_path):
+    high, low = data.pair(folder / "a.png", 2)
+    made = data.pictures(high, low, data.Wanted(2, "rgb"))
+    assert np.array_equal(made["low"], low[:, :, ::-1]) and np.array_equal(
+        made["x2"], high[:, :, ::-1] * np.uint16(256)
+    )
+
+
+def test_weights_choose_between_folders(folder, tmp_path):
+    other = tmp_path / "white"
+    other.mkdir()
+    cv2.imwrite(str(other / "a.png"), np.full((200, 200), 255, np.uint8))
+    pairs = data.prepare([folder, other], data.Wanted(2), tmp_path / "cache")
+    assert next(pairs.sampler(12, 64, 0, (0, 1)))["low"].min() == 1
+    assert next(pairs.sampler(12, 64, 0, (1, 0)))["low"].min() < 1
+
+
+def test_shrunk_images_are_there_beside_the_whole_ones(folder, tmp_path):
+    pairs = data.prepare([folder], data.Wanted(2), tmp_path / "cache", shrink=(1.0, 0.5))
+    sizes = [tuple(row[1:3]) for row in pairs.index]
+    assert sizes[:2] == [(50, 41), (25, 21)] and len(sizes) == 6
+    with pytest.raises(ValueError, match="as large as a patch of 60"):
+        next(pairs.sampler(60, 4, 0))
 
 
 def test_the_cache_is_used_again_and_renewed(folder, tmp_path):
-    first = data.prepare([folder], 2, tmp_path / "cache")
+    first = data.prepare([folder], data.Wanted(2), tmp_path / "cache")
     made = sorted((tmp_path / "cache").iterdir())
-    assert (data.prepare([folder], 2, tmp_path / "cache").low == first.low).all()
+    assert (data.prepare([folder], data.Wanted(2), tmp_path / "cache").flat["low"] == first.flat["low"]).all()
     assert sorted((tmp_path / "cache").iterdir()) == made
     cv2.imwrite(str(folder / "d.png"), np.zeros((40, 40), np.uint8))
-    assert len(data.prepare([folder], 2, tmp_path / "cache").index) == 4
+    assert len(data.prepare([folder], data.Wanted(2), tmp_path / "cache").index) == 4
 
 
 @pytest.mark.parametrize("name", degrade.DEGRADATIONS)
@@ -73,11 +110,11 @@ def test_a_degraded_photo_is_the_photo_made_small(folder, name):
 
 
 def test_chance_is_prepared_several_times_and_apart(folder, tmp_path):
-    plain = data.prepare([folder], 2, tmp_path / "cache")
-    real = data.prepare([folder], 2, tmp_path / "cache", "real")
+    plain = data.prepare([folder], data.Wanted(2), tmp_path / "cache")
+    real = data.prepare([folder], data.Wanted(2), tmp_path / "cache", "real")
     assert len(real.index) == degrade.VARIANTS * len(plain.index)
     with pytest.raises(ValueError, match="opencv-linear"):
-        data.prepare([folder], 2, tmp_path / "cache", "real-life")
+        data.prepare([folder], data.Wanted(2), tmp_path / "cache", "real-life")
 
 
 def test_missing_data_say_what_to_set(monkeypatch):
@@ -116,17 +153,36 @@ def test_collapsed_network_is_the_same_function():
     assert {layer.__class__.__name__ for layer in plain.layers} == {"InputLayer", "Conv2D", "ReLU"}
 
 
+def left(folder, network):
+    """Return the folder of a run that ended with random weights, and its model."""
+    model = task.built(network)
+    folder.mkdir()
+    model.save_weights(folder / "average.weights.h5")
+    (folder / "record.json").write_text(json.dumps({"recipe": {"network": network}}))
+    return folder, model
+
+
 def test_a_deeper_network_starts_as_the_shallower_one(tmp_path):
-    options = {"scale": 2, "channels": 4, "blocks": 1, "expand": 8}
-    shallow = networks.build("reparam", **options)
-    shallow.save_weights(tmp_path / "s.weights.h5")
-    deep = networks.build("reparam", **(options | {"blocks": 3}))
-    start.from_run(deep, tmp_path / "s.weights.h5", options)
+    options = {"name": "reparam", "scale": 2, "channels": 4, "blocks": 1, "expand": 8}
+    run, shallow = left(tmp_path / "shallow", options)
+    deep = task.built(options | {"blocks": 3})
+    start.begin(deep, {"run": "shallow"}, tmp_path)
     x = np.random.default_rng(0).random((1, 9, 11, 1), np.float32)
     assert np.abs(deep(x).numpy() - shallow(x).numpy()).max() < 1e-6
-    other = networks.build("reparam", **(options | {"scale": 3}))
-    start.from_run(other, tmp_path / "s.weights.h5", options, ["tail"])
+    other = task.built(options | {"scale": 3})
+    start.from_run(other, run, ["tail"])
     assert (other.get_layer("head").get_weights()[0] == shallow.get_layer("head").get_weights()[0]).all()
+
+
+def test_a_network_whose_layers_have_no_names_of_their_own_starts_in_their_order(tmp_path):
+    options = {"scale": 4, "channels": 4, "blocks": 1, "ends": 3}
+    run, before = left(tmp_path / "first", {"name": "srresnet"} | options)
+    after = task.built({"name": "srgan"} | options)
+    start.from_run(after, run)
+    x = np.random.default_rng(0).random((1, 9, 11, 3), np.float32)
+    assert np.abs(after(x).numpy() - before(x).numpy()).max() < 1e-6
+    with pytest.raises(ValueError, match="zip"):
+        start.from_run(task.built({"name": "srgan"} | options | {"blocks": 2}), run)
 
 
 def test_a_run_can_start_from_a_model_file(tmp_path):
@@ -147,7 +203,7 @@ def test_a_run_can_start_from_a_model_file(tmp_path):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_run_trains_records_and_ends(folder, tmp_path, precision):
     plan = recipe(folder)
-    plan["network"]["precision"] = precision
+    plan["precision"] = precision
     record = loop.Training(plan, tmp_path / "run", tmp_path / "cache").run()
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert record["steps"] == 100 and record == json.loads((tmp_path / "run" / "record.json").read_text())
@@ -157,8 +213,6 @@ def test_a_run_trains_records_and_ends(folder, tmp_path, precision):
 
 
 def test_a_wider_and_deeper_network_starts_as_a_model_that_comes_with_cvsr(tmp_path):
-    from cvsr import zoo
-
     model = networks.build("reparam", scale=2, channels=20, blocks=7, expand=32)
     start.begin(model, {"model": "cvsr-small_x2"}, tmp_path)
     (known,) = zoo.find("cvsr-small_x2").values()
@@ -188,17 +242,87 @@ def test_minutes_shorten_the_schedule(folder, tmp_path):
     assert record["steps"] < 10**6 and training.rate() < 1e-5
 
 
-@pytest.mark.parametrize("path", sorted(train.RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_recipe_makes_its_network_and_starts_from_one_that_there_is(path):
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_starts_from_one_that_there_is_and_is_small(path):
     loaded = train.load(path.stem)
-    options = {k: v for k, v in loaded["network"].items() if k != "name"}
-    model = networks.build(loaded["network"]["name"], **options)
-    assert model.output_shape[-1] == options["scale"] ** 2
-    limit = {"small": 20_000, "medium": 110_000, "large": 450_000}[path.stem.partition("_")[0].split("-")[1]]
-    assert networks.collapse(model).count_params() <= limit
-    if "run" in loaded.get("start", {}):
-        source = train.load(loaded["start"]["run"])["network"]
-        assert loaded["start"]["network"].items() <= source.items()
+    before = loaded.get("start", {})
+    if "run" in before:
+        assert train.load(before["run"])["network"]["name"] in (loaded["network"]["name"], "srresnet")
+    elif before:
+        assert zoo.find(before["model"])
+    if loaded["network"]["name"] == "reparam":
+        limit = {"small": 20_000, "large": 450_000}.get(path.stem.split("_")[0].split("-")[1], 110_000)
+        assert networks.collapse(task.built(loaded["network"])).count_params() <= limit
+
+
+SMALL = {"channels": 4, "blocks": 1, "depth": 2, "growth": 4, "bottleneck": 8, "recursions": 2, "units": 1, "expand": 8}
+KINDS = {(load["network"]["name"], *load["loss"]): load for load in map(train.load, (path.stem for path in RECIPES))}
+
+
+@pytest.mark.parametrize("loaded", KINDS.values(), ids=[load["name"] for load in KINDS.values()])
+def test_recipes_of_every_network_and_loss_train(loaded, folder, tmp_path):
+    plan = {key: dict(value) if isinstance(value, dict) else value for key, value in loaded.items() if key != "start"}
+    plan["network"] |= {k: v for k, v in SMALL.items() if k in plan["network"]}
+    if "groups" in plan["network"]:
+        plan["network"]["channels"] = 2 * plan["network"]["groups"]
+    plan["data"] |= {"folders": [str(folder)], "validate": [str(folder)], "patch": 8, "batch": 2, "weights": []}
+    if "discriminator" in plan:
+        plan["discriminator"] |= {"channels": 4, "dense": 4}
+    plan["schedule"] |= {"steps": 10}
+    record = loop.Training(plan, tmp_path / "run", tmp_path / "cache").run()
+    assert record["steps"] == 10 and all(0 < psnr < 60 for psnr in record["psnr"].values())
+
+
+@pytest.mark.parametrize("name", ["fsrcnn", "srcnn", "edsr", "lapsrn", "mdsr"])
+def test_training_lowers_the_loss_of_every_kind_of_network(folder, tmp_path, name):
+    options = {"fsrcnn": {"d": 8, "s": 4, "m": 1}, "srcnn": {"channels": [8, 4]}, "edsr": {"channels": 8, "blocks": 1}}
+    options |= {"lapsrn": {"channels": 8, "depth": 1}, "mdsr": {"channels": 8, "blocks": 1}}
+    scale = {"lapsrn": 4, "mdsr": [2, 3]}.get(name, 2)
+    plan = recipe(folder, steps=120) | {"network": {"name": name, "scale": scale, **options[name]}}
+    training = loop.Training(plan, tmp_path / "run", tmp_path / "cache")
+    before = training.validate()
+    after = training.run()["psnr"]
+    assert set(before) == ({f"{folder} x2", f"{folder} x3"} if name == "mdsr" else {str(folder)})
+    assert all(after[name] > before[name] + 1 for name in before)
+
+
+@pytest.mark.parametrize("name", ["edsr", "carn", "drcn", "lapsrn", "reparam"])
+def test_mixed_precision_keeps_the_picture_in_full(name):
+    options = {"carn": {"channels": 8}, "drcn": {"channels": 8, "recursions": 2}, "lapsrn": {"channels": 8, "depth": 1}}
+    options |= {"edsr": {"channels": 8, "blocks": 1}, "reparam": {"channels": 4, "blocks": 1}}
+    network = {"name": name, "scale": 2, **options[name]}
+    full, mixed = (task.built(network, precision) for precision in ("float32", "bfloat16"))
+    mixed.set_weights(full.get_weights())
+    low = np.full((1, 8, 8, 3 if name in ("edsr", "carn") else 1), 0.503, np.float32)
+    batch = {"low": low, "enlarged": low.repeat(2, 1).repeat(2, 2)}
+    one = task.Task(network)
+    assert mixed.layers[1].compute_dtype == "bfloat16"
+    a, b = (one.function(model, 2)(batch)["x2"].numpy() for model in (full, mixed))
+    assert a.dtype == b.dtype == np.float32 and 0 < np.abs(a - b).max() < 0.02 * max(1, np.abs(a).max())
+    assert np.abs(b - b.astype(tf.bfloat16.as_numpy_dtype).astype("f4")).max() > 0, "not rounded to 8 bits"
+
+
+def test_an_adversary_learns_beside_the_generator(folder, tmp_path):
+    plan = recipe(folder, steps=40, optimizer="adam", clip=1.0)
+    plan |= {"network": {"name": "srgan", "scale": 2, "channels": 4, "blocks": 1, "ends": 3}}
+    plan |= {"loss": {"l1": 1, "relativistic": 0.01, "features": 0.1}, "discriminator": {"channels": 4, "dense": 4}}
+    training = loop.Training(plan, tmp_path / "run", tmp_path / "cache")
+    opponent = training.adversary
+    before = [v.numpy() for v in opponent.model.trainable_variables]
+    batch = next(training.batches[2])
+    assert float(opponent.opinion(batch["x2"], batch["x2"])) == pytest.approx(0.01 * 2 * np.log(2), rel=0.05)
+    training.run()
+    assert any(
+        np.abs(a - v.numpy()).max() > 1e-4 for a, v in zip(before, opponent.model.trainable_variables, strict=True)
+    )
+    again = loop.Training(plan, tmp_path / "run", tmp_path / "cache")
+    assert np.array_equal(again.adversary.model.get_weights()[0], opponent.model.get_weights()[0])
+
+
+def test_gradients_are_clipped_together():
+    a, b = muon.clipped([tf.constant([3.0]), tf.constant([4.0])], 1.0)
+    assert float(a[0]) == pytest.approx(0.6) and float(b[0]) == pytest.approx(0.8)
+    assert muon.clipped([1, 2], None) == [1, 2]
 
 
 def test_the_command_trains_a_few_steps(folder, tmp_path, capsys):
@@ -207,6 +331,6 @@ def test_the_command_trains_a_few_steps(folder, tmp_path, capsys):
     (tmp_path / "mine.toml").write_text(text)
     arguments = [str(tmp_path / "mine.toml"), "--out", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
     assert train.main([*arguments, "--minutes", "0.02"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] >= 50
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] >= 10
     with pytest.raises(SystemExit, match="no recipe"):
         train.main(["nothing-of-that-name"])

@@ -28,5 +28,5 @@ def espcn(scale=2, channels=1, widths=(64, 32), sizes=(5, 3, 3), activation="tan
     x = image = keras.Input((None, None, channels), name="image")
     for width, size in zip(widths, sizes[:-1], strict=True):
         x = conv(width, size, activation=activation)(x)
-    x = PixelShuffle(scale)(conv(channels * scale**2, sizes[-1])(x))
+    x = PixelShuffle(scale)(conv(channels * scale**2, sizes[-1], name="tail")(x))
     return keras.Model(image, keras.ops.clip(x, 0.0, 1.0) if clip else x, name="espcn")

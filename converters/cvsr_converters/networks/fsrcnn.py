@@ -45,5 +45,5 @@ def fsrcnn(scale=2, channels=1, d=56, s=12, m=4, activation="prelu", map_activat
         if map_activation == "each" or number == m - 1:
             x = activate(x)
     x = activate(conv(d, 1)(x))
-    x = keras.layers.Conv2DTranspose(channels, 9, strides=scale, padding="same")(x)
+    x = keras.layers.Conv2DTranspose(channels, 9, strides=scale, padding="same", name="tail")(x)
     return keras.Model(image, keras.ops.clip(x, 0.0, 1.0) if clip else x, name="fsrcnn")

@@ -24,13 +24,12 @@ class CollapsibleConv2D(keras.layers.Layer):
     """A stride-1, same-padded convolution whose kernel is the product of an expansion and a projection, plus identity.
 
     ``expand`` is the number of channels between the two. ``identity`` adds the input (of ``filters`` channels).
-    ``precision`` is the type in which it convolves; weights, and their product, are always float32.
+    Weights, and their product, are float32 in mixed precision too.
     """
 
-    def __init__(self, filters, kernel_size, *, expand=128, identity=False, precision="float32", **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, filters, kernel_size, *, expand=128, identity=False, **kwargs):
+        super().__init__(autocast=False, **kwargs)
         self.filters, self.kernel_size, self.expand, self.identity = filters, kernel_size, expand, identity
-        self.precision = precision
 
     def build(self, shape):
         channels, k = shape[-1], self.kernel_size
@@ -49,27 +48,26 @@ class CollapsibleConv2D(keras.layers.Layer):
         return merged + self.delta if self.identity else merged
 
     def call(self, x):
-        x, kernel, bias = (ops.cast(value, self.precision) for value in (x, self.kernel(), self.bias))
+        x, kernel, bias = (ops.cast(value, self.compute_dtype) for value in (x, self.kernel(), self.bias))
         return ops.conv(x, kernel, padding="same") + bias
 
     def get_config(self):
-        names = ("filters", "kernel_size", "expand", "identity", "precision")
+        names = ("filters", "kernel_size", "expand", "identity")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
-def reparam(scale=2, channels=16, blocks=5, expand=128, precision="float32"):
+def reparam(scale=2, channels=16, blocks=5, expand=128):
     """Return the trainable network: luma 0..1 of shape (N, H, W, 1) → residual sub-pixel planes (N, H, W, scale²).
 
     The picture is shuffle(planes + luma): plane ``r * scale + c`` holds the pixels at row r and column c of each
-    scale x scale block. ``precision="bfloat16"`` trains faster where the processor has it.
+    scale x scale block.
     """
-    wide = {"expand": expand, "precision": precision}
     x = keras.Input((None, None, 1), name="luma")
-    y = keras.layers.ReLU(dtype=precision)(CollapsibleConv2D(channels, 5, name="head", **wide)(x))
+    y = keras.layers.ReLU()(CollapsibleConv2D(channels, 5, name="head", expand=expand)(x))
     for i in range(blocks):
-        y = CollapsibleConv2D(channels, 3, identity=True, name=f"body{i}", **wide)(y)
-        y = keras.layers.ReLU(dtype=precision)(y)
-    y = CollapsibleConv2D(scale * scale, 3, name="tail", **wide)(y)
+        y = CollapsibleConv2D(channels, 3, identity=True, name=f"body{i}", expand=expand)(y)
+        y = keras.layers.ReLU()(y)
+    y = CollapsibleConv2D(scale * scale, 3, name="tail", expand=expand)(y)
     return keras.Model(x, y, name="reparam")
 
 

@@ -1,10 +1,11 @@
-"""The training loop: Muon, warm-up and cosine decay, averaged weights, resumable checkpoints, a log of PSNR."""
+"""The training loop: warm-up and cosine decay, averaged weights, resumable checkpoints, a log of PSNR."""
 
 from __future__ import annotations
 
 import json
 import math
 import queue
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -15,48 +16,58 @@ import tensorflow as tf
 
 from cvsr import metrics
 from cvsr_converters import networks
-from cvsr_converters.training import data, start
-from cvsr_converters.training.losses import LOSSES
-from cvsr_converters.training.muon import Muon
+from cvsr_converters.training import adversary, data, losses, start, task
+from cvsr_converters.training.muon import Adam, Muon
 
-AVERAGE = 0.999  # decay of the exponential moving average that is validated and kept
-
-
-def luma_psnr(a, b, border):
-    """Return the PSNR in dB of two full-range luma images 0..255, over studio range and less the border, as usual."""
-    a, b = (16 + 219 / 255 * metrics.crop_border(image, border) for image in (a, b))
-    return metrics.psnr(a, b)
+AVERAGE = 0.999  # decay of the exponential moving average that is validated and kept; less in the first steps
+STEPS = 10  # between looks at the clock
+OPTIMIZERS = {"adam": Adam, "muon": Muon}
 
 
 class Training:
-    """One run of a recipe in a folder: ``state/`` to resume from, ``log.jsonl``, the weights and ``record.json``."""
+    """One run of a recipe in a folder: ``state/`` to resume from, ``log.jsonl``, the weights and ``record.json``.
+
+    Raises FileNotFoundError where images or weights are missing, ValueError for a recipe that makes no sense.
+    """
 
     def __init__(self, recipe, folder, cache, minutes=None, seed=0):
         self.recipe, self.folder = recipe, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.schedule, self.scale = recipe["schedule"], recipe["network"]["scale"]
+        self.schedule = recipe["schedule"]
         self.minutes = minutes or self.schedule.get("minutes")
         keras.utils.set_random_seed(seed)
-        options = {k: v for k, v in recipe["network"].items() if k != "name"}
-        self.model = networks.build(recipe["network"]["name"], **options)
+        self.task = task.Task(recipe["network"])
+        self.model = task.built(recipe["network"], recipe.get("precision", "float32"))
         # validation is in float32, whatever the training is in
-        self.judge = networks.build(recipe["network"]["name"], **(options | {"precision": "float32"}))
+        self.judge = task.built(recipe["network"])
         if recipe.get("start"):
             start.begin(self.model, recipe["start"], self.folder.parent)
         self.variables = self.model.trainable_variables
-        self.average = [tf.Variable(v.value) for v in self.variables]
-        self.optimizer = Muon(self.variables)
+        self.average = [tf.Variable(v.value) for v in self.model.variables]
+        self.optimizer = OPTIMIZERS[self.schedule.get("optimizer", "muon")](self.variables, self.schedule.get("clip"))
+        self.loss = losses.Weighted(recipe["loss"])
+        self.adversary = adversary.made(recipe, self.loss)
         self.step, self.seconds = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0, dtype=tf.float64)
         state = tf.train.Checkpoint(
             model=self.model, optimizer=self.optimizer, average=self.average, step=self.step, seconds=self.seconds
         )
+        if self.adversary:
+            state.adversary = self.adversary.state
         self.manager = tf.train.CheckpointManager(state, str(self.folder / "state"), max_to_keep=2)
         state.restore(self.manager.latest_checkpoint)
-        degradation = recipe["data"].get("degradation", "bicubic")
-        self.pairs = data.prepare(recipe["data"]["folders"], self.scale, cache, degradation)
-        self.seed = seed + int(self.step.numpy())
-        self.tests = {name: _test_set(name, self.scale, degradation) for name in recipe["data"].get("validate", [])}
-        self.forward = tf.function(self.judge, input_signature=[tf.TensorSpec((1, None, None, 1))])
+        self._read(recipe["data"], cache, seed + int(self.step))
+        self.forward = {s: self._validator(s) for s in self.task.scales}
+
+    def _read(self, options, cache, seed):
+        degradation, shrink = options.get("degradation", "bicubic"), options.get("shrink", [1.0])
+        self.batches, self.tests = {}, {}
+        for scale, wanted in self.task.wanted(self.model).items():
+            pairs = data.prepare(options["folders"], wanted, cache, degradation, shrink)
+            sampler = pairs.sampler(options["patch"], options["batch"], seed, options.get("weights", ()))
+            self.batches[scale] = _prefetch(sampler)
+            for name in options.get("validate", []):
+                label = f"{name} x{scale}" if self.task.several else name
+                self.tests[label] = scale, _test_set(name, wanted, degradation)
 
     @property
     def progress(self):
@@ -69,53 +80,70 @@ class Training:
         warm = min(1.0, (int(self.step) + 1) / self.schedule.get("warmup", 500))
         return self.schedule["lr"] * warm * max(0.5 * (1 + math.cos(math.pi * min(1.0, self.progress))), 1e-3)
 
-    def _stepper(self, loss):
+    def _stepper(self):
+        functions = {scale: self.task.function(self.model, scale) for scale in self.task.scales}
+        name = f"x{self.task.scales[0]}"
+
         @tf.function
-        def step(low, high):
+        def step(batches, decay):
             with tf.GradientTape() as tape:
-                value = loss(high - low, tf.cast(self.model(low, training=True), tf.float32))
+                value = 0.0
+                for scale, function in functions.items():  # all in one step, where MDSR's authors take turns
+                    batch = batches[scale]
+                    made = function(batch, training=True)
+                    value += self.loss.pixels(batch, made)
+                if self.adversary:
+                    value += self.adversary.opinion(batch[name], made[name])
             self.optimizer.apply(tape.gradient(value, self.variables))
-            for average, variable in zip(self.average, self.variables, strict=True):
-                average.assign_sub((average - variable.value) * (1 - AVERAGE))
+            if self.adversary:
+                self.adversary.learn(batch[name], tf.stop_gradient(made[name]))
+            for average, variable in zip(self.average, self.model.variables, strict=True):
+                average.assign_sub((average - variable.value) * (1 - decay))
             return value
 
         return step
 
     def run(self):
         """Train until the recipe's steps or minutes are over; return the record."""
-        step = self._stepper(LOSSES[self.recipe["loss"]["name"]])
-        batches = _prefetch(self.pairs.sampler(self.recipe["data"]["patch"], self.recipe["data"]["batch"], self.seed))
-        begun, before, losses = time.monotonic(), float(self.seconds), []
+        step = self._stepper()
+        begun, before, values = time.monotonic(), float(self.seconds), []
         next_log = next_save = 0.0
         while self.progress < 1:
             self.optimizer.set_rate(self.rate())
-            for _ in range(50):  # the rate and the clock need no finer grain
-                losses.append(step(*next(batches)))
-            self.step.assign_add(50)
+            if self.adversary:
+                self.adversary.set_rate(self.rate())
+            for number in range(STEPS):  # the rate and the clock need no finer grain
+                # where it began is forgotten fast
+                decay = min(AVERAGE, (int(self.step) + number + 1) / (int(self.step) + number + 10))
+                values.append(step({s: next(pairs) for s, pairs in self.batches.items()}, tf.constant(decay)))
+            self.step.assign_add(STEPS)
             self.seconds.assign(before + time.monotonic() - begun)
             if time.monotonic() > next_save:
                 self.manager.save()
                 next_save = time.monotonic() + 60
             if time.monotonic() > next_log:
-                self._log(float(np.mean(losses)))
-                losses, next_log = [], time.monotonic() + self.schedule.get("log_seconds", 120)
+                self._log(float(np.mean(values)))
+                values, next_log = [], time.monotonic() + self.schedule.get("log_seconds", 120)
         self.manager.save()
         return self._finish()
 
     def validate(self):
         """Return {set: mean PSNR} of the averaged weights."""
-        for variable, average in zip(self.judge.trainable_variables, self.average, strict=True):
+        for variable, average in zip(self.judge.variables, self.average, strict=True):
             variable.assign(average)
         return {
-            name: round(float(np.mean([luma_psnr(self._upscaled(low), high, self.scale) for high, low in pairs])), 4)
-            for name, pairs in self.tests.items()
+            name: round(float(np.mean([self._psnr(scale, *test) for test in tests])), 4)
+            for name, (scale, tests) in self.tests.items()
         }
 
-    def _upscaled(self, low):
-        s, (h, w) = self.scale, low.shape
-        x = tf.constant(low[None, :, :, None] / np.float32(255))
-        planes = (self.forward(x) + x).numpy().reshape(h, w, s, s)
-        return np.clip(np.rint(planes.transpose(0, 2, 1, 3).reshape(h * s, w * s) * 255), 0, 255)
+    def _validator(self, scale):
+        function = self.task.function(self.judge, scale)
+        return tf.function(lambda batch: function(batch)[f"x{scale}"], reduce_retracing=True)
+
+    def _psnr(self, scale, batch, target):
+        made = self.forward[scale](batch)[0].numpy()
+        made = np.clip(np.rint(made * 255), 0, 255)
+        return luma_psnr(data.luma(made[:, :, ::-1] if made.shape[2] == 3 else made[:, :, 0]), target, scale)
 
     def _log(self, loss):
         line = {
@@ -127,13 +155,13 @@ class Training:
         }
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
-        return line
 
     def _finish(self):
         psnr = self.validate()
         self.judge.save_weights(self.folder / "average.weights.h5")
         record = {
             "recipe": self.recipe,
+            "commit": commit(),
             "steps": int(self.step),
             "minutes": round(float(self.seconds) / 60, 1),
             "parameters": networks.collapse(self.judge).count_params(),
@@ -143,9 +171,30 @@ class Training:
         return record
 
 
-def _test_set(name, scale, degradation):
-    pairs = [data.pair(path, scale, degradation) for path in data.images([name])]
-    return [(data.luma(high), np.rint(data.luma(low))) for high, low in pairs]
+def commit():
+    """Return which commit of its repository this code is, "" where it is installed without one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # no git
+        return ""
+
+
+def luma_psnr(a, b, border):
+    """Return the PSNR in dB of two full-range luma images 0..255, over studio range and less the border, as usual."""
+    a, b = (16 + 219 / 255 * metrics.crop_border(image, border) for image in (a, b))
+    return metrics.psnr(a, b)
+
+
+def _test_set(name, wanted, degradation):
+    """Return [(batch of one picture, its luma in 0..255)]."""
+    result = []
+    for path in data.images([name]):
+        high, low = data.pair(path, wanted.scale, degradation)
+        made = data.pictures(high, low, wanted)
+        batch = {k: np.float32(v)[None] / (255 if k == "low" else 255 * 256) for k, v in made.items() if k[0] != "x"}
+        result.append((batch, data.luma(high)))
+    return result
 
 
 def _prefetch(batches, depth=8):

@@ -106,3 +106,29 @@ def _weights(name, weights):
 
 LOSSES = {"l1": l1, "l2": l2, "charbonnier": charbonnier}
 ADVERSARIAL = {"vanilla": vanilla, "lsgan": least_squares, "relativistic": relativistic}
+
+
+class Weighted:
+    """A recipe's ``[loss]``: the sum of its terms times their weights.
+
+    Terms are the names of LOSSES, "total_variation", "content" (a table: weight, and the options of :func:`content`),
+    and, left to the adversary in ``adversarial``, a name of ADVERSARIAL and "features".
+    """
+
+    def __init__(self, terms):
+        known = {*LOSSES, *ADVERSARIAL, "total_variation", "content", "features"}
+        if unknown := [name for name in terms if name not in known]:
+            raise ValueError(f"no loss is called {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+        self.adversarial = {k: v for k, v in terms.items() if k in ADVERSARIAL or k == "features"}
+        if self.adversarial and sum(k in ADVERSARIAL for k in terms) != 1:
+            raise ValueError(f"one adversarial loss is needed, of {', '.join(ADVERSARIAL)}")
+        self.terms = [(v, LOSSES[k]) for k, v in terms.items() if k in LOSSES]
+        if "total_variation" in terms:
+            self.terms.append((terms["total_variation"], lambda target, output: total_variation(output)))
+        if "content" in terms:
+            options = dict(terms["content"])
+            self.terms.append((options.pop("weight"), content(**options)))
+
+    def pixels(self, targets, made):
+        """Return the sum over all that was ``made`` of {"x2": pictures, …}; adversarial terms are not in it."""
+        return sum(w * term(targets[name], picture) for name, picture in made.items() for w, term in self.terms)

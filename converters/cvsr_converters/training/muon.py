@@ -28,21 +28,42 @@ def orthogonalised(matrix):
     return tf.transpose(x) if tall else x
 
 
-class Muon(tf.Module):
-    """The optimizer: ``apply(gradients)`` updates the variables it was made for; ``rate`` is its learning rate."""
+class Adam(tf.Module):
+    """Keras's Adam behind Muon's interface. ``clip``: the largest norm of the gradients together, or None."""
 
-    def __init__(self, variables, rate=2e-3):
+    def __init__(self, variables, clip=None):
         super().__init__()
-        self.rate = tf.Variable(rate, dtype=tf.float32)
-        self.matrices = [i for i, v in enumerate(variables) if len(v.shape) > 1]
-        self.vectors = [i for i, v in enumerate(variables) if len(v.shape) <= 1]
+        self.targets, self.clip = list(variables), clip
+        self.adam = keras.optimizers.Adam()
+        self.adam.build(self.targets)
+
+    def apply(self, gradients):
+        """Update all variables."""
+        self.adam.apply_gradients(zip(clipped(gradients, self.clip), self.targets, strict=True))
+
+    def set_rate(self, rate):
+        """Set the learning rate."""
+        self.adam.learning_rate = rate
+
+
+class Muon(tf.Module):
+    """The optimizer: ``apply(gradients)`` updates the variables it was made for. ``clip`` as for Adam."""
+
+    def __init__(self, variables, clip=None):
+        super().__init__()
+        self.clip, self.rate = clip, tf.Variable(0.0, dtype=tf.float32)
+        # a kernel with one output has one direction only, and slopes of activations are no matrices
+        matrix = [len(v.shape) in (2, 4) and v.shape[-1] > 1 for v in variables]
+        self.matrices = [i for i, is_matrix in enumerate(matrix) if is_matrix]
+        self.vectors = [i for i, is_matrix in enumerate(matrix) if not is_matrix]
         self.targets = list(variables)
         self.momenta = [tf.Variable(tf.zeros(variables[i].shape)) for i in self.matrices]
-        self.adam = keras.optimizers.Adam(rate)
+        self.adam = keras.optimizers.Adam()
         self.adam.build([variables[i] for i in self.vectors])
 
     def apply(self, gradients):
         """Update all variables; kernels (k, k, in, out) count as matrices (k·k·in, out)."""
+        gradients = clipped(gradients, self.clip)
         for i, momentum in zip(self.matrices, self.momenta, strict=True):
             momentum.assign(MOMENTUM * momentum + gradients[i])
             ahead = tf.reshape(gradients[i] + MOMENTUM * momentum, (-1, momentum.shape[-1]))  # Nesterov's
@@ -54,3 +75,8 @@ class Muon(tf.Module):
         """Set the learning rate of both kinds; biases move at a quarter of it."""
         self.rate.assign(rate)
         self.adam.learning_rate = rate / 4
+
+
+def clipped(gradients, norm):
+    """Return the gradients, scaled down where their norm together is larger than ``norm``."""
+    return gradients if norm is None else tf.clip_by_global_norm(gradients, norm)[0]

@@ -7,12 +7,13 @@ ended (Chen et al. 2016, "Net2Net").
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from cvsr import zoo
-from cvsr_converters import networks
+from cvsr_converters.training import task
 
 
 def begin(model, start, runs):
@@ -25,17 +26,21 @@ def begin(model, start, runs):
         path = path if path.is_file() else next(iter(zoo.find(start["model"]).values())).path
         from_file(model, path, start.get("fresh", []))
     else:
-        from_run(model, Path(runs) / start["run"] / "average.weights.h5", start["network"], start.get("fresh", []))
+        from_run(model, Path(runs) / start["run"], start.get("fresh", []))
 
 
-def from_run(model, weights, options, fresh=()):
-    """Load the weights that a run of the network with ``options`` left."""
-    source = networks.build(model.name, **options)
-    source.load_weights(weights)
-    known = {layer.name for layer in source.layers}
-    for layer in model.layers:
-        if layer.weights and layer.name in known and layer.name not in fresh:
-            layer.set_weights(source.get_layer(layer.name).get_weights())
+def from_run(model, run, fresh=()):
+    """Set the weights that a finished run left: by the layers' names, or in their order where those were made up."""
+    recipe = json.loads((run / "record.json").read_text("utf-8"))["recipe"]
+    source = task.built(recipe["network"])
+    source.load_weights(run / "average.weights.h5")
+    there, here = ([layer for layer in m.layers if layer.weights] for m in (source, model))
+    known = {layer.name: layer for layer in there}
+    if here[0].name not in known:
+        known = {layer.name: other for layer, other in zip(here, there, strict=True)}
+    for layer in here:
+        if layer.name in known and layer.name not in fresh:
+            layer.set_weights(known[layer.name].get_weights())
         elif getattr(layer, "identity", False):
             layer.narrow.assign(0 * layer.narrow)
 
