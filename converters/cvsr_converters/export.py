@@ -47,8 +47,8 @@ def load(run, scale):
     return keras.Model(model.input, made[f"x{scale}"], name=model.name), record
 
 
-def built(model, record, name, scale):
-    """Return the :class:`~cvsr_converters.build.Built` ONNX file of a trained network."""
+def built(model, record, name, scale, target="onnx"):
+    """Return the :class:`~cvsr_converters.build.Built` file of a trained network, for one of build's targets."""
     from cvsr_converters import build, networks
     from cvsr_converters.tensorflow_graph import original
     from cvsr_converters.understand import Understood
@@ -56,25 +56,26 @@ def built(model, record, name, scale):
     # traced as it is deployed, compared with what was trained
     deployed = replace(original(networks.collapse(model)), run=original(model).run)
     facts = networks.facts(**record["recipe"]["network"]) | {"scale": scale, "license": LICENSE}
-    return build.onnx(Understood(deployed, facts, []), name)
+    return build.TARGETS[target](Understood(deployed, facts, []), name)
 
 
 def export(run, path, *, pythons=(), use=None):
     """Write the model file of a finished run to ``path``; return the verification's Report.
 
-    ``path`` is named FAMILY_xSCALE.onnx. ``pythons`` are interpreters with other OpenCVs to verify in. ``use`` is a
-    line that says what the model is for. Nothing is written unless the report is ok.
+    ``path`` is named FAMILY_xSCALE.onnx, or .pb for ``cv2.dnn_superres``. ``pythons`` are interpreters with other
+    OpenCVs to verify in. ``use`` is a line that says what the model is for. Nothing is written unless all is ok.
     """
     path = Path(path)
-    named = re.fullmatch(r".+_x(\d)\.onnx", path.name)
+    named = re.fullmatch(r".+_x(\d)\.(onnx|pb)", path.name)
     if not named:
-        raise ModelError(f"{path.name} is no name for a model; name it FAMILY_xSCALE.onnx")
+        raise ModelError(f"{path.name} is no name for a model; name it FAMILY_xSCALE.onnx, or .pb")
     model, record = load(run, int(named[1]))
-    made = built(model, record, path.stem, int(named[1]))
+    made = built(model, record, path.stem, int(named[1]), named[2])
     report = made.verify(pythons)
     if report.ok:
         write_atomic(path, made.data)
-        _remember(path, run, record, use)
+        if named[2] == "onnx":
+            _remember(path, run, record, use)
     return report
 
 
@@ -126,7 +127,7 @@ def main(argv=None):
     """Export, print the report; return the exit code: 0 written, 1 refused."""
     parser = argparse.ArgumentParser(prog="python -m cvsr_converters.export", description=__doc__.partition("\n")[0])
     parser.add_argument("run", type=Path, help="the folder of a finished training run")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write: FAMILY_xSCALE.onnx")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write: FAMILY_xSCALE.onnx or .pb")
     parser.add_argument("--python", action="append", default=[], help="an interpreter with another OpenCV to verify in")
     parser.add_argument("--use", help="one line that says what the model is for")
     args = parser.parse_args(argv)

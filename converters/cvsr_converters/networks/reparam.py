@@ -73,6 +73,8 @@ def reparam(scale=2, channels=16, blocks=5, expand=128):
 
 def collapse(model):
     """Return the deployed form of ``model``: the same function with one Conv2D for each collapsible block."""
+    if not any(isinstance(layer, CollapsibleConv2D) for layer in model.layers):
+        return model
 
     def clone(layer):
         if not isinstance(layer, CollapsibleConv2D):
