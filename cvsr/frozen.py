@@ -121,6 +121,15 @@ def _const_shape(node: memoryview) -> tuple[int, ...]:
     return ()
 
 
+def channels(nodes: list[Node]) -> int | None:
+    """Return how many channels the network takes: what the kernels say that its image meets first, else None."""
+    shapes = {node.name: node.shape for node in nodes if node.op == "Const"}
+    images = {node.name for node in nodes if node.op == "Placeholder"}
+    first = [node for node in nodes if node.op == "Conv2D" and images.intersection(node.inputs)]
+    kernels = [shapes[name] for node in first for name in node.inputs if len(shapes.get(name, ())) == 4]
+    return kernels[0][2] if kernels else None
+
+
 def width(nodes: list[Node]) -> int:
     """Return the channels of the widest convolution."""
     return max((max(node.shape[2:]) for node in nodes if len(node.shape) == 4), default=1)

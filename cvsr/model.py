@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from cvsr import frozen, wire
+from cvsr import frozen, known, wire
 from cvsr.errors import ModelError, ModelNotFoundError, OptionError
 
 Color = Literal["luma", "ycrcb", "ycbcr", "rgb", "bgr"]
@@ -18,8 +18,6 @@ Skip = Literal["none", "nearest"]
 Chroma = Literal["bicubic", "bilinear", "dnn_superres"]
 Inputs = Literal["image", "bicubic", "image,bicubic"]
 Format = Literal["onnx", "pb", "interpolation"]
-
-EDSR_MEAN = (103.1545782, 111.561547, 114.35629928)  # BGR, as OpenCV's dnn_superres has it
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class ModelInfo:
     reads it enlarged, are interpolated; "dnn_superres" is bilinear, and rounds 8 bits wherever OpenCV's module does, so
     that pictures are the same. ``radius``: how far, in input pixels, an output pixel sees; None where
     unknown, or where it sees the whole image. ``output``: the name of the output to take, or "" for the only one;
-    ``names``: those of the inputs where there are several. ``width``: channels of the widest layer.
+    ``outputs``: those that there are; ``names``: those of the inputs where there are several. ``width``: channels of
+    the widest layer. ``algorithm``: what OpenCV's dnn_superres calls it, for files made for that.
     """
 
     name: str
@@ -52,7 +51,9 @@ class ModelInfo:
     chroma: Chroma = "bicubic"
     radius: int | None = None
     output: str = ""
+    outputs: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    algorithm: str = ""
     path: Path | None = None
     sha256: str = ""
     parameters: int | None = None
@@ -83,34 +84,48 @@ def open_model(
     inputs: Inputs | None = None,
     tail: Tail | None = None,
     radius: int | None = None,
+    algorithm: str | None = None,
 ) -> ModelInfo:
     """Return the facts of a model file, ``.onnx`` or a frozen TensorFlow ``.pb``.
 
-    They come from the file's metadata (``cvsr.*``), else from what its name and structure say; keywords override both.
+    They come from the file's metadata (``cvsr.*``), else from its bytes where they are a public model's, else from what
+    its name and structure say; keywords override all of that. ``algorithm``: "fsrcnn", "espcn", "lapsrn" or "edsr", for
+    the color, range and mean that OpenCV's dnn_superres has for networks of that name.
     Raises ModelNotFoundError, or ModelError that names the keyword to pass where a fact cannot be known.
     """
-    data = read_bytes(path)
-    file = Path(fspath(path))
     given = {"scale": scale, "color": color, "range": range, "mean": mean, "inputs": inputs, "tail": tail}
     given |= {"radius": radius}
     given = {key: value for key, value in given.items() if value is not None}
+    family = _family(algorithm) if algorithm else {}
+    facts = read_facts(path) | family | given
+    try:
+        _check(facts)
+    except ModelError as error:
+        raise ModelError(f"{fspath(path)}: {error}") from error
+    return ModelInfo(**facts)  # type: ignore[arg-type]
+
+
+def read_facts(path: str | PathLike[str]) -> dict[str, object]:
+    """Return what can be told of a model file, by the fields of ModelInfo; those that are missing must be given.
+
+    Raises ModelNotFoundError, or ModelError where it is none or broken.
+    """
+    data, file = read_bytes(path), Path(fspath(path))
     if not data:
         raise ModelError(f"{file} is empty")
     try:
         if file.suffix.lower() == ".pb":
-            known = pb_facts(file, data)
+            told = pb_facts(file, data)
         elif file.suffix.lower() == ".onnx":
-            known = _onnx_facts(file, data)
+            told = _onnx_facts(file, data)
         else:
             raise ModelError(
                 f"cvsr reads .onnx and frozen TensorFlow .pb files; a trained Keras or TensorFlow model becomes one "
                 f"with cvsr_converters, but its suffix is {file.suffix!r}"
             )
-        facts = {"name": file.stem, "sha256": hashlib.sha256(data).hexdigest(), "path": file, **known, **given}
-        _check(facts)
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from error
-    return ModelInfo(**facts)  # type: ignore[arg-type]
+    return {"name": file.stem, "sha256": hashlib.sha256(data).hexdigest(), "path": file, **told}
 
 
 _CHOICES = {"color": Color, "inputs": Inputs, "tail": Tail, "skip": Skip, "chroma": Chroma}
@@ -139,7 +154,7 @@ def _onnx_facts(file: Path, data: bytes) -> dict[str, object]:
     onnx = wire.read_onnx(data)
     meta = {k.removeprefix("cvsr."): v for k, v in onnx.metadata.items() if k.startswith("cvsr.")}
     facts: dict[str, object] = {"format": "onnx", "ops": tuple(onnx.ops), "radius": onnx.reach}
-    facts["width"] = onnx.width
+    facts |= {"width": onnx.width, "outputs": tuple(name for name, _ in onnx.outputs)}
     if "DepthToSpace" in onnx.ops or "ConvTranspose" in onnx.ops or "Resize" in onnx.ops:
         facts["tail"] = "image"
     if len(onnx.inputs) != 1 + ("," in meta.get("inputs", "")):
@@ -173,22 +188,22 @@ def _from_metadata(meta: dict[str, str]) -> dict[str, object]:
     return facts
 
 
-_PB_FAMILIES: dict[str, dict[str, object]] = {
-    "fsrcnn": {"color": "luma", "range": 1.0, "chroma": "dnn_superres"},
-    "espcn": {"color": "luma", "range": 1.0, "chroma": "dnn_superres"},
-    "lapsrn": {"color": "luma", "range": 1.0, "chroma": "dnn_superres"},
-    "edsr": {"color": "bgr", "range": 255.0, "mean": EDSR_MEAN},
-}
+def _family(algorithm: str) -> dict[str, object]:
+    name = algorithm.lower()
+    if name not in known.FAMILIES:
+        raise OptionError(f"algorithm is {algorithm!r}: dnn_superres has {', '.join(known.FAMILIES)}")
+    return {"algorithm": name, **known.FAMILIES[name]}
 
 
 def pb_facts(file: Path, data: bytes) -> dict[str, object]:
-    """Return the facts of a frozen TensorFlow graph, by its nodes and, for dnn_superres's families, its name."""
+    """Return the facts of a frozen TensorFlow graph: its nodes say some, and who it is where it is dnn_superres's."""
     nodes = frozen.read_graphdef(data)
     ends = frozen.outputs(nodes)
     output = "NCHW_output" if "NCHW_output" in ends else ends[-1] if ends else ""  # the name that dnn_superres asks for
     facts: dict[str, object] = {"format": "pb", "output": output, "radius": frozen.reach(nodes)}
-    facts |= {"ops": tuple(node.op for node in nodes), "width": frozen.width(nodes)}
-    match = re.fullmatch(r"(fsrcnn|espcn|lapsrn|edsr)\S*?[xX](\d)", file.stem, re.IGNORECASE)
-    if match:
-        facts |= _PB_FAMILIES[match[1].lower()] | {"scale": int(match[2])}
+    facts |= {"ops": tuple(node.op for node in nodes), "width": frozen.width(nodes), "outputs": tuple(ends)}
+    found = known.recognise(file.stem, hashlib.sha256(data).hexdigest(), frozen.channels(nodes))
+    if found:
+        name, algorithm, scale = found
+        facts |= {"name": name, "scale": scale, **_family(algorithm)}
     return facts

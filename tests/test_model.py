@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cvsr
-from cvsr import frozen, wire
+from cvsr import frozen, known, wire
 from cvsr.errors import ModelError, ModelNotFoundError, OptionError
 
 
@@ -93,10 +93,37 @@ def test_public_names_tell_a_pbs_facts(write):
         info = cvsr.open_model(write(name, ESPCN_LIKE))
         assert (info.scale, info.color, info.range, info.output) == (scale, "luma", 1.0, "NCHW_output")
         assert info.radius == 3 and info.width == 32
-    edsr = cvsr.open_model(write("EDSR_x4.pb", ESPCN_LIKE))
+    in_color = ESPCN_LIKE.replace(const("f1", (5, 5, 1, 32)), const("f1", (5, 5, 3, 32)))
+    edsr = cvsr.open_model(write("EDSR_x4.pb", in_color))
     assert (edsr.color, edsr.range, len(edsr.mean)) == ("bgr", 255.0, 3)
     with pytest.raises(ModelError, match="open_model"):
         cvsr.open_model(write("mine.pb", ESPCN_LIKE))
+
+
+def test_a_name_that_the_structure_contradicts_is_not_believed(write):
+    with pytest.warns(RuntimeWarning, match=r"EDSR_x4\.pb.*takes 1 channels"), pytest.raises(ModelError, match="scale"):
+        cvsr.open_model(write("EDSR_x4.pb", ESPCN_LIKE))
+
+
+def test_an_algorithm_of_dnn_superres_says_what_the_name_does_not(write):
+    info = cvsr.open_model(write("mine.pb", ESPCN_LIKE), algorithm="ESPCN", scale=2)
+    assert (info.algorithm, info.color, info.range, info.chroma) == ("espcn", "luma", 1.0, "dnn_superres")
+    with pytest.raises(OptionError, match="espcn, fsrcnn, lapsrn, edsr"):
+        cvsr.open_model(write("mine.pb", ESPCN_LIKE), algorithm="srgan", scale=2)
+
+
+def test_public_files_are_known_under_any_name(write, data_root):
+    files = sorted((data_root / "models" / "dnn_superres_pb").glob("*.pb"))
+    for path in files:
+        algorithm, scale = known.named(path.stem)
+        info = cvsr.open_model(write("model.pb", path.read_bytes()))
+        assert (info.name, info.algorithm, info.scale) == (path.stem, algorithm, scale)
+        assert (info.color, info.chroma) == ("luma", "dnn_superres")
+    assert len(files) == len(known.PUBLIC)
+    data = (data_root / "models/dnn_superres_pb/FSRCNN_x2.pb").read_bytes()
+    for name in ("FSRCNN_x3.pb", "fsrcnn-small_x2.pb", "ESPCN_x2.pb"):
+        with pytest.warns(RuntimeWarning, match=rf"{name} is not what.* is FSRCNN_x2\.pb"):
+            assert cvsr.open_model(write(name, data)).scale == 2
 
 
 def test_blocksize_is_added_once_beside_block_size():

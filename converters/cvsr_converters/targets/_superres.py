@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cvsr.model import EDSR_MEAN
+from cvsr.known import EDSR_MEAN
 from cvsr_converters import host
 from cvsr_converters.report import TOLERANCE, Row
 from cvsr_converters.targets import standalone
