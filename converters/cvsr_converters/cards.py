@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cvsr.errors import ModelError
 from cvsr_converters.targets import write_atomic
+from cvsr_converters.training import losses
 
 CARD = """# {family}
 
@@ -59,8 +60,6 @@ One core of two, which were shared with other work: a quiet machine does more st
 ## Limits
 
 {limits}
-- Trained for a few minutes on a CPU, at a fraction of the paper's width where `options` say so: it stands for its
-  paper's idea, not for its paper's numbers.
 
 Licence: Apache-2.0. The training images state no licence of their own and are not part of it. To cite: this project,
 and the paper above.
@@ -72,6 +71,9 @@ DEGRADATIONS = {
     "real": "blur, any of OpenCV's ways to resize, noise and JPEG, at random",
 }
 CLEAN = "- Trained on clean reductions: noise and JPEG blocks of the input are kept, and sharpened a little."
+SHORT = """\
+- Trained for minutes on a CPU, at a fraction of the paper's width where `options` say so: it stands for its paper's
+  idea, not for its paper's numbers."""
 GAN = "- It invents detail that is not there: not for measuring, medicine or evidence. Its PSNR is low by design."
 
 
@@ -82,7 +84,6 @@ def card(folder, survey):
     rows = {scale: survey[str(scale)][name.removesuffix(".onnx")] for scale, name in scales.items()}
     first = next(iter(book.values()))
     recipe = first["recipe"]
-    adversarial = {"vanilla", "lsgan", "relativistic"} & set(recipe["loss"])
     return CARD.format(
         family=folder.name,
         network=described(recipe["network"]["name"]),
@@ -95,10 +96,24 @@ def card(folder, survey):
         validate=" and ".join(recipe["data"]["validate"]),
         commands="\n".join(_commands(folder.name, name, entry) for name, entry in book.items()),
         degradation=DEGRADATIONS[recipe["data"].get("degradation", "bicubic")],
-        loss=", ".join(f"{weight:g} x {name}" for name, weight in recipe["loss"].items()),
+        loss=", or ".join(dict.fromkeys(_loss(entry["recipe"]["loss"]) for entry in book.values())),
         runs="\n".join(_run(name, entry) for name, entry in book.items()),
-        limits="\n".join([GAN] * bool(adversarial) + [CLEAN] * (recipe["data"].get("degradation") != "real")),
+        limits="\n".join(_limits(recipe)),
     )
+
+
+def _loss(terms):
+    weights = {name: term["weight"] if isinstance(term, dict) else term for name, term in terms.items()}
+    return " + ".join(name if weight == 1 else f"{weight:g} x {name}" for name, weight in weights.items())
+
+
+def _limits(recipe):
+    if losses.ADVERSARIAL.keys() & recipe["loss"].keys():
+        yield GAN
+    if recipe["data"].get("degradation") != "real":
+        yield CLEAN
+    if recipe["network"]["name"] != "reparam":
+        yield SHORT
 
 
 def described(network):
