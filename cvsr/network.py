@@ -7,12 +7,13 @@ import os
 import tempfile
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from cvsr import devices, engines, frozen, planes, ran
+from cvsr import devices, engines, frozen, graphdef, planes, ran
 from cvsr._cv2 import VERSION, cv2
 from cvsr.devices import Device
 from cvsr.errors import DeviceError, ModelError
@@ -24,10 +25,15 @@ _registering = threading.Lock()
 
 
 class Network:
-    """A model on a device. ``cv2.dnn.Net`` gives wrong results when threads share one, so each thread has its own."""
+    """A model on a device. ``cv2.dnn.Net`` gives wrong results when threads share one, so each thread has its own.
 
-    def __init__(self, info: ModelInfo, device: Device, *, exact: bool = False) -> None:
-        self.info, self.device, self.exact = info, device, exact
+    ``info`` says how it is run: a frozen graph that is run as ONNX may end before the pixel shuffle.
+    """
+
+    def __init__(self, info: ModelInfo, device: Device, *, exact: bool = False, importer: bool = False) -> None:
+        """``importer``: let OpenCV's own importer read a frozen graph, instead of rewriting that as ONNX."""
+        self.device, self.exact = device, exact
+        self.info, self._onnx = (info, b"") if importer else _rewritten(info)
         self._local = threading.local()
         self.ran_on: RanOn | None = None
 
@@ -81,18 +87,38 @@ class Network:
         engine = engines.argument(self.device.name, self.exact)
         if self.info.format == "onnx":
             return cv2.dnn.readNetFromONNX(str(path), **engine)
+        if self._onnx and not engine:
+            return cv2.dnn.readNetFromONNX(np.frombuffer(self._onnx, np.uint8))
+        if self._onnx:  # from memory, 5.0 ignores which engine is asked for
+            with _file_of(self._onnx, ".onnx") as name:
+                return cv2.dnn.readNetFromONNX(name, **engine)
         data = read_bytes(path)
         if "DepthToSpace" in self.info.ops and VERSION < (4, 11, 0):
             _register_depth_to_space()
         elif "DepthToSpace" in self.info.ops:
             data = frozen.add_blocksize(data)
-        with _file_of(data) as name:  # from memory, 5.0 ignores which engine is asked for
+        with _file_of(data, ".pb") as name:
             return cv2.dnn.readNetFromTensorflow(name, **engine)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
+def _rewritten(info: ModelInfo) -> tuple[ModelInfo, bytes]:
+    """Return a frozen graph as ONNX with its facts, or b"" where OpenCV's importer is to read the file."""
+    if info.format != "pb" or info.path is None:
+        return info, b""
+    try:
+        found = graphdef.rewrite(read_bytes(info.path), info.channels, info.scale)
+    except ModelError as error:
+        if hasattr(cv2.dnn, "readNetFromTensorflow"):
+            return info, b""
+        raise ModelError(
+            f"OpenCV {cv2.__version__} reads no frozen TensorFlow graphs, and cvsr not this one, {info.path}: {error}"
+        ) from error
+    return (replace(info, tail="subpixel") if found.subpixel else info), found.onnx
+
+
 @contextlib.contextmanager
-def _file_of(data: bytes) -> Generator[str]:
-    handle, name = tempfile.mkstemp(suffix=".pb", prefix="cvsr-")
+def _file_of(data: bytes, suffix: str) -> Generator[str]:
+    handle, name = tempfile.mkstemp(suffix=suffix, prefix="cvsr-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
