@@ -25,10 +25,11 @@ from cvsr.values import Network, Unfit, Value
 
 @dataclass(frozen=True)
 class Rewritten:
-    """The bytes of an ONNX file; ``subpixel``: whether its outputs are planes that are still to be shuffled."""
+    """The bytes of an ONNX file, and what is still to be done to its outputs: first tanh, then to shuffle planes."""
 
     onnx: bytes
     subpixel: bool
+    tanh: bool
 
 
 def rewrite(data: bytes, channels: int, scale: int) -> Rewritten:
@@ -36,6 +37,7 @@ def rewrite(data: bytes, channels: int, scale: int) -> Rewritten:
 
     ``channels``: those of the image that it reads. Where the graph ends with the pixel shuffle of a network of
     ``scale``, that is left out: the outputs are scale² planes for each channel, in the order (channel, row, column).
+    So is a tanh before it: OpenCV takes long for that, and rounds it differently at the end of a row.
     Raise ModelError, with the node, where the file is broken or holds an operation that is not known here.
     """
     nodes = frozen.read_graphdef(data)
@@ -47,10 +49,13 @@ def rewrite(data: bytes, channels: int, scale: int) -> Rewritten:
     first = values[0]
     cut = first.block == scale > 1 and first.zoom == 1 and first.channels == channels
     cut = cut and all((value.tensor, value.block) == (first.tensor, first.block) for value in values)
-    if not cut:
+    before = network.before("Tanh", first.tensor) if cut else ""
+    if before:
+        values = [replace(value, tensor=before) for value in values]
+    elif not cut:
         values = [network.shuffled(value) for value in values]
     outputs = dict(zip(ends, ((value.tensor, value.shape()) for value in values), strict=True))
-    return Rewritten(network.graph.serialized((reader.source, (1, channels, SIDE, SIDE)), outputs), cut)
+    return Rewritten(network.graph.serialized((reader.source, (1, channels, SIDE, SIDE)), outputs), cut, bool(before))
 
 
 class _Reader:

@@ -33,7 +33,9 @@ class Network:
     def __init__(self, info: ModelInfo, device: Device, *, exact: bool = False, importer: bool = False) -> None:
         """``importer``: let OpenCV's own importer read a frozen graph, instead of rewriting that as ONNX."""
         self.device, self.exact = device, exact
-        self.info, self._onnx = (info, b"") if importer else _rewritten(info)
+        self._rewritten = None if importer else _rewritten(info)
+        cut = self._rewritten is not None and self._rewritten.subpixel
+        self.info = replace(info, tail="subpixel") if cut else info
         self._local = threading.local()
         self.ran_on: RanOn | None = None
 
@@ -56,6 +58,8 @@ class Network:
                 result: Image = net.forward(self.info.output) if self.info.output else net.forward()
             except cv2.error as error:
                 raise self._explained(error, blob) from error
+            if self._rewritten and self._rewritten.tanh:
+                np.tanh(result, out=result)
             if self.ran_on is None:
                 self.ran_on = ran.ran_on(self.device, requested or self.device.name, net)
         return result
@@ -87,10 +91,10 @@ class Network:
         engine = engines.argument(self.device.name, self.exact)
         if self.info.format == "onnx":
             return cv2.dnn.readNetFromONNX(str(path), **engine)
-        if self._onnx and not engine:
-            return cv2.dnn.readNetFromONNX(np.frombuffer(self._onnx, np.uint8))
-        if self._onnx:  # from memory, 5.0 ignores which engine is asked for
-            with _file_of(self._onnx, ".onnx") as name:
+        if self._rewritten and not engine:
+            return cv2.dnn.readNetFromONNX(np.frombuffer(self._rewritten.onnx, np.uint8))
+        if self._rewritten:  # from memory, 5.0 ignores which engine is asked for
+            with _file_of(self._rewritten.onnx, ".onnx") as name:
                 return cv2.dnn.readNetFromONNX(name, **engine)
         data = read_bytes(path)
         if "DepthToSpace" in self.info.ops and VERSION < (4, 11, 0):
@@ -101,19 +105,18 @@ class Network:
             return cv2.dnn.readNetFromTensorflow(name, **engine)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
-def _rewritten(info: ModelInfo) -> tuple[ModelInfo, bytes]:
-    """Return a frozen graph as ONNX with its facts, or b"" where OpenCV's importer is to read the file."""
+def _rewritten(info: ModelInfo) -> graphdef.Rewritten | None:
+    """Return a frozen graph as ONNX, or None where OpenCV's importer is to read the file, or it is no such graph."""
     if info.format != "pb" or info.path is None:
-        return info, b""
+        return None
     try:
-        found = graphdef.rewrite(read_bytes(info.path), info.channels, info.scale)
+        return graphdef.rewrite(read_bytes(info.path), info.channels, info.scale)
     except ModelError as error:
         if hasattr(cv2.dnn, "readNetFromTensorflow"):
-            return info, b""
+            return None
         raise ModelError(
             f"OpenCV {cv2.__version__} reads no frozen TensorFlow graphs, and cvsr not this one, {info.path}: {error}"
         ) from error
-    return (replace(info, tail="subpixel") if found.subpixel else info), found.onnx
 
 
 @contextlib.contextmanager

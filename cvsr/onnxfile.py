@@ -59,9 +59,10 @@ class Graph:
                 self.nodes.append(Node("Identity", [value], name, {}))
             else:
                 renamed[value] = name
+        read = {name for node in self.nodes for name in node.inputs}
         graph = [block(1, _node(node, renamed)) for node in self.nodes]
         graph.append(block(2, b"graph"))
-        graph += [block(5, _tensor(name, values)) for name, values in self.constants.items()]
+        graph += [block(5, _tensor(name, values)) for name, values in self.constants.items() if name in read]
         graph.append(block(11, _value(*source)))
         graph += [block(12, _value(name, shape)) for name, (_, shape) in outputs.items()]
         opset = block(8, _integer(2, _OPSET))

@@ -118,6 +118,15 @@ class Network:
             tensor = self.graph.add("Reshape", [tensor, self.graph.constant(np.array([0, 0, 0, -1], np.int64))])
         return replace(x, tensor=self.graph.add(op, [tensor]))
 
+    def before(self, op: str, tensor: str) -> str:
+        """Take back the last node, where it is ``op`` and makes ``tensor``; return what it reads, else ""."""
+        nodes = self.graph.nodes
+        if (nodes[-1].op, nodes[-1].output) != (op, tensor):
+            return ""
+        read = nodes.pop().inputs[0]
+        # the Reshape that keeps it out of a convolution is of no use either
+        return nodes.pop().inputs[0] if nodes[-1].op == "Reshape" else read
+
     def shuffle(self, x: Value, s: int) -> Value:
         """Shuffle planes in TensorFlow's order (row, column, channel)."""
         x = self.shuffled(x)
