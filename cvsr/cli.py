@@ -1,4 +1,4 @@
-"""The command line: ``cvsr upscale | models | doctor | eval | convert``. The verbs load OpenCV, when they run."""
+"""The command line: ``cvsr upscale | models | doctor | eval | migrate | convert``. Verbs load OpenCV, when they run."""
 
 from __future__ import annotations
 
@@ -75,6 +75,12 @@ def _parser(verb: str) -> argparse.ArgumentParser:
 
         evaluate.add_arguments(score)
         score.set_defaults(run=evaluate.main)
+    migrate = verbs.add_parser("migrate", help="move scripts from cv2.dnn_superres to cvsr")
+    if verb == "migrate":
+        from cvsr import cli_migrate
+
+        cli_migrate.add_arguments(migrate)
+        migrate.set_defaults(run=cli_migrate.main)
     _add_convert(verbs, verb == "convert")
     return parser
 
