@@ -56,6 +56,8 @@ _HOMES = {"ModelInfo": "model", "Progress": "pipeline", "RanOn": "ran", "Upscale
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``cvsr --version`` needs no OpenCV."""
+    if name == "dnn_superres":  # a module that is used as an attribute, as cv2.dnn_superres is
+        return importlib.import_module("cvsr.dnn_superres")
     if name not in __all__:
         raise AttributeError(f"module 'cvsr' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"cvsr.{_HOMES.get(name, 'errors')}"), name)

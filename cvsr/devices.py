@@ -190,6 +190,20 @@ def probe() -> list[Status]:
     return [_status(name) for name in _ROWS]
 
 
+def meant(backend: int, target: int) -> str | None:
+    """Return the name of the device that two constants of cv2.dnn mean together, None where there is none.
+
+    One of the two may be 0, OpenCV's default: then the other one decides, and the CPU where both are.
+    """
+    if not backend and not target:
+        return "cpu"
+    for name, row in _ROWS.items():
+        constants = (getattr(cv2.dnn, row.backend, None), getattr(cv2.dnn, row.target, None))
+        if backend in (0, constants[0]) and target in (0, constants[1]):
+            return name
+    return None
+
+
 def _known(name: str) -> str:
     key = name.strip().lower()
     if key not in NAMES:

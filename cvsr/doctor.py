@@ -36,6 +36,7 @@ def report() -> Facts:
     golden = _golden_runs(devices, models)
     problems = [
         *_opencv_problems(seen, wheels),
+        *_process_problems(),
         *_model_problems(models, seen),
         *_golden_problems(golden),
     ]
@@ -137,6 +138,21 @@ def _opencv_problems(seen: Facts, wheels: list[Facts]) -> list[Facts]:
         what = f"{seen['forced_engine']}, whatever cvsr asks for"
         found.append(_problem(what, "Unset OPENCV_FORCE_DNN_ENGINE", serious=False))
     return found
+
+
+def _process_problems() -> list[Facts]:
+    """Return what other code has done to the OpenCV of this very process, where one is loaded."""
+    if "cv2" not in sys.modules:
+        return []
+    from cvsr import layers
+
+    if not layers.shadowed():
+        return []
+    what = (
+        "this process has created a cv2.dnn_superres.DnnSuperResImpl, after which OpenCV computes other networks with "
+        "a pixel shuffle wrongly; cvsr repairs that for its own, at the cost of such objects"
+    )
+    return [_problem(what, "Use cvsr.dnn_superres in its place: the same methods", serious=False)]
 
 
 def _model_problems(models: list[Facts], seen: Facts) -> list[Facts]:

@@ -93,15 +93,19 @@ def open_model(
     the color, range and mean that OpenCV's dnn_superres has for networks of that name.
     Raises ModelNotFoundError, or ModelError that names the keyword to pass where a fact cannot be known.
     """
-    given = {"scale": scale, "color": color, "range": range, "mean": mean, "inputs": inputs, "tail": tail}
-    given |= {"radius": radius}
-    given = {key: value for key, value in given.items() if value is not None}
-    family = _family(algorithm) if algorithm else {}
-    facts = read_facts(path) | family | given
+    keywords = {"scale": scale, "color": color, "range": range, "mean": mean, "inputs": inputs, "tail": tail}
+    keywords |= {"radius": radius}
+    given: dict[str, object] = {key: value for key, value in keywords.items() if value is not None}
+    return completed(read_facts(path), given, algorithm or "")
+
+
+def completed(told: dict[str, object], given: dict[str, object], algorithm: str = "") -> ModelInfo:
+    """Return the facts of a file of which ``told`` is known, with those of an algorithm, and with what is ``given``."""
+    facts = told | (_family(algorithm) if algorithm else {}) | given
     try:
         _check(facts)
     except ModelError as error:
-        raise ModelError(f"{fspath(path)}: {error}") from error
+        raise ModelError(f"{facts['path']}: {error}") from error
     return ModelInfo(**facts)  # type: ignore[arg-type]
 
 

@@ -9,19 +9,17 @@ import threading
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from cvsr import devices, engines, frozen, graphdef, planes, ran
+from cvsr import devices, engines, frozen, graphdef, layers, planes, ran
 from cvsr._cv2 import VERSION, cv2
 from cvsr.devices import Device
 from cvsr.errors import DeviceError, ModelError
 from cvsr.image import Image
 from cvsr.model import ModelInfo, read_bytes
 from cvsr.ran import RanOn
-
-_registering = threading.Lock()
 
 
 class Network:
@@ -47,10 +45,10 @@ class Network:
         Raises DeviceError or ModelError, with the size, where OpenCV refuses.
         """
         names = self.info.names or ("",)
-        with devices.prepare(self.device):
+        with devices.prepare(self.device), self._layers():
             net = getattr(self._local, "net", None)
             if net is None:
-                net = self._local.net = self._load()
+                net = self._load()
             try:
                 for name, fed in zip(names, planes.inputs(blob, self.info, self.exact), strict=True):
                     net.setInput(fed, name)
@@ -60,9 +58,16 @@ class Network:
                 raise self._explained(error, blob) from error
             if self._rewritten and self._rewritten.tanh:
                 np.tanh(result, out=result)
+            self._local.net = net
             if self.ran_on is None:
                 self.ran_on = ran.ran_on(self.device, requested or self.device.name, net)
         return result
+
+    def _layers(self) -> contextlib.AbstractContextManager[None]:
+        """Return what the first forward needs: that is when OpenCV makes a net's layers."""
+        if "DepthToSpace" not in self.info.ops or self._rewritten or getattr(self._local, "net", None) is not None:
+            return contextlib.nullcontext()
+        return layers.depth_to_space(self.info.format)
 
     def _explained(self, error: Exception, blob: Image) -> Exception:
         said = " ".join(str(error).split())
@@ -94,14 +99,12 @@ class Network:
         if self._rewritten and not engine:
             return cv2.dnn.readNetFromONNX(np.frombuffer(self._rewritten.onnx, np.uint8))
         if self._rewritten:  # from memory, 5.0 ignores which engine is asked for
-            with _file_of(self._rewritten.onnx, ".onnx") as name:
+            with file_of(self._rewritten.onnx, ".onnx") as name:
                 return cv2.dnn.readNetFromONNX(name, **engine)
         data = read_bytes(path)
-        if "DepthToSpace" in self.info.ops and VERSION < (4, 11, 0):
-            _register_depth_to_space()
-        elif "DepthToSpace" in self.info.ops:
+        if VERSION >= (4, 11, 0):
             data = frozen.add_blocksize(data)
-        with _file_of(data, ".pb") as name:
+        with file_of(data, ".pb") as name:
             return cv2.dnn.readNetFromTensorflow(name, **engine)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
@@ -120,7 +123,8 @@ def _rewritten(info: ModelInfo) -> graphdef.Rewritten | None:
 
 
 @contextlib.contextmanager
-def _file_of(data: bytes, suffix: str) -> Generator[str]:
+def file_of(data: bytes, suffix: str) -> Generator[str]:
+    """Write a temporary file of these bytes; yield its name, and remove it at the end."""
     handle, name = tempfile.mkstemp(suffix=suffix, prefix="cvsr-")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -128,30 +132,3 @@ def _file_of(data: bytes, suffix: str) -> Generator[str]:
         yield name
     finally:
         os.unlink(name)  # noqa: PTH108 - the twin of mkstemp
-
-
-class _DepthToSpace:
-    """TensorFlow's DepthToSpace for OpenCV before 4.11, which has no such layer. cv2.dnn hands it NCHW blobs."""
-
-    def __init__(self, params: dict[str, Any], _blobs: object) -> None:
-        self.block = int(params["block_size"])
-
-    def getMemoryShapes(self, inputs: list[list[int]]) -> list[list[int]]:  # noqa: N802 - the name that cv2 calls
-        n, c, h, w = (int(v) for v in inputs[0])
-        return [[n, c // self.block**2, h * self.block, w * self.block]]
-
-    def forward(self, inputs: list[Image]) -> list[Image]:
-        (x,), b = inputs, self.block
-        n, c, h, w = x.shape
-        x = x.reshape(n, b, b, c // b**2, h, w).transpose(0, 3, 4, 1, 5, 2)
-        return [np.ascontiguousarray(x).reshape(n, c // b**2, h * b, w * b)]
-
-
-_registered: list[str] = []
-
-
-def _register_depth_to_space() -> None:
-    with _registering:  # registering a type twice aborts the process on some versions
-        if not _registered:
-            cv2.dnn_registerLayer("DepthToSpace", cast("Any", _DepthToSpace))
-            _registered.append("DepthToSpace")

@@ -10,7 +10,7 @@ from os import PathLike
 
 import numpy as np
 
-from cvsr import choose, interpolation, options, plan, zoo
+from cvsr import choose, interpolation, options, plan, superres, zoo
 from cvsr._cv2 import cv2
 from cvsr.errors import DeviceError, MemoryBudgetError, OptionError
 from cvsr.image import Image, check, filled
@@ -19,6 +19,7 @@ from cvsr.network import Network
 from cvsr.options import memory_size
 from cvsr.pipeline import Progress, Resized, Source, Stage, Upscaled, Watch
 from cvsr.ran import RanOn
+from cvsr.superres import Original
 
 
 class Upscaler:
@@ -33,6 +34,7 @@ class Upscaler:
     ``exact``: make tiles give bit for bit what the whole image would, on every OpenCV (without it: within 1e-5 of the
     range, and one step of 8 bits); costs up to half the speed. ``tile``: the side of tiles in pixels, 0 for none.
     ``threads``: how many tiles to compute at a time; as many as OpenCV's threads where None.
+    ``engine``: "auto", or "superres" for OpenCV's own ``cv2.dnn_superres``: its models (.pb), its 8 bits, on the CPU.
 
     Raises ModelError, DeviceError or OptionError.
     """
@@ -48,6 +50,7 @@ class Upscaler:
         exact: bool = False,
         tile: int | None = None,
         threads: int | None = None,
+        engine: str = "auto",
     ) -> None:
         if scale is not None and size is not None:
             raise OptionError("give scale or size, not both")
@@ -55,12 +58,13 @@ class Upscaler:
         self.size = options.checked_size(size) if size is not None else None
         if tile is not None and tile < 0:
             raise OptionError(f"tile is {tile}: give the side of a tile in pixels, or 0 for none")
+        self.engine = superres.check(engine, tile=tile, max_memory=max_memory)
         self.requested = options.checked_device(device)
         self.exact, self.tile = exact, tile
         self.max_memory = None if max_memory is None else memory_size(max_memory)
         self.models = zoo.find(model)
         self._threads = threads
-        self._networks: dict[int, Network] = {}
+        self._networks: dict[int, Network | Original] = {}
         self._lock = threading.RLock()
         self._pool: ThreadPoolExecutor | None = None
         self._owner = 0
@@ -68,6 +72,8 @@ class Upscaler:
             raise DeviceError(
                 f"{self.info.name} is an interpolation, which runs on the CPU: use device='cpu' or 'auto'"
             )
+        if self.interpolates and self.engine != "auto":
+            raise OptionError(f"{self.info.name} is an interpolation, which needs no engine: leave engine away")
         if not self.interpolates:
             self._network(self._usual_scale())  # so that a missing device is told now, not at the first image
 
@@ -160,7 +166,11 @@ class Upscaler:
             return Source(interpolation.resize(image, size, self.info.name))
         stage: Stage = Source(image)
         for scale in self._chain(image.shape[1], image.shape[0], size):
-            stage = self._upscaled(stage, self._network(scale), image, watch)
+            network = self._network(scale)
+            if isinstance(network, Original):
+                stage = network.stage(stage, watch)
+            else:
+                stage = self._upscaled(stage, network, image, watch)
         return stage if stage.size == size else Resized(stage, size)
 
     def _chain(self, width: int, height: int, size: tuple[int, int]) -> list[int]:
@@ -173,10 +183,15 @@ class Upscaler:
         scales = list(self.models)
         return scales[0] if self.scale is None or self.interpolates else (plan.chain(scales, self.scale) or scales)[0]
 
-    def _network(self, scale: int) -> Network:
+    def _network(self, scale: int) -> Network | Original:
         with self._lock:
             if scale not in self._networks:
-                self._networks[scale] = choose.network(self.models[scale], self.requested, self.exact)
+                info = self.models[scale]
+                self._networks[scale] = (
+                    Original(info, self.requested)
+                    if self.engine == "superres"
+                    else choose.network(info, self.requested, self.exact)
+                )
             return self._networks[scale]
 
     def _workers(self) -> ThreadPoolExecutor:
