@@ -1,7 +1,8 @@
-"""Small ONNX networks with a pixel shuffle in the middle, which cannot be told from the number of channels."""
+"""Small networks with a pixel shuffle in the middle, which cannot be told from the number of channels."""
 
 from __future__ import annotations
 
+import graphdeflite
 import numpy as np
 import onnxlite
 
@@ -26,3 +27,15 @@ def shuffled(mode: str = "") -> bytes:
 
 
 NETWORKS = {"eight_x2.onnx": shuffled(), "crd_x2.onnx": shuffled("CRD")}
+
+
+def frozen() -> bytes:
+    """A frozen graph of such a kind, with the name in it that OpenCV's dnn_superres asks for."""
+    w = graphdeflite.Weights()
+    return (
+        graphdeflite.node("in", "Placeholder")
+        + graphdeflite.conv("c1", "in", w.kernel(3, 3, 1, 8))
+        + graphdeflite.node("shuffle", "DepthToSpace", ["c1"], block_size=2, data_format="NHWC")
+        + graphdeflite.conv("c2", "shuffle", w.kernel(3, 3, 2, 1))
+        + graphdeflite.transpose("NCHW_output", "c2")
+    )

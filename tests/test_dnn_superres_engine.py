@@ -28,6 +28,8 @@ contrib = pytest.mark.skipif(not CONTRIB, reason="this OpenCV has no dnn_superre
 def models(tmp_path):
     files = {"fsrcnn_x2.pb": graphdeflite.FAMILIES["fsrcnn_x2"], "edsr_x2.pb": graphdeflite.FAMILIES["edsr_x2"]}
     files |= {"net.onnx": onnxlite.conv_chain(4, 1), **shuffles.NETWORKS}
+    files["frozen/fsrcnn_eight_x2.pb"] = shuffles.frozen()
+    (tmp_path / "frozen").mkdir()
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     return tmp_path
@@ -52,7 +54,7 @@ def test_networks_with_a_shuffle_compute_the_same_after_the_engine(models):
 def test_own_networks_are_right_beside_a_foreign_original(models):
     found = child("guard", models)
     if layers.VERSION < (4, 11, 0):
-        assert found == {"shadowed": False}
+        assert found == {"shadowed": False, "imported": True}
         return
     told, doctor = found.pop("warnings"), found.pop("doctor")
     assert all(found.values()), found

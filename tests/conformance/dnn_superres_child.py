@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 import cvsr
-from cvsr import dnn_superres, frozen, known, layers
+from cvsr import devices, dnn_superres, doctor, frozen, known, layers
+from cvsr.network import Network
 
 OUTPUTS = {4: ([2, 4], ["NCHW_output_2x", "NCHW_output_4x"])}
 OUTPUTS[8] = ([2, 4, 8], [*OUTPUTS[4][1], "NCHW_output_8x"])
@@ -116,32 +117,42 @@ def shuffles(folder):
     return found | {"shadowed": layers.shadowed()}
 
 
+def imported(folder):
+    """Whether OpenCV's importer gives the right layer to cvsr's nets, before and after there is an original."""
+    info, blob = cvsr.open_model(Path(folder) / "frozen" / "fsrcnn_eight_x2.pb"), np.zeros((1, 1, 9, 7), np.float32)
+    blob[0, 0, 4, 3] = 1
+    rewritten, loaded, later = (Network(info, devices.resolve("cpu"), importer=kind) for kind in (False, True, True))
+    nets, wanted = (loaded, later, loaded), rewritten.forward(blob)
+    found = []
+    for net in nets:
+        found.append(np.allclose(net.forward(blob), wanted, atol=1e-5))
+        found.append(np.allclose(net.forward(blob[:, :, 2:7])[:, :, 4:6], wanted[:, :, 8:10], atol=1e-5))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cv2.dnn_superres.DnnSuperResImpl_create()
+    return found
+
+
 def guard(folder):
     """Whether cvsr's own networks are right beside somebody else's original, and what is told of it."""
-    model, image = Path(folder) / "eight_x2.onnx", np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8)
     if layers.VERSION < (4, 11, 0):
-        cv2.dnn_superres.DnnSuperResImpl_create()
-        return {"shadowed": layers.shadowed()}
-    loaded = cvsr.Upscaler(model, 2, tile=0)
+        return {"shadowed": layers.shadowed(), "imported": all(imported(folder))}
+    model, image = Path(folder) / "eight_x2.onnx", np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8)
+    loaded, raw = cvsr.Upscaler(model, 2, tile=0), numbers(model)
     wanted = loaded(image)
-    raw = numbers(model)
     cv2.dnn_superres.DnnSuperResImpl_create()
-    found = {"shadowed": layers.shadowed()}
+    found = {"shadowed": layers.shadowed(), "doctor": [problem["what"] for problem in doctor._process_problems()]}
     found["loaded before"] = same(loaded(image), wanted) and same(loaded(image[:40])[:60], wanted[:60])
     try:
         found["others suffer"] = not same(numbers(model), raw)
     except cv2.error:
         found["others suffer"] = True
-    from cvsr import doctor
-
-    found["doctor"] = [problem["what"] for problem in doctor._process_problems()]
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         found["loaded after"] = same(cvsr.Upscaler(model, 2, tile=0)(image), wanted)
         found["others are right again"] = same(numbers(model), raw)
         found["again"] = same(cvsr.Upscaler(model, 2, tile=0)(image), wanted)
-    found["warnings"] = [str(warning.message) for warning in told]
-    return found
+    return found | {"warnings": [str(warning.message) for warning in told], "imported": all(imported(folder))}
 
 
 if __name__ == "__main__":
