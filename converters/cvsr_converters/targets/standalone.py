@@ -93,6 +93,12 @@ class _Ops(Ops):
         super().__init__(graph, scale)
         self.method = method
 
+    def limited(self, value, high):
+        """Limit to 0..``high`` without Clip, which OpenCV 4.6 (Debian 12) does not read: x⁺ - (x⁺ - high)⁺."""
+        positive = self.add("Relu", [value])
+        over = self.add("Relu", [self.add("Add", [positive], [np.full((1, 1, 1, 1), -high, np.float32)])])
+        return self.add("Sub", [positive, over])
+
     def rounded(self, value, matrix, offset=0):
         """Mix the channels of each pixel and add ``offset``, to 8 bits."""
         return self.limited(self.add("Floor", [self.mixed(value, matrix, [offset + 0.5] * len(matrix))]), 255)
