@@ -220,3 +220,12 @@ def test_neither_opencv_nor_the_script_is_loaded(script):
     code = "import sys; from cvsr import cli; cli.main(sys.argv[1:]); sys.exit('cv2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, "migrate", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_about_it_needs_no_more_change(root):
+    page = (root / "examples" / "migrate.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        change = migrated(block.encode())
+        assert not change.changed and change.left == []
