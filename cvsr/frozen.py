@@ -121,9 +121,16 @@ def _const_shape(node: memoryview) -> tuple[int, ...]:
     return ()
 
 
+def _shapes(nodes: list[Node]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of constants, and of what is made of those that are stored as whole numbers."""
+    shapes = {node.name: node.shape for node in nodes if node.op == "Const"}
+    quantized = [node for node in nodes if node.op == "Dequantize" and node.inputs]
+    return shapes | {node.name: shapes.get(node.inputs[0], ()) for node in quantized}
+
+
 def channels(nodes: list[Node]) -> int | None:
     """Return how many channels the network takes: what the kernels say that its image meets first, else None."""
-    shapes = {node.name: node.shape for node in nodes if node.op == "Const"}
+    shapes = _shapes(nodes)
     images = {node.name for node in nodes if node.op == "Placeholder"}
     first = [node for node in nodes if node.op == "Conv2D" and images.intersection(node.inputs)]
     kernels = [shapes[name] for node in first for name in node.inputs if len(shapes.get(name, ())) == 4]
@@ -137,9 +144,7 @@ def width(nodes: list[Node]) -> int:
 
 def reach(nodes: list[Node]) -> int | None:
     """Return an upper bound of the receptive field's radius, None where it cannot be told: see OnnxFacts."""
-    shapes = {node.name: node.shape for node in nodes if node.op == "Const"}
-    # weights that are stored as whole numbers
-    shapes |= {node.name: shapes.get(node.inputs[0], ()) for node in nodes if node.op == "Dequantize" and node.inputs}
+    shapes = _shapes(nodes)
     reach = 0
     for node in nodes:
         if node.op in ("Conv2D", "Conv2DBackpropInput"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import devices, graphdef, wire
+from cvsr import devices, frozen, graphdef, wire
 from cvsr._cv2 import cv2
 from cvsr.errors import ModelError
 from cvsr.network import Network
@@ -64,6 +64,7 @@ def test_the_shuffle_is_the_hosts_where_it_is_the_last_thing(name, write):
     network = Network(info, devices.resolve("cpu"))
     assert network.info.tail == ("image" if name == "lapsrn_x4" else "subpixel")
     assert network.info.radius == info.radius and info.radius is not None
+    assert frozen.channels(frozen.read_graphdef(lite.FAMILIES[name])) == info.channels
     assert Network(info, devices.resolve("cpu"), importer=True).info.tail == "image"
 
 
