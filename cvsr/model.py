@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from cvsr import frozen, known, wire
+from cvsr import known, wire
 from cvsr.errors import ModelError, ModelNotFoundError, OptionError
 
 Color = Literal["luma", "ycrcb", "ycbcr", "rgb", "bgr"]
@@ -201,6 +201,8 @@ def _family(algorithm: str) -> dict[str, object]:
 
 def pb_facts(file: Path, data: bytes) -> dict[str, object]:
     """Return the facts of a frozen TensorFlow graph: its nodes say some, and who it is where it is dnn_superres's."""
+    from cvsr import frozen  # the import of cvsr is quick: only these files need it
+
     nodes = frozen.read_graphdef(data)
     ends = frozen.outputs(nodes)
     output = "NCHW_output" if "NCHW_output" in ends else ends[-1] if ends else ""  # the name that dnn_superres asks for

@@ -9,17 +9,20 @@ import threading
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cvsr import devices, engines, frozen, graphdef, layers, planes, ran
+from cvsr import devices, engines, planes, ran
 from cvsr._cv2 import VERSION, cv2
 from cvsr.devices import Device
 from cvsr.errors import DeviceError, ModelError
 from cvsr.image import Image
 from cvsr.model import ModelInfo, read_bytes
 from cvsr.ran import RanOn
+
+if TYPE_CHECKING:
+    from cvsr import graphdef
 
 
 class Network:
@@ -67,6 +70,8 @@ class Network:
         """Return what the first forward needs: that is when OpenCV makes a net's layers."""
         if "DepthToSpace" not in self.info.ops or self._rewritten or getattr(self._local, "net", None) is not None:
             return contextlib.nullcontext()
+        from cvsr import layers  # the import of cvsr is quick: only these networks need it
+
         return layers.depth_to_space(self.info.format)
 
     def _explained(self, error: Exception, blob: Image) -> Exception:
@@ -101,6 +106,8 @@ class Network:
         if self._rewritten:  # from memory, 5.0 ignores which engine is asked for
             with file_of(self._rewritten.onnx, ".onnx") as name:
                 return cv2.dnn.readNetFromONNX(name, **engine)
+        from cvsr import frozen
+
         data = read_bytes(path)
         if VERSION >= (4, 11, 0):
             data = frozen.add_blocksize(data)
@@ -112,6 +119,8 @@ def _rewritten(info: ModelInfo) -> graphdef.Rewritten | None:
     """Return a frozen graph as ONNX, or None where OpenCV's importer is to read the file, or it is no such graph."""
     if info.format != "pb" or info.path is None:
         return None
+    from cvsr import graphdef
+
     try:
         return graphdef.rewrite(read_bytes(info.path), info.channels, info.scale)
     except ModelError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cvsr import devices, engines, frozen, layers
+from cvsr import devices, engines
 from cvsr._cv2 import VERSION, cv2
 from cvsr.errors import DeviceError, ImageError, ModelError, OpenCVError, OptionError
 from cvsr.image import Image
@@ -50,6 +50,8 @@ class Original:
         self.ran_on = RanOn(str(cv2.__version__), "superres", *names, evidence, int(cv2.getNumThreads()))
 
     def _read(self, info: ModelInfo) -> None:
+        from cvsr import frozen  # the import of cvsr is quick: only these files need it
+
         if VERSION < (4, 11, 0):
             self._module.readModel(str(info.path))
         else:  # with what OpenCV's own DepthToSpace asks for, since the module's is gone
@@ -91,6 +93,8 @@ def _created() -> Any:
             f"engine='superres' is cv2.dnn_superres, which {engines.opencv_name()} has not: it is in the wheels named "
             "opencv-contrib-python and in Debian's python3-opencv. Leave engine away: cvsr reads the same files itself"
         )
+    from cvsr import layers
+
     with layers.LOCK:
         theirs = layers.shadowed()  # by somebody who needs it
         module = create()
