@@ -6,10 +6,10 @@ import argparse
 import difflib
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from cvsr.errors import FileError
+from cvsr.folder import atomic
 from cvsr.migrate import Migrated, migrated
 
 _DESCRIPTION = "Change Python scripts from cv2.dnn_superres to cvsr.dnn_superres, which has the same functions."
@@ -69,15 +69,6 @@ def _difference(path: Path, change: Migrated) -> str:
 def _write(path: Path, data: bytes) -> None:
     """Replace a file as a whole or not at all, with the same mode; what a link points at, not the link."""
     target = Path(os.path.realpath(path))
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(name).chmod(target.stat().st_mode & 0o7777)
-            Path(name).replace(target)
-        except BaseException:
-            Path(name).unlink()
-            raise
-    except OSError as error:
-        raise FileError(f"it cannot be written: {error.strerror or error}") from error
+    with atomic(target) as stream:
+        Path(stream.name).chmod(target.stat().st_mode & 0o7777)
+        stream.write(data)

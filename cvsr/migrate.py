@@ -1,11 +1,9 @@
 """Change a script's ``cv2.dnn_superres`` to ``cvsr.dnn_superres``: imports, and what is read through ``cv2``.
 
-    from cv2 import dnn_superres, imread          →      from cv2 import imread
-                                                         from cvsr import dnn_superres
-    import cv2.dnn_superres as sr                 →      import cvsr.dnn_superres as sr
-    import cv2                                    →      import cv2
-    cv2.dnn_superres.DnnSuperResImpl_create()            from cvsr import dnn_superres
-                                                         dnn_superres.DnnSuperResImpl_create()
+- ``from cv2 import dnn_superres, imread`` → ``from cv2 import imread``, and ``from cvsr import dnn_superres`` behind it
+- ``import cv2.dnn_superres as sr`` → ``import cvsr.dnn_superres as sr``
+- ``cv2.dnn_superres.DnnSuperResImpl_create()`` → ``dnn_superres.DnnSuperResImpl_create()``, and
+  ``from cvsr import dnn_superres`` behind the import of cv2
 
 Only these places of the text change, which the syntax tree names; neither cv2 nor the script is imported.
 """

@@ -42,3 +42,14 @@ def data_root() -> Path:
     if not Path(folder).is_dir():
         pytest.skip(f"CVSR_DATA names {folder}, which is no folder")
     return Path(folder)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
+    """Give a function that writes a file of this name and these bytes into an empty folder and returns its path."""
+
+    def to(name: str, data: bytes) -> Path:
+        (tmp_path / name).write_bytes(data)
+        return tmp_path / name
+
+    return to

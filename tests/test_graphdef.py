@@ -21,15 +21,6 @@ importer = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(name, data):
-        (tmp_path / name).write_bytes(data)
-        return tmp_path / name
-
-    return write
-
-
 def in_a_child(image, files, tmp_path):
     np.save(tmp_path / "image.npy", image)
     paths = os.pathsep.join([str(Path(cvsr.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])

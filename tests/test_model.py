@@ -46,15 +46,6 @@ ESPCN_LIKE = (
 )
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(name, data):
-        (tmp_path / name).write_bytes(data)
-        return tmp_path / name
-
-    return write
-
-
 def test_metadata_says_it_all(write):
     info = cvsr.open_model(write("anything.onnx", onnxlite.conv_chain(8, 2, 3, 0)))
     assert (info.scale, info.color, info.range, info.tail, info.skip) == (3, "luma", 1.0, "subpixel", "nearest")

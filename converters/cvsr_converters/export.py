@@ -101,14 +101,18 @@ def _remember(path, run, record, use):
 
 def measured(path, sets=("Set5", "Set14")):
     """Return {"psnr": …, "ssim": …} of the written file, run as users run it, on those test sets that are here."""
-    from cvsr import Upscaler, open_model
-    from cvsr.evaluate import evaluate
+    from cvsr import open_model
 
     folders = [Path(os.environ.get("CVSR_DATA", "")) / "images" / name for name in sets]
-    if not all(folder.is_dir() for folder in folders):
-        return {}
-    scale = open_model(path).scale
-    upscaler = Upscaler(path, scale)
+    return quality(path, open_model(path).scale, folders) if all(folder.is_dir() for folder in folders) else {}
+
+
+def quality(what, scale, folders):
+    """Return {"psnr": {folder's name: …}, "ssim": …} of a model, which is what Upscaler takes, on folders of images."""
+    from cvsr import Upscaler
+    from cvsr.evaluate import evaluate
+
+    upscaler = Upscaler(what, scale)
     results = {folder.name: evaluate(upscaler, folder, scale) for folder in folders}
     return {key: {n: round(getattr(r, key), 4) for n, r in results.items()} for key in ("psnr", "ssim")}
 

@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cvsr import Upscaler, evaluate, open_model
-from cvsr_converters import cost
+from cvsr import open_model
+from cvsr_converters import cost, export
 from cvsr_converters.targets import write_atomic
 
 SETS = ("Set5", "Set14")
@@ -67,10 +67,7 @@ def rivals(scale):
 
 def measured(what, scale):
     """Return the quality and the size of one model: a path, or the name of an interpolation."""
-    upscaler = Upscaler(what, scale)
-    folders = [Path(os.environ["CVSR_DATA"]) / "images" / name for name in SETS]
-    results = {folder.name: evaluate.evaluate(upscaler, folder, scale) for folder in folders}
-    row = {key: {n: round(getattr(r, key), 4) for n, r in results.items()} for key in ("psnr", "ssim")}
+    row = export.quality(what, scale, [Path(os.environ["CVSR_DATA"]) / "images" / name for name in SETS])
     if Path(what).is_file():
         data, info = Path(what).read_bytes(), open_model(what)
         row |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -112,9 +109,14 @@ def survey(root, pythons=()):
     return result
 
 
+def _versions(result):
+    """Return the OpenCVs in which times were taken."""
+    return sorted({v for rows in result.values() for row in rows.values() for v in row.get("milliseconds", {})})
+
+
 def table(result):
     """Return the survey as Markdown."""
-    versions = sorted({v for rows in result.values() for row in rows.values() for v in row.get("milliseconds", {})})
+    versions = _versions(result)
     heads = ["model", *(f"{name} PSNR / SSIM" for name in SETS), "paper", "parameters", "MACs/px"]
     heads += [f"ms, {version}" for version in versions] + ["KB"]
     lines = []
@@ -174,8 +176,7 @@ def main(argv=None):
     before, rest = page.read_text("utf-8").split(BEGIN)
     text = f"{before}{BEGIN}\n\n{table(result)}\n{END}{rest.split(END)[1]}"
     write_atomic(page, text.encode())
-    versions = sorted({v for rows in result.values() for row in rows.values() for v in row.get("milliseconds", {})})
-    if versions:
+    if versions := _versions(result):
         plot(result, versions[0], args.models / "survey.png")
     return 0
 

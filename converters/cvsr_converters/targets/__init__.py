@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
+
+from cvsr.folder import atomic
 
 
 def write_atomic(path, data):
@@ -12,16 +12,6 @@ def write_atomic(path, data):
 
     Makes the folder. Raises OSError, with nothing left behind.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp gives 0600, and others shall read the model
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic(Path(path)) as stream:
+        Path(stream.name).chmod(0o644)  # whatever the umask is: others shall read the model
+        stream.write(data)

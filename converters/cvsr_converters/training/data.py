@@ -109,6 +109,11 @@ def pictures(image, low, wanted):
     }
 
 
+def unit(made):
+    """Return what :func:`pictures` makes as float32 0..1."""
+    return {key: np.float32(value) / (255 if key == "low" else 255 * 256) for key, value in made.items()}
+
+
 class Pairs:
     """All training pairs for one kind of network, memory-mapped."""
 
@@ -153,7 +158,7 @@ class Pairs:
                 turn = int(rng.integers(8))
                 for key, f in self.factors.items():
                     made[key][i] = _turned(view[key][y * f : (y + patch) * f, x * f : (x + patch) * f], turn)
-            yield {key: np.float32(v) / (255 if key == "low" else 255 * 256) for key, v in made.items()}
+            yield unit(made)
 
 
 def _turned(patch, turn):

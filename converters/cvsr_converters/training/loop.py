@@ -191,9 +191,8 @@ def _test_set(name, wanted, degradation):
     result = []
     for path in data.images([name]):
         high, low = data.pair(path, wanted.scale, degradation)
-        made = data.pictures(high, low, wanted)
-        batch = {k: np.float32(v)[None] / (255 if k == "low" else 255 * 256) for k, v in made.items() if k[0] != "x"}
-        result.append((batch, data.luma(high)))
+        made = data.unit(data.pictures(high, low, wanted))
+        result.append(({key: value[None] for key, value in made.items() if key[0] != "x"}, data.luma(high)))
     return result
 
 
