@@ -7,9 +7,9 @@
 >>> large = sr.upsample(image)
 
 The pictures are the original's within one step of 8 bits. It takes more than the original: .onnx files, transparency,
-16 bits, images of any size (in tiles), several threads on one object. It says more: a file that is not what setModel
-says is an error, and where a device that was asked for is not here, the CPU takes its place with a DeviceWarning, or
-the error DeviceError where the environment variable CVSR_STRICT is 1.
+16 bits, images of any size (in tiles), any scale, several threads on one object. It says more: a file that is not what
+setModel says is an error, and where a device that was asked for is not here, the CPU takes its place with a
+DeviceWarning, or the error DeviceError where the environment variable CVSR_STRICT is 1.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class DnnSuperResImpl:
         self._backend, self._target = 0, 0  # OpenCV's defaults: its own back end, the CPU
         self._device = "cpu"
         self._warned: set[str] = set()
-        self._upscalers: dict[tuple[str, int], Upscaler] = {}
+        self._upscalers: dict[tuple[str, float], Upscaler] = {}
         self._lock = threading.RLock()
         if path is not None:
             self.readModel(path)
@@ -114,13 +114,14 @@ class DnnSuperResImpl:
         """Return the scale from setModel, else the one that the file says, else 0."""
         return self._scale or self._said("scale", 0)
 
-    def upsample(self, img: Image, result: Image | None = None) -> Image:
+    def upsample(self, img: Image, result: Image | None = None, *, scale: float | None = None) -> Image:
         """Return ``img`` enlarged, gray, BGR or BGRA: 8 and 16 bits as they are, float32 in 0..255 as 8 bits.
 
-        ``result``: an array to put it into; it is returned if its shape and dtype are right, else a new one. Raises
-        ImageError, ModelError where the file is not what setModel says, and what :class:`cvsr.Upscaler` raises.
+        ``result``: an array to put it into; it is returned if its shape and dtype are right, else a new one. ``scale``:
+        how much larger, such as 1.5 or 3, where that is not to be the model's own. Raises ImageError, ModelError where
+        the file is not what setModel says, and what :class:`cvsr.Upscaler` raises.
         """
-        large = _run(self._upscaler(self._info()), img)
+        large = _run(self._upscaler(self._info(), scale), img)
         return large if result is None else _written(large, result)
 
     def upsampleMultioutput(  # noqa: N802
@@ -183,14 +184,15 @@ class DnnSuperResImpl:
             warnings.warn(text, DeviceWarning, stacklevel=4)
         return "cpu"
 
-    def _upscaler(self, info: ModelInfo) -> Upscaler:
-        key = info.output, info.scale
+    def _upscaler(self, info: ModelInfo, scale: float | None = None) -> Upscaler:
+        scale = info.scale if scale is None else scale
+        key = info.output, scale
         with self._lock:
             if key not in self._upscalers:
                 try:
-                    found = Upscaler(info, info.scale, device=self._device, **self._options)
+                    found = Upscaler(info, scale, device=self._device, **self._options)
                 except DeviceError as error:  # it is here, and no use for this network
-                    found = Upscaler(info, info.scale, device=self._instead(self._device, error), **self._options)
+                    found = Upscaler(info, scale, device=self._instead(self._device, error), **self._options)
                 self._upscalers[key] = found
             return self._upscalers[key]
 
@@ -214,7 +216,8 @@ def _run(upscaler: Upscaler, img: Any) -> Image:
     if image.dtype != np.float32:
         return upscaler(image)
     image = image * np.float32(1 / 255)
-    if image.ndim != 3 or image.shape[2] != 3 or upscaler.info.chroma != "dnn_superres":
+    original = upscaler.info.chroma == "dnn_superres" and upscaler.scale == upscaler.info.scale
+    if image.ndim != 3 or image.shape[2] != 3 or not original:
         return planes.stored(upscaler(image), "uint8")
     # the original rounds to 8 bits before it turns luma and chroma into color
     y, *chroma = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb))

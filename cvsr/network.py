@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 import threading
@@ -119,16 +120,21 @@ def _rewritten(info: ModelInfo) -> graphdef.Rewritten | None:
     """Return a frozen graph as ONNX, or None where OpenCV's importer is to read the file, or it is no such graph."""
     if info.format != "pb" or info.path is None:
         return None
-    from cvsr import graphdef
-
     try:
-        return graphdef.rewrite(read_bytes(info.path), info.channels, info.scale)
+        return _rewritten_once(read_bytes(info.path), info.channels, info.scale)
     except ModelError as error:
         if hasattr(cv2.dnn, "readNetFromTensorflow"):
             return None
         raise ModelError(
             f"OpenCV {cv2.__version__} reads no frozen TensorFlow graphs, and cvsr not this one, {info.path}: {error}"
         ) from error
+
+
+@functools.lru_cache(maxsize=4)  # scripts make an object for each image
+def _rewritten_once(data: bytes, channels: int, scale: int) -> graphdef.Rewritten:
+    from cvsr import graphdef
+
+    return graphdef.rewrite(data, channels, scale)
 
 
 @contextlib.contextmanager

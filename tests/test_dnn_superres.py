@@ -103,6 +103,17 @@ def test_kinds_of_images(models, bgr):
         assert made.dtype == np.uint8 and np.abs(made.astype(int) - sr.upsample(image)).mean() < 1
 
 
+def test_any_scale(models, bgr):
+    sr = ready(models / "fsrcnn_x2.pb", "fsrcnn", 2)
+    for scale in (1.5, 3, 4):
+        wanted = cvsr.upscale(bgr, scale, model=models / "fsrcnn_x2.pb")
+        assert np.array_equal(sr.upsample(bgr, scale=scale), wanted)
+        assert sr.upsample(bgr.astype(np.float32), scale=scale).shape == wanted.shape
+    assert sr.upsample(bgr).shape == (82, 114, 3), "the others are for one image"
+    with pytest.raises(OptionError, match="scale"):
+        sr.upsample(bgr, scale=0)
+
+
 def test_names_in_capitals(models, bgr):
     sr = ready(models / "fsrcnn_x2.pb", "FSRCNN", 2)
     assert sr.upsample(bgr).shape[0] == 82 and sr.getAlgorithm() == "fsrcnn"
