@@ -1,8 +1,9 @@
-"""The command line: ``cvsr upscale | models | doctor | eval | migrate | convert``. Verbs load OpenCV, when they run."""
+"""The command line, ``cvsr VERB``. Verbs load OpenCV when they run, not before."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -22,6 +23,12 @@ _UPSCALE_EXAMPLES = """examples:
   cvsr upscale huge.tif -o huger.png --max-memory 700M
   curl -s https://example.org/a.png | cvsr upscale - > a_x2.png
 """
+
+
+_VERBS = {  # the module of each, with add_arguments(parser) and main(args) -> exit code
+    "eval": ("cvsr.evaluate", "measure models on test images"),
+    "migrate": ("cvsr.cli_migrate", "move scripts from cv2.dnn_superres to cvsr"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,20 +74,12 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
     doctor.set_defaults(run=_doctor)
-    score = verbs.add_parser(
-        "eval", help="measure models on test images", description="Shrink images, upscale them, compare."
-    )
-    if verb == "eval":  # they come with OpenCV, which the other verbs, --help and --version should not wait for
-        from cvsr import evaluate
-
-        evaluate.add_arguments(score)
-        score.set_defaults(run=evaluate.main)
-    migrate = verbs.add_parser("migrate", help="move scripts from cv2.dnn_superres to cvsr")
-    if verb == "migrate":
-        from cvsr import cli_migrate
-
-        cli_migrate.add_arguments(migrate)
-        migrate.set_defaults(run=cli_migrate.main)
+    for name, (home, summary) in _VERBS.items():
+        found = verbs.add_parser(name, help=summary)
+        if verb == name:  # it comes with OpenCV, which the other verbs, --help and --version should not wait for
+            module = importlib.import_module(home)
+            module.add_arguments(found)
+            found.set_defaults(run=module.main)
     _add_convert(verbs, verb == "convert")
     return parser
 

@@ -163,7 +163,8 @@ def evaluate(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``cvsr eval``."""
+    """Declare the arguments of ``cvsr eval``, and what it is for."""
+    parser.description = "Shrink images, upscale them, compare."
     add = parser.add_argument
     add("models", nargs="+", metavar="MODEL", help="a bundled model, a model file, or an interpolation such as bicubic")
     add("--data", nargs="+", required=True, type=Path, metavar="FOLDER", help="folders of images, such as Set5")
