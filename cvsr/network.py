@@ -121,13 +121,28 @@ def _rewritten(info: ModelInfo) -> graphdef.Rewritten | None:
     if info.format != "pb" or info.path is None:
         return None
     try:
-        return _rewritten_once(read_bytes(info.path), info.channels, info.scale)
+        return as_onnx(info)
     except ModelError as error:
         if hasattr(cv2.dnn, "readNetFromTensorflow"):
             return None
         raise ModelError(
             f"OpenCV {cv2.__version__} reads no frozen TensorFlow graphs, and cvsr not this one, {info.path}: {error}"
         ) from error
+
+
+def as_onnx(info: ModelInfo) -> graphdef.Rewritten:
+    """Return the ONNX bytes of a model file of either format, and what is left to the host after them.
+
+    Raises ModelError for a frozen graph that cannot be rewritten.
+    """
+    if info.path is None:
+        raise ModelError(f"{info.name} has no file")
+    data = read_bytes(info.path)
+    if info.format == "pb":
+        return _rewritten_once(data, info.channels, info.scale)
+    from cvsr import graphdef
+
+    return graphdef.Rewritten(data, subpixel=False, tanh=False)
 
 
 @functools.lru_cache(maxsize=4)  # scripts make an object for each image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +64,8 @@ class Graph:
         graph = [block(1, _node(node, renamed)) for node in self.nodes]
         graph.append(block(2, b"graph"))
         graph += [block(5, _tensor(name, values)) for name, values in self.constants.items() if name in read]
-        graph.append(block(11, _value(*source)))
-        graph += [block(12, _value(name, shape)) for name, (_, shape) in outputs.items()]
+        graph.append(block(11, value_info(*source)))
+        graph += [block(12, value_info(name, shape)) for name, (_, shape) in outputs.items()]
         opset = block(8, _integer(2, _OPSET))
         return b"".join((_integer(1, _IR), block(2, b"cvsr"), block(7, b"".join(graph)), opset))
 
@@ -98,6 +99,7 @@ def _tensor(name: str, values: NDArray[Any]) -> bytes:
     return dims + _integer(2, _TYPES[values.dtype.name]) + _text(8, name) + block(9, data)
 
 
-def _value(name: str, shape: Shape) -> bytes:
-    dims = b"".join(block(1, _integer(1, extent)) for extent in shape)
+def value_info(name: str, shape: Sequence[int | str]) -> bytes:
+    """Return what names an input or output, float32, of a shape of numbers and of names for what may differ."""
+    dims = b"".join(block(1, _text(2, each) if isinstance(each, str) else _integer(1, each)) for each in shape)
     return _text(1, name) + block(2, block(1, _integer(1, _FLOAT) + block(2, dims)))

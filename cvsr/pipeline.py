@@ -14,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 
-from cvsr import planes, resample, tiles
+from cvsr import planes, resample, threads, tiles
 from cvsr._cv2 import cv2
 from cvsr.errors import Cancelled
 from cvsr.image import PEAK, Image
-from cvsr.network import Network
+from cvsr.model import ModelInfo
 from cvsr.plan import Plan
 
 
@@ -63,6 +63,17 @@ class Stage(Protocol):
 
     def edges(self) -> list[int]:
         """Return where bands of rows end that make least work, the last at the bottom."""
+        ...
+
+
+class Network(Protocol):
+    """What computes the planes of a tile: :class:`cvsr.network.Network`, or another runtime beside it in a race."""
+
+    info: ModelInfo
+    exact: bool
+
+    def forward(self, blob: Image) -> Image:
+        """Return the network's output for ``blob``, float32 (1, C, h, w)."""
         ...
 
 
@@ -143,8 +154,9 @@ class Upscaled:
                 by_start[tile.rows.start][:, columns] = self._tile(fed, tile, first)
             return tile
 
-        for tile in self.pool.map(run, todo):
-            self.watch.finished(tile)
+        with threads.undivided(self.plan.workers > 1 and len(todo) > 1):
+            for tile in self.pool.map(run, todo):
+                self.watch.finished(tile)
         self._done |= made
 
     def _tile(self, fed: Image, tile: tiles.Tile, first: int) -> Image:

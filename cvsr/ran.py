@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvsr import devices, engines
+from cvsr import devices, engines, threads
 from cvsr.devices import Device
 from cvsr.errors import DeviceError
 
@@ -76,9 +76,9 @@ def confirm(device: Device, net: Any) -> str:
 def ran_on(device: Device, requested: str, net: Any) -> RanOn:
     """Return the record of what ran, read from a net after its first forward, inside ``prepare``."""
     evidence = f"{device.evidence.removeprefix(f'{engines.opencv_name()}: ')}; {confirm(device, net)}"
-    version, threads = str(devices.cv2.__version__), int(devices.cv2.getNumThreads())
+    version, running = str(devices.cv2.__version__), threads.count()
     names = (device.backend_name, device.target_name, device.name, requested)
-    return RanOn(version, engine_of(net), *names, evidence, threads)
+    return RanOn(version, engine_of(net), *names, evidence, running)
 
 
 def agrees(output: NDArray[Any], reference: NDArray[Any], *, half: bool = False) -> str | None:

@@ -10,15 +10,16 @@ from os import PathLike
 
 import numpy as np
 
-from cvsr import choose, interpolation, options, plan, superres, zoo
+from cvsr import choose, options, plan, strips, superres, threads, zoo
 from cvsr._cv2 import cv2
 from cvsr.errors import DeviceError, MemoryBudgetError, OptionError
-from cvsr.image import Image, check, filled
+from cvsr.image import Image, check
 from cvsr.model import ModelInfo
 from cvsr.network import Network
 from cvsr.options import memory_size
-from cvsr.pipeline import Progress, Resized, Source, Stage, Upscaled, Watch
+from cvsr.pipeline import Progress, Resized, Stage, Upscaled, Watch
 from cvsr.ran import RanOn
+from cvsr.strips import Rows
 from cvsr.superres import Original
 
 
@@ -76,6 +77,14 @@ class Upscaler:
             raise OptionError(f"{self.info.name} is an interpolation, which needs no engine: leave engine away")
         if not self.interpolates:
             self._network(self._usual_scale())  # so that a missing device is told now, not at the first image
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what may go to another process: all but what lives in this one, networks and threads."""
+        return vars(self) | {"_networks": {}, "_lock": None, "_pool": None, "_owner": 0}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Take what came from another process; networks are loaded when they are needed."""
+        vars(self).update(state, _networks={}, _lock=threading.RLock())
 
     @property
     def info(self) -> ModelInfo:
@@ -138,20 +147,20 @@ class Upscaler:
 
     def bands(
         self,
-        image: Image,
+        image: Image | Rows,
         *,
         progress: Callable[[Progress], object] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Iterator[Image]:
-        """Yield the result in bands of rows from the top, for results that need not be in memory as a whole."""
-        yield from self._bands(check(image), Watch(progress, cancel))
+        """Yield the result in bands of rows from the top, for results that need not be in memory as a whole.
 
-    def _bands(self, image: Image, watch: Watch) -> Iterator[Image]:
+        Nor need ``image``, where it is one that gives rows (:class:`cvsr.strips.Rows`).
+        """
+        yield from self._bands(image if isinstance(image, Rows) else check(image), Watch(progress, cancel))
+
+    def _bands(self, image: Image | Rows, watch: Watch) -> Iterator[Image]:
         size = self.output_size(image.shape[1], image.shape[0])
-        parts = [image[:, :, 0]] if image.ndim == 3 and image.shape[2] == 1 else [image]
-        if image.ndim == 3 and image.shape[2] == 4:
-            parts = [filled(image), image[:, :, 3]]
-        stages = [self._stages(part, size, watch) for part in parts]
+        stages = [self._stages(source, pixel, size, watch) for source, pixel in strips.parts(image)]
         top = 0
         for bottom in stages[0].edges():
             watch.check()
@@ -160,17 +169,17 @@ class Upscaler:
             yield band.reshape(bottom - top, size[0], *image.shape[2:])
             top = bottom
 
-    def _stages(self, image: Image, size: tuple[int, int], watch: Watch) -> Stage:
-        """Return the last stage of the way from ``image`` to ``size``."""
+    def _stages(self, source: Stage, pixel: int, size: tuple[int, int], watch: Watch) -> Stage:
+        """Return the last stage of the way from ``source``, of ``pixel`` bytes a pixel, to ``size``."""
         if self.interpolates:
-            return Source(interpolation.resize(image, size, self.info.name))
-        stage: Stage = Source(image)
-        for scale in self._chain(image.shape[1], image.shape[0], size):
+            return strips.interpolated(source, size, self.info.name, self.max_memory, pixel)
+        stage = source
+        for scale in self._chain(*source.size, size):
             network = self._network(scale)
             if isinstance(network, Original):
                 stage = network.stage(stage, watch)
             else:
-                stage = self._upscaled(stage, network, image, watch)
+                stage = self._upscaled(stage, network, pixel, watch)
         return stage if stage.size == size else Resized(stage, size)
 
     def _chain(self, width: int, height: int, size: tuple[int, int]) -> list[int]:
@@ -206,10 +215,9 @@ class Upscaler:
         ran = next(iter(self._networks.values())).ran_on
         # other devices, and the new engine, take one net at a time best
         alone = ran is not None and (ran.engine != "classic" or ran.device != "cpu")
-        return 1 if alone else max(1, cv2.getNumThreads())
+        return 1 if alone else threads.count()
 
-    def _upscaled(self, stage: Stage, network: Network, image: Image, watch: Watch) -> Upscaled:
-        pixel = image.itemsize * (image.shape[2] if image.ndim == 3 else 1)
+    def _upscaled(self, stage: Stage, network: Network, pixel: int, watch: Watch) -> Upscaled:
         how = plan.tiles(
             network.info,
             stage.size,

@@ -118,7 +118,8 @@ class OnnxFacts:
             self.reach += max(k // 2 * d for k, d in zip(kernel, dilations or [1] * len(kernel), strict=False))
 
 
-def _value_info(data: memoryview) -> tuple[str, list[int]]:
+def value_info(data: memoryview) -> tuple[str, list[int]]:
+    """Return the name and the dims of an input or output of a graph, 0 where they are symbolic."""
     dims: list[int] = []
     for kind in messages(data, 2):
         for tensor in messages(kind, 1):
@@ -149,9 +150,9 @@ def read_onnx(data: bytes) -> OnnxFacts:
             if len(dims) == 4:
                 facts.width = max(facts.width, *dims[:2])
         elif number == 11:
-            facts.inputs.append(_value_info(value))
+            facts.inputs.append(value_info(value))
         elif number == 12:
-            facts.outputs.append(_value_info(value))
+            facts.outputs.append(value_info(value))
     # files of ONNX IR 3 list their weights among the inputs too
     facts.inputs = [(name, dims) for name, dims in facts.inputs if name not in initialised]
     if not facts.ops or not facts.outputs:
@@ -172,3 +173,8 @@ def encode(value: int) -> bytes:
 def block(number: int, payload: bytes | memoryview) -> bytes:
     """Return a field that is a string or a sub-message."""
     return encode(number << 3 | 2) + encode(len(payload)) + bytes(payload)
+
+
+def field_of(number: int, value: int | memoryview) -> bytes:
+    """Return a field as :func:`fields` gave it, which was no number of fixed width."""
+    return encode(number << 3) + encode(value) if isinstance(value, int) else block(number, value)

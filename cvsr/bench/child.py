@@ -1,0 +1,91 @@
+"""A contestant: a process that enlarges the same image whenever it is told to, and says how long that took.
+
+    python -m cvsr.bench.child '{"kind": "cvsr", "model": "cvsr-small", "scale": 2, "size": [640, 360], …}'
+
+One line of JSON in, on standard input, is one turn; one line of JSON out is its answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cvsr import Upscaler, zoo
+from cvsr._cv2 import cv2
+from cvsr.bench import peers
+from cvsr.errors import CvsrError
+from cvsr.image import Image
+
+
+def picture(width: int, height: int, channels: int) -> Image:
+    """Return an image with detail of all sizes, uint8, (H, W) for one channel; the same every time."""
+    random = np.random.default_rng(0)
+    total = np.zeros((height, width, channels), np.float32)
+    for cell in (64, 16, 4, 1):
+        shape = (height // cell + 2, width // cell + 2, channels)
+        large = cv2.resize(random.random(shape, np.float32), None, fx=cell, fy=cell, interpolation=cv2.INTER_CUBIC)
+        total += large.reshape(*large.shape[:2], channels)[:height, :width] * np.float32(cell**0.5)
+    total -= total.min()
+    image: Image = (total * np.float32(255 / total.max())).astype(np.uint8)
+    return image[:, :, 0] if channels == 1 else image
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process ever had, in bytes; 0 where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return 0
+
+
+def _made(spec: dict[str, Any]) -> tuple[Callable[[Image], Image], str]:
+    """Return what enlarges an image, and the version of the runtime in it."""
+    info = zoo.find(spec["model"])[spec["scale"]]
+    if spec["kind"] == "cvsr":
+        cv2.setNumThreads(spec["threads"])
+        upscaler = Upscaler(info, spec["scale"], **spec.get("options", {}))
+        return upscaler, f"OpenCV {cv2.__version__}"
+    made = peers.contestant(spec["kind"], info, spec["threads"])
+    module = sys.modules.get(spec["kind"], cv2)
+    return made, str(getattr(module, "__version__", ""))
+
+
+def main() -> None:
+    """Run the contestant that the first argument describes until standard input ends."""
+    spec = json.loads(sys.argv[1])
+    # libraries print what they like: the answers have a channel of their own
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def answer(**facts: object) -> None:
+        answers.write(json.dumps(facts) + "\n")
+        answers.flush()
+
+    try:
+        (width, height), gray = spec["size"], spec["what"] == "gray"
+        image = picture(width, height, 1 if gray else 3)
+        run, version = _made(spec)
+        for _ in range(spec["warmup"]):
+            run(image)
+    except CvsrError as error:
+        return answer(error=str(error))
+    answer(version=version)
+    for _ in sys.stdin:
+        began, used = time.perf_counter(), time.process_time()
+        result = run(image)
+        seconds, processor = time.perf_counter() - began, time.process_time() - used
+        del result
+        answer(seconds=seconds, processor=processor, peak=peak_memory())
+    return None
+
+
+if __name__ == "__main__":
+    main()

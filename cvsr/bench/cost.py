@@ -1,0 +1,55 @@
+"""What a network must multiply, and what the machine can."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+
+from cvsr import wire
+from cvsr._cv2 import cv2
+from cvsr.errors import ModelError
+from cvsr.model import ModelInfo
+from cvsr.network import as_onnx
+
+_ENLARGES = ("ConvTranspose", "DepthToSpace", "Resize", "Upsample")
+
+
+def macs(info: ModelInfo, size: tuple[int, int]) -> int | None:
+    """Return the multiply-accumulates of all convolutions for an image of ``size`` = (width, height).
+
+    None where convolutions lie after an enlargement inside the network: their size cannot be told without running it.
+    """
+    try:
+        graph = next(wire.messages(as_onnx(info).onnx, 7))
+    except ModelError:
+        return None
+    weights = {wire.text(tensor, 8): math.prod(wire.ints(tensor, 1)) for tensor in wire.messages(graph, 5)}
+    total, enlarged = 0, False
+    for node in wire.messages(graph, 1):
+        op = wire.text(node, 4)
+        if op in ("Conv", "ConvTranspose"):
+            if enlarged:
+                return None
+            names = [bytes(name).decode() for name in wire.messages(node, 1)]
+            total += weights.get(names[1], 0)
+        enlarged = enlarged or op in _ENLARGES
+    return total * size[0] * size[1] * (info.scale**2 if info.inputs == "bicubic" else 1)
+
+
+def machine(threads: int) -> float:
+    """Return the multiply-accumulates a second of a large float32 matrix product, the best of a few: the peak."""
+    before = cv2.getNumThreads()
+    side = 1024
+    a = np.random.default_rng(0).random((side, side), np.float32)
+    best = math.inf
+    try:
+        cv2.setNumThreads(threads)
+        for _ in range(10):
+            began = time.perf_counter()
+            np.matmul(a, a)
+            best = min(best, time.perf_counter() - began)
+    finally:
+        cv2.setNumThreads(before)
+    return side**3 / best

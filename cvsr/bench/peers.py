@@ -1,0 +1,142 @@
+"""Other runtimes in the place of cv2.dnn: each takes the same ONNX bytes and computes the same numbers.
+
+They get the host code of cvsr around them (color, range, pixel shuffle), on the whole image: what is compared is how
+the network is run. All compute in float32; OpenVINO would take bfloat16 by itself where the processor has it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from cvsr import onnxfile, wire
+from cvsr._cv2 import cv2
+from cvsr.errors import OpenCVError, OptionError
+from cvsr.image import Image
+from cvsr.model import ModelInfo
+from cvsr.network import as_onnx
+from cvsr.pipeline import Source, Upscaled, Watch
+from cvsr.plan import Plan
+from cvsr.planes import inputs
+
+EXTRA = 'pip install "cvsr[bench]"'
+
+
+class Peer:
+    """A network in another runtime: ``forward(blob)`` as :class:`cvsr.network.Network` has it, on the whole image."""
+
+    exact = False
+
+    def __init__(self, info: ModelInfo, run: Callable[[bytes], Callable[[list[Image]], Image]]) -> None:
+        found = as_onnx(info)
+        self.info = replace(info, tail="subpixel") if found.subpixel else info
+        self._tanh = found.tanh
+        self._run = run(any_size(found.onnx))
+        self._pool = ThreadPoolExecutor(1)
+
+    def forward(self, blob: Image) -> Image:
+        """Return the output for ``blob``, float32 (1, C, h, w)."""
+        result = self._run(inputs(blob, self.info, self.exact))
+        return np.tanh(result) if self._tanh else result
+
+    def __call__(self, image: Image) -> Image:
+        """Return an image enlarged: (H, W) or BGR, uint8."""
+        size = (image.shape[1], image.shape[0])
+        stage = Upscaled(Source(image), self, Plan(size, 0, 1, 1), self._pool, Watch())
+        return stage.rows(0, stage.size[1])
+
+
+def any_size(data: bytes) -> bytes:
+    """Return an ONNX file whose inputs and outputs have no size but their channels: other runtimes insist on it."""
+    graph = next(wire.messages(data, 7))
+    parts: list[bytes] = []
+    for number, value in wire.fields(graph):
+        if number in (11, 12) and isinstance(value, memoryview):
+            name, dims = wire.value_info(value)
+            parts.append(
+                wire.block(number, onnxfile.value_info(name, (dims[0], dims[1], "height" + name, "width" + name)))
+            )
+        elif number != 13:  # the sizes of what lies between
+            parts.append(wire.field_of(number, value))
+    whole = [wire.field_of(number, value) for number, value in wire.fields(data) if number != 7]
+    return b"".join([*whole, wire.block(7, b"".join(parts))])
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise OptionError(f"{name} is not installed: {EXTRA}") from error
+
+
+def onnxruntime(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
+    """Return a function that runs a model in ONNX Runtime, on the CPU."""
+    ort = _module("onnxruntime")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    return lambda fed: session.run(None, dict(zip(names, fed, strict=True)))[-1]
+
+
+def openvino(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
+    """Return a function that runs a model in OpenVINO, on the CPU, in float32."""
+    ov = _module("openvino")
+    core = ov.Core()
+    model = core.read_model(data)
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled: dict[tuple[int, ...], Any] = {}
+
+    def run(fed: list[Image]) -> Image:
+        shape = fed[0].shape
+        if shape not in compiled:  # a model of fixed size is the faster one
+            model.reshape({i: each.shape for i, each in enumerate(fed)})
+            compiled[shape] = core.compile_model(model, "CPU", options).create_infer_request()
+        found = compiled[shape].infer(dict(enumerate(fed)))
+        return found[max(found, key=lambda port: port.index)]
+
+    return run
+
+
+def opencv(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
+    """Return a function that runs a model in cv2.dnn as tutorials do: the whole image at once."""
+    cv2.setNumThreads(threads)  # a process of the race does nothing else
+    net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+
+    def run(fed: list[Image]) -> Image:
+        if len(fed) > 1:
+            raise OptionError("a network of two inputs is not compared with cv2.dnn by itself")
+        net.setInput(fed[0])
+        return net.forward()
+
+    return run
+
+
+RUNTIMES = {"onnxruntime": onnxruntime, "openvino": openvino, "opencv": opencv}
+
+
+def dnn_superres(info: ModelInfo, threads: int) -> Callable[[Image], Image]:
+    """Return OpenCV's own ``upsample`` for one of its .pb files."""
+    if not hasattr(cv2, "dnn_superres"):
+        raise OpenCVError("this OpenCV has no dnn_superres: pip install opencv-contrib-python-headless")
+    if info.format != "pb" or not info.algorithm:
+        raise OptionError(f"dnn_superres runs its .pb files only, not {info.name}")
+    cv2.setNumThreads(threads)
+    original: Any = cv2.dnn_superres.DnnSuperResImpl_create()  # pyright: ignore[reportAttributeAccessIssue]
+    original.readModel(str(info.path))
+    original.setModel(info.algorithm, info.scale)
+    return original.upsample
+
+
+def contestant(kind: str, info: ModelInfo, threads: int) -> Callable[[Image], Image]:
+    """Return what enlarges an image by a runtime's name. Raise OptionError where that is unknown or not installed."""
+    if kind == "dnn_superres":
+        return dnn_superres(info, threads)
+    if kind not in RUNTIMES:
+        raise OptionError(f"{kind!r} is none of {', '.join([*RUNTIMES, 'dnn_superres'])}")
+    return Peer(info, lambda data: RUNTIMES[kind](data, threads))

@@ -1,0 +1,137 @@
+"""The verb ``cvsr bench``: how fast models run here, beside other runtimes on the same files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+
+from cvsr import zoo
+from cvsr._cv2 import cv2
+from cvsr.bench import cost, peers, race
+from cvsr.bench.race import Contestant
+from cvsr.errors import OptionError
+from cvsr.model import ModelInfo
+
+_EPILOG = """examples:
+  cvsr bench cvsr-small --against onnxruntime,openvino
+  cvsr bench FSRCNN_x2.pb --against dnn_superres --memory 1280x720
+  cvsr bench cvsr-small --python opencv5/bin/python      the OpenCV of another environment beside this one's
+other runtimes: pip install "cvsr[bench]"
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``cvsr bench``, and what it is for."""
+    parser.description = (
+        "Time models on this machine. Contestants are processes that take turns; shown are medians, half the distance "
+        "of the quartiles, and the median of the ratios within each round."
+    )
+    parser.epilog, parser.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("models", nargs="*", default=["cvsr-small"], metavar="MODEL", help="names or files; default cvsr-small")
+    add("-s", "--scale", type=int, help="of models that have several; default 2, or a file's own")
+    add("--size", default="640x360", metavar="WxH", help="of the image; default 640x360")
+    add("--against", default="", metavar="NAMES", help=f"of {', '.join([*peers.RUNTIMES, 'dnn_superres'])}")
+    add("--python", action="append", default=[], metavar="PATH", help="cvsr on the OpenCV of another Python, too")
+    add("--what", choices=["picture", "gray"], default="picture", help="8-bit color (default), or gray: no color")
+    add("--threads", type=int, default=0, help="for each contestant; default: what OpenCV takes")
+    add("--rounds", type=int, default=15, help="how many turns each has; default 15")
+    add("--memory", metavar="WxH", help="also the peak memory of a fresh process for an image of this size")
+    add("--exact", action="store_true", help="cvsr with exact=True")
+    add("--json", action="store_true", help="print JSON instead of a table")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the race that the arguments describe, print it; return 0, or 1 where somebody could not take part."""
+    size, memory = _size(args.size), _size(args.memory) if args.memory else None
+    contestants = _contestants(args, size)
+    finished = race.run(contestants, max(1, args.rounds))
+    for contestant in finished:
+        contestant.peak = race.peak_memory(contestant, memory) if memory else 0
+    speed = cost.machine(args.threads or cv2.getNumThreads())
+    rows = [_row(each, finished[0], speed) for each in finished]
+    problems = {each.label: each.problem for each in contestants if each.problem}
+    if args.json:
+        machine = {"processor": _processor(), "threads": args.threads or cv2.getNumThreads(), "macs_per_second": speed}
+        print(json.dumps({"machine": machine, "size": size, "rows": rows, "problems": problems}, indent=2))
+    else:
+        print(f"{_processor()}, {args.threads or cv2.getNumThreads()} threads, {args.size}, {args.what}\n")
+        print(_table(rows))
+    for label, problem in problems.items():
+        print(f"cvsr: {label}: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _contestants(args: argparse.Namespace, size: tuple[int, int]) -> list[Contestant]:
+    threads = args.threads or cv2.getNumThreads()
+    kinds = [name for name in args.against.split(",") if name]
+    unknown = [name for name in kinds if name not in (*peers.RUNTIMES, "dnn_superres")]
+    if unknown:
+        raise OptionError(f"--against {unknown[0]}: there are {', '.join([*peers.RUNTIMES, 'dnn_superres'])}")
+    found: list[Contestant] = []
+    for model in args.models:
+        info = _chosen(model, args.scale)
+        spec = {"model": model if model in zoo.families() else str(info.path), "scale": info.scale, "size": list(size)}
+        spec |= {"what": args.what, "threads": threads, "name": info.name, "macs": cost.macs(info, size)}
+        own = {"kind": "cvsr", "options": {"exact": args.exact}}
+        found.append(Contestant(f"{info.name}, cvsr", spec | own))
+        found += [Contestant(f"{info.name}, cvsr", spec | own, path) for path in args.python]
+        if info.format != "interpolation":
+            found += [
+                Contestant(f"{info.name}, {kind}", spec | {"kind": kind})
+                for kind in kinds
+                if kind != "dnn_superres" or info.format == "pb"
+            ]
+    return found
+
+
+def _chosen(model: str, scale: int | None) -> ModelInfo:
+    infos = zoo.find(model)
+    wanted = scale or (next(iter(infos)) if len(infos) == 1 else 2)
+    if wanted not in infos:
+        raise OptionError(f"{model} has the scales {', '.join(map(str, infos))}: it cannot run with -s {wanted}")
+    return infos[wanted]
+
+
+def _row(each: Contestant, first: Contestant, speed: float) -> dict[str, object]:
+    macs = each.spec["macs"]
+    return {
+        "contestant": each.label,
+        "version": each.version,
+        "milliseconds": round(each.median * 1e3, 1),
+        "spread": round(each.spread, 3),
+        "speed": round(each.speed_of(first), 2),
+        "megabytes": round(each.peak / 2**20) or None,
+        "of_peak": round(macs / each.median / speed, 2) if macs else None,
+    }
+
+
+def _table(rows: list[dict[str, object]]) -> str:
+    lines = [["contestant", "version", "ms", "+-", "speed", "MB", "of peak"]]
+    for row in rows:
+        numbers = [f"{row['milliseconds']:.1f}", f"{row['spread']:.0%}", f"{row['speed']:.2f}"]
+        rest = [str(row["megabytes"] or "-"), "-" if row["of_peak"] is None else f"{row['of_peak']:.0%}"]
+        lines.append([str(row["contestant"]), str(row["version"]), *numbers, *rest])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), line[1].ljust(widths[1]), *map(str.rjust, line[2:], widths[2:])])
+        for line in lines
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise OptionError(f"{text!r} is no size; write it like 1280x720")
+    return int(width), int(height)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

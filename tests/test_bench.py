@@ -1,0 +1,96 @@
+"""``cvsr bench``: the race, its contestants, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import onnxlite
+import pytest
+
+from cvsr import wire, zoo
+from cvsr.bench import child, cost, peers, race
+from cvsr.cli import main
+from cvsr.model import open_model
+
+
+def contestant(label="a", **more):
+    spec = {"kind": "cvsr", "model": "cvsr-small", "scale": 2, "size": [40, 30], "what": "picture", "threads": 1}
+    return race.Contestant(label, spec | more)
+
+
+def test_all_get_as_many_turns():
+    first, second = contestant(), contestant("b", kind="opencv")
+    finished = race.run([first, second], rounds=3, warmup=1)
+    assert finished == [first, second]
+    assert [len(each.seconds) for each in finished] == [3, 3]
+    assert all(each.median > 0 and each.version for each in finished)
+
+
+def test_who_cannot_take_part_does_not_keep_the_others():
+    broken, good = contestant("x", model="cvsr-small", kind="dnn_superres"), contestant()
+    assert race.run([broken, good], rounds=1, warmup=0) == [good]
+    assert "dnn_superres" in broken.problem
+    gone = race.Contestant("y", good.spec | {"kind": "cvsr", "model": "nothing"}, sys.executable)
+    assert race.run([gone], rounds=1) == [] and "nothing" in gone.problem
+
+
+def test_numbers_of_a_race():
+    slow, fast = race.Contestant("s", {}, seconds=[0.4, 0.2, 0.6]), race.Contestant("f", {}, seconds=[0.1, 0.1, 0.2])
+    assert fast.speed_of(slow) == pytest.approx(3)  # the median of 4, 2 and 3
+    assert slow.median == pytest.approx(0.4) and fast.spread > 0
+
+
+@pytest.mark.parametrize("kind", ["opencv", "onnxruntime", "openvino"])
+def test_a_peer_computes_the_same_picture(kind, photo):
+    if kind != "opencv":
+        pytest.importorskip(kind, reason=f"{kind} is not installed")
+    info, image = zoo.find("cvsr-small")[2], photo("astronaut")[:60, 100:177]
+    import cvsr
+
+    made = peers.contestant(kind, info, 1)(image)
+    assert np.abs(made.astype(int) - cvsr.upscale(image, 2, model=info)).max() <= 1
+
+
+def test_any_size_changes_nothing_but_sizes():
+    data = onnxlite.conv_chain(4, 1, 2, 0)
+    freed = peers.any_size(data)
+    before, after = wire.read_onnx(data), wire.read_onnx(freed)
+    assert after.ops == before.ops and after.metadata == before.metadata
+    assert after.inputs[0][0] == before.inputs[0][0] and after.inputs[0][1][1:] == [before.inputs[0][1][1], 0, 0]
+
+
+def test_multiplications_of_a_chain(tmp_path):
+    path = tmp_path / "chain_x2.onnx"
+    path.write_bytes(onnxlite.conv_chain(4, 1, 2, 0))
+    graph = next(wire.messages(path.read_bytes(), 7))
+    kernels = [np.prod(wire.ints(each, 1)) for each in wire.messages(graph, 5) if len(wire.ints(each, 1)) == 4]
+    assert cost.macs(open_model(path), (10, 20)) == sum(kernels) * 200
+    assert cost.machine(1) > 1e8
+
+
+def test_pictures_are_the_same_every_time():
+    first = child.picture(70, 50, 3)
+    assert first.shape == (50, 70, 3) and first.dtype == np.uint8 and first.std() > 20
+    assert np.array_equal(first, child.picture(70, 50, 3)) and child.picture(70, 50, 1).shape == (50, 70)
+
+
+def test_the_command(capsys):
+    arguments = ["bench", "cvsr-small", "--size", "40x30", "--rounds", "2", "--against", "opencv", "--memory", "40x30"]
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["contestant"] for row in found["rows"]] == ["cvsr-small_x2, cvsr", "cvsr-small_x2, opencv"]
+    assert all(row["milliseconds"] > 0 and row["speed"] > 0 for row in found["rows"])
+    assert found["machine"]["macs_per_second"] > 0 and not found["problems"]
+    assert main(arguments) == 0
+    assert "cvsr-small_x2, opencv" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["--against", "magic"], "magic"), (["-s", "7"], "scales"), (["--size", "0x4"], "0x4"),
+    (["--python", "/nowhere/python"], "/nowhere/python"),
+])  # fmt: skip
+def test_wrong_usage_is_said(arguments, text, capsys):
+    assert main(["bench", "cvsr-small", "--rounds", "1", *arguments]) == 2
+    assert text in capsys.readouterr().err
