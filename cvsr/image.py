@@ -51,19 +51,30 @@ def check(image: object) -> Image:
     return array
 
 
+REACH = 64
+"""How many pixels around visible ones get their color, at least: farther than that, no network's eye sees it."""
+
+
 def filled(bgra: Image) -> Image:
     """Return the color of a BGRA image with that of invisible pixels replaced by that of the nearest visible one.
 
     What lies under alpha 0 is arbitrary, often black, and would bleed into the edges of what is seen.
     """
-    color = np.ascontiguousarray(bgra[:, :, :3])
-    hidden = bgra[:, :, 3] <= 0
+    return spread(np.ascontiguousarray(bgra[:, :, :3]), bgra[:, :, 3] <= 0)
+
+
+def spread(pixels: Image, hidden: npt.NDArray[np.bool_]) -> Image:
+    """Replace ``pixels`` where ``hidden``, (H, W), says so by the nearest others, in place, and return them.
+
+    Beyond a distance of REACH they stay as they are: so the result is the same in parts of the image that overlap.
+    """
     if not hidden.any() or hidden.all():
-        return color
+        return pixels
     mask = hidden.astype(np.uint8)
-    _, labels = cv2.distanceTransformWithLabels(mask, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    distance, labels = cv2.distanceTransformWithLabels(mask, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     label: npt.NDArray[np.intp] = labels.astype(np.intp)
-    nearest = np.zeros((int(label.max()) + 1, 3), color.dtype)
-    nearest[label[~hidden]] = color[~hidden]
-    color[hidden] = nearest[label[hidden]]
-    return color
+    nearest = np.zeros((int(label.max()) + 1, *pixels.shape[2:]), pixels.dtype)
+    nearest[label[~hidden]] = pixels[~hidden]
+    near = hidden & (distance <= REACH)
+    pixels[near] = nearest[label[near]]
+    return pixels
