@@ -1,0 +1,20 @@
+"""A dask array, enlarged chunk by chunk: what it becomes does not depend on the chunks. Needs the extra dask.
+
+The array could as well be dask.array.from_zarr("scene.zarr"), the result go .to_zarr("scene_x2.zarr"), and the chunks be
+computed on a cluster, for which dask.distributed.Client("tcp://…:8786") is all it takes.
+"""
+
+import dask.array as da
+from skimage import data
+
+import cvsr
+import cvsr.dask
+
+image = data.camera()  # gray, 512x512; color is (H, W, 3) in the order BGR, and a stack (N, H, W)
+upscaler = cvsr.Upscaler("cvsr-small", scale=2, exact=True)
+expected = upscaler(image)
+
+for chunks in (256, (512, 100), ((7, 300, 205), (200, 200, 112))):
+    large = cvsr.dask.upscale(da.from_array(image, chunks=chunks), upscaler)
+    made = large.compute(scheduler="threads")
+    print(f"{large.numblocks[0]}x{large.numblocks[1]} chunks: {made.shape}, equal: {(made == expected).all()}")
