@@ -28,7 +28,9 @@ _UPSCALE_EXAMPLES = """examples:
 _VERBS = {  # the module of each, with add_arguments(parser) and main(args) -> exit code
     "bench": ("cvsr.cli_bench", "time models on this machine, beside other runtimes"),
     "eval": ("cvsr.evaluate", "measure models on test images"),
+    "frames": ("cvsr.cli_frames", "enlarge raw frames from standard input to standard output"),
     "migrate": ("cvsr.cli_migrate", "move scripts from cv2.dnn_superres to cvsr"),
+    "video": ("cvsr.cli_video", "enlarge films"),
 }
 
 

@@ -59,7 +59,7 @@ class Outcome:
 def main(args: argparse.Namespace) -> int:
     """Run ``cvsr upscale`` and return the exit code; raise what is wrong with the arguments or the machine."""
     bar = Bar(sys.stderr)
-    with _stopped_by_signals() as caught, _notes_to(bar):
+    with stopped_by_signals() as caught, notes_to(bar):
         forced = cli_jobs.format_named(args.format) if args.format else None
         jobs = cli_jobs.plan(args, forced)
         converter = Converter(args, bar, forced)
@@ -169,7 +169,7 @@ def _stdout() -> Generator[BinaryIO, None, None]:
 
 
 @contextmanager
-def _stopped_by_signals() -> Generator[list[int], None, None]:
+def stopped_by_signals() -> Generator[list[int], None, None]:
     """Turn the signals that end a process into KeyboardInterrupt, so that temporary files go; yield those that came."""
     caught: list[int] = []
 
@@ -194,7 +194,7 @@ def _stopped_by_signals() -> Generator[list[int], None, None]:
 
 
 @contextmanager
-def _notes_to(bar: Bar) -> Generator[None, None, None]:
+def notes_to(bar: Bar) -> Generator[None, None, None]:
     """Show what the library logs and warns of as lines above the bar, the same words once only."""
     said: set[str] = set()
 

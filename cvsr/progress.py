@@ -23,13 +23,17 @@ class Bar:
         self._stream = stream
         self._clock = clock
         self._shows = stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._label = ""
+        self._label = self._unit = ""
+        self._before = 0
         self._started = self._drawn = 0.0
         self._line = ""
 
-    def start(self, label: str) -> None:
-        """Begin anew, for the next file."""
-        self._label = label
+    def start(self, label: str, unit: str = "", done: int = 0) -> None:
+        """Begin anew, for the next file. With a ``unit`` such as "frames", say how many of them are done a second.
+
+        ``done`` steps were done by an earlier run, and say nothing about the speed of this one.
+        """
+        self._label, self._unit, self._before = label, unit, done
         self._started, self._drawn = self._clock(), 0.0
         self.update(0, 1)
 
@@ -39,9 +43,12 @@ class Bar:
         if not self._shows or (self._line and now - self._drawn < _INTERVAL and done < total):
             return
         self._drawn = now
-        share = done / max(total, 1)
+        share = min(done / max(total, 1), 1)  # the total may be a guess
         filled = round(share * _BAR)
-        tail = f" [{'#' * filled}{'-' * (_BAR - filled)}] {share:4.0%}{_left(now - self._started, share)}"
+        elapsed, new = now - self._started, done - self._before
+        speed = f" {new / elapsed:.1f} {self._unit}/s" if self._unit and new and elapsed >= 1 else ""
+        left = _left(elapsed, new / max(total - self._before, 1))
+        tail = f" [{'#' * filled}{'-' * (_BAR - filled)}] {share:4.0%}{speed}{left}"
         room = shutil.get_terminal_size().columns - 1
         label = _shortened(self._label, max(room - len(tail), 8))
         self._put(_shortened(label + tail, room))

@@ -1,0 +1,143 @@
+"""A film enlarged: decoded, upscaled and encoded at the same time, in parts that survive a crash."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+from cvsr import __version__, folder
+from cvsr.errors import FileError, OptionError
+from cvsr.upscaler import Upscaler
+from cvsr.video import encoder, join, pyav, threads
+from cvsr.video.parts import Parts
+from cvsr.video.reader import Reader, Shot
+from cvsr.video.step import Step
+
+Told = Callable[[str], object]
+Moved = Callable[[int, int, int], object]
+"""Is told how many frames are done, of about how many, and how many an earlier run had done."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for. ``start`` and ``end`` are seconds from the beginning; ``label`` tells runs apart."""
+
+    source: Path
+    target: Path
+    codec: str | None = None
+    crf: float | None = None
+    start: Fraction | None = None
+    end: Fraction | None = None
+    resume: bool = False
+    overwrite: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it: frames in the result, of these new ones, and the seconds that they took."""
+
+    frames: int
+    new: int
+    seconds: float
+    size: tuple[int, int]
+    stopped: bool
+
+
+def convert(task: Task, upscaler: Upscaler, step: Step, *, moved: Moved, note: Told) -> Outcome:
+    """Write ``task.target``. KeyboardInterrupt ends it with a film of the frames so far, and the parts to go on from.
+
+    Raise FileError or OptionError, and what ``step`` raises; the parts stay then.
+    """
+    reader = Reader(task.source)
+    facts = reader.facts
+    if task.start is not None and facts.duration and task.start >= facts.duration:
+        raise OptionError(f"--start: {task.source} is over after {float(facts.duration):.2f} seconds")
+    upright = facts.orientation != 1 and not join.keeps_rotation()
+    size = facts.size[::-1] if upright and facts.orientation >= 5 else facts.size
+    if upright and facts.orientation >= 5 and facts.aspect:
+        facts = replace(facts, aspect=1 / facts.aspect)
+    _warn(reader, note)
+    settings = encoder.settings_for(
+        task.target, facts, upscaler.output_size(*size), codec=task.codec, crf=task.crf, note=note
+    )
+    others = join.kept(reader, task.target, note)
+    folder.remove_leftovers(task.target.parent)
+    parts = Parts(task.target)
+    parts.begin(_plan(task, upscaler, settings), resume=task.resume, overwrite=task.overwrite)
+
+    begun, before = time.monotonic(), parts.done
+    total = max(1, _count(task, reader))
+    count, stopped = before, False
+    shots = reader.frames(task.start, task.end, after=parts.last, deep=settings.deep, upright=upright)
+    moved(count, total, before)
+    try:
+        with (
+            closing(threads.ahead(shots)) as ahead,
+            threads.Sink[Shot](partial(parts.write, settings=settings)) as sink,
+        ):
+            for shot in ahead:
+                sink.put(replace(shot, image=step(shot.image)))
+                count += 1
+                moved(count, total, before)
+    except KeyboardInterrupt:
+        stopped = True
+    seconds = time.monotonic() - begun
+    if reader.damaged:
+        note(f"{reader.damaged} damaged packets were left out")
+    if parts.records:
+        join.join(reader, parts, settings, task.target, others, _span(task, reader, parts, stopped))
+    elif not stopped:
+        parts.remove()
+        raise FileError(f"{task.source} has no frames between --start and --end")
+    if not stopped:
+        parts.remove()
+    return Outcome(parts.done, parts.done - before, seconds, settings.size, stopped)
+
+
+def _warn(reader: Reader, note: Told) -> None:
+    facts = reader.facts
+    if facts.interlaced:
+        note("it is interlaced: both fields are enlarged as one picture; deinterlace it first for a clean result")
+    if facts.alpha:
+        note("its transparency is lost")
+    if facts.mastering:
+        note("its HDR mastering data is lost; the colors, the transfer curve and the bits are kept")
+
+
+def _plan(task: Task, upscaler: Upscaler, settings: encoder.Settings) -> dict[str, str]:
+    """Return what must be the same for parts to fit together."""
+    file = task.source.stat()
+    return {
+        "source": f"{task.source.resolve()}, {file.st_size} bytes, {file.st_mtime_ns}",
+        "model": " ".join(f"{info.name}:{info.sha256}" for info in upscaler.models.values()),
+        "scale": f"{upscaler.scale or 0:g}",
+        "encoder": f"{settings.encoder} {settings.options} {settings.pix_fmt}",
+        "size": f"{settings.size[0]}x{settings.size[1]}",
+        "start": f"{task.start}",
+        "end": f"{task.end}",
+        "kind": task.label,
+        "versions": f"cvsr {__version__}, PyAV {pyav.load().__version__}",
+    }
+
+
+def _count(task: Task, reader: Reader) -> int:
+    """Return about how many frames there will be."""
+    facts = reader.facts
+    if task.start is None and task.end is None:
+        return facts.frames
+    end = facts.duration if task.end is None else min(task.end, facts.duration or task.end)
+    return round((end - (task.start or 0)) * facts.rate)
+
+
+def _span(task: Task, reader: Reader, parts: Parts, stopped: bool) -> join.Span:
+    facts = reader.facts
+    end = None if task.end is None else facts.origin + task.end
+    if stopped:
+        end = parts.records[-1].end * facts.time_base
+    return join.Span(facts.origin + (task.start or 0), end, task.start is None and end is None)

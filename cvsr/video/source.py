@@ -1,0 +1,65 @@
+"""Frames for scripts: of a file, a camera, an open capture or a list, enlarged one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+from cvsr._cv2 import cv2
+from cvsr.errors import FileError
+from cvsr.image import Image
+from cvsr.upscaler import Upscaler
+from cvsr.video import pyav, step, threads
+from cvsr.video.reader import Reader
+
+
+def frames(
+    source: str | PathLike[str] | int | Iterable[Image] | Any, upscaler: Upscaler
+) -> Generator[Image, None, None]:
+    """Yield the frames of ``source`` enlarged, in order; the next ones are read while one is computed.
+
+    ``source``: a film's path (frames are uint8 BGR and upright; PyAV reads it where that is installed, else OpenCV),
+    the number of a camera, a ``cv2.VideoCapture``, or images, such as another generator.
+    Raises FileError where the source cannot be opened, and what ``Upscaler`` raises for an image.
+    """
+    enlarge = step.make(upscaler)
+    with closing(threads.ahead(_images(source))) as images:
+        for image in images:
+            yield enlarge(image)
+
+
+def _images(source: Any) -> Iterator[Image]:
+    if isinstance(source, (str, PathLike)):
+        path = Path(cast("str | PathLike[str]", source))
+        if pyav.find() is not None:
+            return (shot.image for shot in Reader(path).frames())
+        if not path.exists():
+            raise FileError(f"{path}: there is no such file; check the path")
+        return captured(cv2.VideoCapture(str(path)), str(path), release=True)
+    if isinstance(source, int):
+        return captured(cv2.VideoCapture(source), f"camera {source}", release=True)
+    if hasattr(source, "read") and hasattr(source, "isOpened"):
+        return captured(source, "the capture", release=False)
+    return iter(source)
+
+
+def captured(capture: Any, name: str, *, release: bool) -> Iterator[Image]:
+    """Return the frames of a ``cv2.VideoCapture``. Raise FileError where it is not open."""
+    if not capture.isOpened():
+        raise FileError(f"{name} cannot be opened: OpenCV finds no such camera, or does not read such files")
+
+    def images() -> Iterator[Image]:
+        try:
+            while True:
+                good, image = capture.read()
+                if not good:
+                    return
+                yield image
+        finally:
+            if release:
+                capture.release()
+
+    return images()

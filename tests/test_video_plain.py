@@ -1,0 +1,85 @@
+"""``cvsr video`` without PyAV: OpenCV writes the pictures, and says what is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cvsr import cli
+from cvsr._cv2 import cv2
+from cvsr.video import pyav
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A film of 30 frames that grow brighter, in an environment without PyAV."""
+    monkeypatch.setattr(pyav, "find", lambda: None)
+    path = tmp_path / "in.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no films")
+    for number in range(30):
+        writer.write(np.full((48, 64, 3), 8 * number, np.uint8))
+    writer.release()
+    return path
+
+
+def brightness(path) -> list[int]:
+    capture = cv2.VideoCapture(str(path))
+    found = []
+    while (read := capture.read())[0]:
+        assert read[1].shape == (96, 128, 3)
+        found.append(round(float(read[1].mean()) / 8))
+    return found
+
+
+def test_the_pictures_are_written_and_the_losses_said(tmp_path, source, capsys):
+    target = tmp_path / "out.avi"
+    assert cli.main(["video", str(source), str(target), "-m", "bilinear"]) == 0
+    assert brightness(target) == list(range(30))
+    said = capsys.readouterr().err
+    assert "PyAV is missing" in said and "sound" in said and 'pip install "cvsr[video]"' in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.avi", "out.avi"]
+
+
+def test_start_and_end(tmp_path, source):
+    target = tmp_path / "out.avi"
+    argv = ["video", str(source), str(target), "-m", "bilinear", "--start", "1", "--end", "1.5"]
+    assert cli.main(argv) == 0
+    assert brightness(target) == [10, 11, 12, 13, 14]
+
+
+@pytest.mark.parametrize("more", [["--codec", "h264"], ["--crf", "20"], ["--resume"], ["--preview"]])
+def test_what_needs_pyav_says_what_to_type(tmp_path, source, capsys, more):
+    assert cli.main(["video", str(source), str(tmp_path / "out.avi"), "-m", "bilinear", *more]) == 2
+    assert 'pip install "cvsr[video]"' in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["in.avi"]
+
+
+def test_files_that_are_no_films(tmp_path, source, capsys):
+    (tmp_path / "text.avi").write_text("no film")
+    for name, target in (("text.avi", "out.avi"), ("missing.avi", "out.avi"), ("in.avi", "nowhere/out.avi")):
+        assert cli.main(["video", str(tmp_path / name), str(tmp_path / target), "-m", "bilinear"]) == 1
+    assert cli.main(["video", str(source), str(tmp_path / "out.xyz"), "-m", "bilinear"]) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.avi", "text.avi"]
+
+
+def test_a_stop_leaves_the_frames_so_far(tmp_path, source, monkeypatch, capsys):
+    from cvsr.video import step
+
+    def make(upscaler):
+        seen = []
+
+        def one(image):
+            seen.append(image)
+            if len(seen) > 12:
+                raise KeyboardInterrupt
+            return upscaler(image)
+
+        return one
+
+    monkeypatch.setattr(step, "make", make)
+    target = tmp_path / "out.avi"
+    assert cli.main(["video", str(source), str(target), "-m", "bilinear"]) == 130
+    assert brightness(target) == list(range(12))
+    assert "has the first 12 frames" in capsys.readouterr().err
