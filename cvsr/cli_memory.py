@@ -73,6 +73,13 @@ class Budget:
             held += samples * image.itemsize * (2 if image.shape[2:] == (4,) else 1)
         if not format.streams:
             held += round(samples * dtype.itemsize * (1 + format.overhead))
+        return self._less(held, format)
+
+    def beside(self, held: int, format: Format) -> int:
+        """Return what is left for upscaling beside ``held`` bytes for reading and writing. Raise MemoryBudgetError."""
+        return self._less(self.base + held + _WRITER + _SLACK, format)
+
+    def _less(self, held: int, format: Format) -> int:
         if held < self.limit:
             return self.limit - held
         streaming = " or ".join(f.name for f in FORMATS.values() if f.streams)

@@ -10,9 +10,10 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ import numpy as np
 
 from cvsr import cli_jobs, files, folder, formats
 from cvsr.cli_jobs import PIPE
+from cvsr.cli_large import Large, head_of
 from cvsr.cli_memory import Budget, peak, resident
 from cvsr.errors import DeviceError, FileError, ModelError, OpenCVError
 from cvsr.folder import Job
@@ -62,15 +64,13 @@ def main(args: argparse.Namespace) -> int:
     with stopped_by_signals() as caught, notes_to(bar):
         forced = cli_jobs.format_named(args.format) if args.format else None
         jobs = cli_jobs.plan(args, forced)
-        converter = Converter(args, bar, forced)
+        work = _way(args, bar, forced)
         outcome = Outcome(bar, len(jobs))
         stopped = True
         try:
             for parent in {job.target.parent for job in jobs if job.target != PIPE}:
                 folder.remove_leftovers(parent)
-            for number, job in enumerate(jobs, 1):
-                bar.start(job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}")
-                _attempt(converter, job, outcome)
+            work(jobs, outcome)
             stopped = False
         except KeyboardInterrupt:
             return 128 + (caught[0] if caught else signal.SIGINT)
@@ -78,6 +78,21 @@ def main(args: argparse.Namespace) -> int:
             if stopped or outcome.failed or not any(job.target == PIPE for job in jobs):
                 outcome.say(stopped)
         return 1 if outcome.failed else 0
+
+
+def _way(args: argparse.Namespace, bar: Bar, forced: Format | None) -> Callable[[list[Job], Outcome], None]:
+    """Return what does the jobs: this process one after the other, or the workers of a cluster."""
+    if args.scheduler:
+        from cvsr import cluster  # it needs dask, and this module
+
+        return partial(cluster.run, args)
+    return partial(_one_by_one, Converter(args, bar, forced))
+
+
+def _one_by_one(converter: Converter, jobs: list[Job], outcome: Outcome) -> None:
+    for number, job in enumerate(jobs, 1):
+        outcome.bar.start(job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}")
+        _attempt(converter, job, outcome)
 
 
 def _attempt(converter: Converter, job: Job, outcome: Outcome) -> None:
@@ -108,22 +123,34 @@ class Converter:
         self._quality: int | None = args.quality
         self._bar = bar
         self._forced = forced
+        self._large = Large(self._upscaler, self._budget, bar, args.quality, getattr(args, "normalize", None))
 
     def convert(self, job: Job) -> None:
         """Read, upscale and write one file. Raise FileError, ImageError or MemoryBudgetError."""
-        picture = self._read(job.source)
-        to_pipe = job.target == PIPE
-        suffix = formats.result_suffix(picture.suffix) if to_pipe else job.target.suffix
+        data = sys.stdin.buffer.read() if job.source == PIPE else job.source
+        head = head_of(data)
+        stack = self._large.opened(data, head, self._format(job, ".tiff")) if head else None
+        if stack is not None:
+            with stack, _written(job.target) as stream:
+                self._large.write(stack, self._format(job, ".tiff"), stream)
+            return
+        picture = self._read(data)
+        format = self._format(job, picture.suffix)
+        with _written(job.target) as stream:
+            self._upscale(picture, format, stream)
+
+    def _format(self, job: Job, suffix: str) -> Format:
+        """Return the format to write, for a source with that ``suffix``."""
+        suffix = formats.result_suffix(suffix) if job.target == PIPE else job.target.suffix
         format = self._forced or formats.format_of(suffix)
         if format is None:
             raise FileError(f"{job.target}: OpenCV cannot write such files; use --format png")
-        with _stdout() if to_pipe else folder.atomic(job.target) as stream:
-            self._upscale(picture, format, stream)
+        return format
 
-    def _read(self, source: Path) -> files.Picture:
+    def _read(self, source: Path | bytes) -> files.Picture:
         before = peak()
-        if source == PIPE:
-            picture = files.decode(np.frombuffer(bytearray(sys.stdin.buffer.read()), np.uint8), "stdin")
+        if isinstance(source, bytes):
+            picture = files.decode(np.frombuffer(bytearray(source), np.uint8), "stdin")
         else:
             picture = files.read(source)
         if self._budget:
@@ -151,6 +178,10 @@ def _feed(writer: Writer, band: Array, dtype: np.dtype[Any]) -> None:
     step = max(1, _FEED_BYTES // max(1, band[:1].nbytes))
     for start in range(0, band.shape[0], step):
         writer.write(formats.convert(band[start : start + step], dtype))
+
+
+def _written(target: Path) -> AbstractContextManager[BinaryIO]:
+    return _stdout() if target == PIPE else folder.atomic(target)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from cvsr import png, tiff
+from cvsr import png, tiff, tiffhead
 from cvsr._cv2 import VERSION, cv2
 from cvsr.errors import FileError
 
@@ -176,6 +176,11 @@ def _inspect(data: Array, name: str) -> _Facts:
     view = memoryview(cast(Any, data))
     facts = _Facts(sniff(view))
     if facts.suffix == ".tiff":
+        head = tiffhead.read(view)
+        if head and head.pages > 1:
+            raise FileError(
+                f"{name} holds {head.pages} pages, and one is read here: cvsr upscale enlarges all of them, into TIFF"
+            )
         facts.orientation, facts.changed = tiff.repair(view)
         facts.icc = tiff.find_icc(view)
         return facts

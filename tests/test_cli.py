@@ -155,10 +155,10 @@ class TestKinds:
         np.testing.assert_array_equal(files.read("a_x2.tiff").image, image.repeat(2, 0).repeat(2, 1))
 
     def test_values_beyond_1_are_an_error(self, run):
-        save("a.tiff", picture(6, 8, 3, "float32") * 50)
-        code, _, error = run("upscale", "a.tiff")
-        assert (code, names()) == (1, ["a.tiff"])
-        assert "failed: a.tiff: a float image has values in 0..1" in error
+        save("a.pfm", picture(6, 8, 3, "float32") * 50)
+        code, _, error = run("upscale", "a.pfm")
+        assert (code, names()) == (1, ["a.pfm"])
+        assert "failed: a.pfm: a float image has values in 0..1" in error
 
     def test_16_bits_become_8_in_jpeg_with_a_note(self, run):
         save("a.png", picture(dtype="uint16"))

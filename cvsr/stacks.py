@@ -1,0 +1,183 @@
+"""Stacks, and pages larger than memory: TIFF to TIFF, page by page and row by row, with tifffile (extra ``tiff``).
+
+``cvsr.stacks.upscale("cells.tif", "cells_x2.tif", cvsr.Upscaler("cvsr-small"))``
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from cvsr import folder, samples, tiff, tiffhead, tiffmeta
+from cvsr.errors import FileError
+from cvsr.image import Image
+from cvsr.pipeline import Progress
+from cvsr.samples import Scale, Scaled
+from cvsr.tiffpages import Page, Pages, opened
+from cvsr.upscaler import Upscaler
+
+log = logging.getLogger("cvsr")
+
+Normalize = bool | tuple[float, float] | None
+Report = Callable[[float, int], object]
+
+_PORTION = 1 << 20  # bytes of rows to turn back into the file's samples at a time
+
+
+def upscale(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    upscaler: Upscaler,
+    *,
+    normalize: Normalize = None,
+    progress: Report | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> None:
+    """Write the pages of the TIFF file ``source`` enlarged to ``target``, which appears when it is whole.
+
+    Pages are gray, RGB or RGBA of 8 or 16 bits, signed too, or floats, in strips or tiles; the order of axes and the
+    metadata of ImageJ and OME are kept, with the pixel size made smaller; also the type of samples.
+    ``normalize``: None enlarges unsigned integers, and floats that all lie in 0..1, as they are; in other files, the
+    lowest value of all pages is black for the network and the highest white, and the result is in the file's units
+    again. True does that always; a pair (low, high) names the two (values beyond are cut off). NaN stays NaN.
+    ``progress`` is called with the pages done, a fraction too, and how many there are; ``cancel`` is asked before each
+    tile. Memory does not depend on the number of pages, nor on their size where ``upscaler.max_memory`` bounds it.
+    Raise FileError, OptionError, Cancelled, MemoryBudgetError.
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix.lower() not in (".tif", ".tiff"):
+        raise FileError(f"{target}: pages are written as TIFF: end its name in .tif")
+    if os.path.realpath(source) == os.path.realpath(target):
+        raise FileError(f"{target} is the source itself, which would be overwritten: give another name")
+    with Stack(source) as stack, folder.atomic(target) as stream:
+        stack.write(stream, upscaler, normalize=normalize, progress=progress, cancel=cancel)
+
+
+class Stack:
+    """The pages of a TIFF file, a path or its bytes, open for reading; for ``with``. Raise FileError, OptionError."""
+
+    def __init__(self, source: Path | bytes) -> None:
+        self._name = "the data" if isinstance(source, bytes) else str(source)
+        self._opened = opened(source)
+        self._file: Any = self._opened.__enter__()
+        try:
+            self._file.filehandle.seek(0)
+            head = tiffhead.read(self._file.filehandle)
+            if head is None or head.broken:
+                raise FileError(f"{self._name} is no TIFF file, or one that was cut short: copy or download it again")
+            self.pages = Pages(self._file, head, self._name)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._opened.__exit__(None, None, None)
+
+    def __len__(self) -> int:
+        return len(self.pages)
+
+    def scales(self, normalize: Normalize) -> dict[np.dtype[Any], Scale]:
+        """Return how samples become a network's and back: one scale for all pages of a type. May read all of them."""
+        kinds = {page.dtype: page.shape for page in self.pages}
+        if normalize and any(page.shape[2:] == (4,) for page in self.pages):
+            raise FileError(f"{self._name} has alpha, which cannot be normalized: leave that away")
+        return {kind: samples.scale_of(lambda k=kind: self._of(k), kind, normalize) for kind in kinds}
+
+    def _of(self, dtype: np.dtype[Any]) -> Iterator[Page]:
+        return (page for page in self.pages if page.dtype == dtype)
+
+    def write(
+        self,
+        stream: BinaryIO,
+        upscaler: Upscaler,
+        *,
+        normalize: Normalize = None,
+        progress: Report | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> None:
+        """Write all pages enlarged to ``stream`` (seekable, empty), as :func:`upscale` says."""
+        for what in tiffmeta.lost(self._file):
+            log.warning("%s cannot be kept: left out", what)
+        scales = self.scales(normalize)
+        big = tiff.needs_big(sum(self._result_bytes(page, upscaler) for page in self.pages))
+        if big and self._file.is_imagej:
+            log.warning("the result is more than 4 GB, a BigTIFF: ImageJ opens it through Bio-Formats")
+        writers: list[tiff.TiffWriter] = []
+        for number, page in enumerate(self.pages):
+            size = upscaler.output_size(page.shape[1], page.shape[0])
+            writer = tiff.TiffWriter(
+                stream,
+                (size[1], size[0], *page.shape[2:]),
+                page.dtype,
+                tags=tiffmeta.tags(page, self._file, upscaler.output_size),
+                deflate=not page.uncompressed,
+                predict=not self._file.is_imagej,  # ImageJ knows no prediction under deflate
+                one_strip=self._file.is_imagej,
+                big=big,
+                first=not writers,
+            )
+            report = progress and _share(progress, number, len(self))
+            for rows in self.enlarged(page, scales[page.dtype], upscaler, report, cancel):
+                writer.write(rows)
+            writer.flush()
+            writers.append(writer)
+            if progress:
+                progress(number + 1, len(self))
+        # behind all pixels: ImageJ reads only the first directory, and takes pages that follow each other for granted
+        for before, writer in zip([None, *writers], writers, strict=False):
+            writer.close(before)
+
+    @staticmethod
+    def enlarged(
+        page: Page,
+        scale: Scale,
+        upscaler: Upscaler,
+        progress: Callable[[float], object] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Iterator[Image]:
+        """Yield the rows of a page's result from the top, as the file's samples."""
+        size = upscaler.output_size(page.shape[1], page.shape[0])
+
+        def report(step: Progress) -> None:
+            if progress:
+                progress(step.done / step.total)
+
+        top = 0
+        for band in upscaler.bands(Scaled(page, scale), progress=report, cancel=cancel):
+            step = max(1, _PORTION // band[:1].nbytes)
+            for start in range(0, band.shape[0], step):
+                rows = band[start : start + step]
+                yield samples.restored(page, scale, rows, top, size)
+                top += rows.shape[0]
+            if progress and upscaler.interpolates:  # which has no tiles to report
+                progress(top / size[1])
+
+    @staticmethod
+    def _result_bytes(page: Page, upscaler: Upscaler) -> int:
+        return math.prod((*upscaler.output_size(page.shape[1], page.shape[0]), *page.shape[2:])) * page.dtype.itemsize
+
+    def memory(self) -> int:
+        """Return about how many bytes reading and writing take at most, on top of what the upscaler does."""
+        return max(_working_memory(page) for page in self.pages)
+
+
+def _share(progress: Report, done: int, total: int) -> Callable[[float], object]:
+    return lambda part: progress(done + part, total)
+
+
+def _working_memory(page: Page) -> int:
+    row = math.prod(page.shape[1:]) * max(4 if page.dtype.kind == "f" else 1, page.dtype.itemsize)
+    return page.memory + 3 * row * min(page.shape[0], 256) + 4 * _PORTION
