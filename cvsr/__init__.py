@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cvsr.model import ModelInfo, open_model
     from cvsr.pipeline import Progress
     from cvsr.ran import RanOn
+    from cvsr.sequence import Sequence
     from cvsr.upscaler import Upscaler, upscale
 
 __all__ = [
@@ -43,12 +44,14 @@ __all__ = [
     "OptionError",
     "Progress",
     "RanOn",
+    "Sequence",
     "Upscaler",
     "open_model",
     "upscale",
 ]
 
-_HOMES = {"ModelInfo": "model", "Progress": "pipeline", "RanOn": "ran", "Upscaler": "upscaler"} | {
+_HOMES = {"ModelInfo": "model", "Progress": "pipeline", "RanOn": "ran", "Sequence": "sequence"} | {
+    "Upscaler": "upscaler",
     "open_model": "model",
     "upscale": "upscaler",
 }

@@ -77,6 +77,18 @@ class Network(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """What is known of tiles from the frame before: see :class:`cvsr.sequence.TileMemory`."""
+
+    def recall(self, tile: tiles.Tile, pixels: Image) -> Image | None:
+        """Return the result of a tile that had the same pixels."""
+        ...
+
+    def keep(self, tile: tiles.Tile, pixels: Image, result: Image) -> None:
+        """Remember a tile's result."""
+        ...
+
+
 class Source:
     """A picture in memory."""
 
@@ -102,6 +114,7 @@ class Upscaled:
     plan: Plan
     pool: Executor
     watch: Watch
+    memory: Memory | None = None
     size: tuple[int, int] = field(init=False)
     _done: dict[int, Image] = field(default_factory=dict[int, Image], init=False)
 
@@ -160,19 +173,28 @@ class Upscaled:
         self._done |= made
 
     def _tile(self, fed: Image, tile: tiles.Tile, first: int) -> Image:
-        info = self.network.info
         rows = slice(tile.rows.begin - first, tile.rows.end - first)
         pixels = np.ascontiguousarray(fed[rows, tile.columns.feed])
+        known = self.memory.recall(tile, pixels) if self.memory else None
+        if known is not None:
+            return known
+        result = self._computed(pixels, tile)
+        if self.memory:
+            self.memory.keep(tile, pixels, result)
+        return result
+
+    def _computed(self, pixels: Image, tile: tiles.Tile) -> Image:
+        info, dtype = self.network.info, pixels.dtype
         if tile.rows.extra or tile.columns.extra:
             more = (0, tile.rows.extra, 0, tile.columns.extra)
             pixels = cv2.copyMakeBorder(pixels, *more, cv2.BORDER_REPLICATE)
-        if fed.dtype == np.uint16:  # in floats, so that color is rounded once, at the end
+        if dtype == np.uint16:  # in floats, so that color is rounded once, at the end
             pixels = pixels * np.float32(1 / PEAK["uint16"])
         blob = planes.blob(pixels, info)
         output = self.network.forward(blob)
         keep = (tile.rows.keep, tile.columns.keep)
         result = planes.image(output, blob, pixels, keep, info, self.network.exact)
-        return result if result.dtype == fed.dtype else planes.stored(result, fed.dtype.name)
+        return result if result.dtype == dtype else planes.stored(result, dtype.name)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 
@@ -19,6 +19,7 @@ from cvsr.network import Network
 from cvsr.options import memory_size
 from cvsr.pipeline import Progress, Resized, Stage, Upscaled, Watch
 from cvsr.ran import RanOn
+from cvsr.sequence import TileMemory
 from cvsr.strips import Rows
 from cvsr.superres import Original
 
@@ -133,14 +134,17 @@ class Upscaler:
         ``progress`` is called after each tile, ``cancel`` is asked before each. Raises ImageError, Cancelled,
         MemoryBudgetError.
         """
-        checked = check(image)
-        width, height = self.output_size(checked.shape[1], checked.shape[0])
+        return self.picture(check(image), Watch(progress, cancel))
+
+    def picture(self, image: Image, watch: Watch, memory: Callable[[Hashable], TileMemory] | None = None) -> Image:
+        """Return a checked image enlarged; ``memory`` gives each stage what it knows of the tiles of the last one."""
+        width, height = self.output_size(image.shape[1], image.shape[0])
         try:
-            result = np.empty((height, width, *checked.shape[2:]), checked.dtype)
+            result = np.empty((height, width, *image.shape[2:]), image.dtype)
         except MemoryError as error:
             raise MemoryBudgetError(f"there is not enough memory for a result of {width}x{height} pixels") from error
         top = 0
-        for band in self._bands(checked, Watch(progress, cancel)):
+        for band in self._bands(image, watch, memory):
             result[top : top + len(band)] = band
             top += len(band)
         return result
@@ -158,9 +162,15 @@ class Upscaler:
         """
         yield from self._bands(image if isinstance(image, Rows) else check(image), Watch(progress, cancel))
 
-    def _bands(self, image: Image | Rows, watch: Watch) -> Iterator[Image]:
+    def _bands(
+        self, image: Image | Rows, watch: Watch, memory: Callable[[Hashable], TileMemory] | None = None
+    ) -> Iterator[Image]:
         size = self.output_size(image.shape[1], image.shape[0])
-        stages = [self._stages(source, pixel, size, watch) for source, pixel in strips.parts(image)]
+        stages: list[Stage] = []
+        for part, (source, pixel) in enumerate(strips.parts(image)):
+            stages.append(self._stages(source, pixel, size, watch))
+            if memory is not None:
+                _remember(stages[-1], memory, (part,))
         top = 0
         for bottom in stages[0].edges():
             watch.check()
@@ -227,6 +237,14 @@ class Upscaler:
             max_memory=self.max_memory,
         )
         return Upscaled(stage, network, how, self._workers(), watch)
+
+
+def _remember(stage: Stage, memory: Callable[[Hashable], TileMemory], key: tuple[int, ...]) -> None:
+    """Give the networks on the way to a stage their memories, from its end to its start."""
+    if isinstance(stage, Upscaled):
+        stage.memory = memory(key)
+    if isinstance(stage, Upscaled | Resized):
+        _remember(stage.source, memory, (*key, 0))
 
 
 def upscale(

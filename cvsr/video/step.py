@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cvsr.image import Image
+from cvsr.sequence import Sequence
 from cvsr.upscaler import Upscaler
 
 Step = Callable[[Image], Image]
@@ -14,6 +15,6 @@ Step = Callable[[Image], Image]
 def make(upscaler: Upscaler) -> Step:
     """Return the step for one film: BGR (H, W, 3), uint8 or uint16, to the same kind, larger.
 
-    A step may remember frames, so every film (and every part of one that is not read in order) gets one of its own.
+    It remembers the last frame, so every film (and every part of one that is not read in order) gets one of its own.
     """
-    return upscaler
+    return Sequence(upscaler)

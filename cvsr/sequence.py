@@ -1,0 +1,80 @@
+"""Frames that follow each other: tiles that are as they were in the frame before are not computed again.
+
+What a tile becomes depends on nothing but the pixels that its network sees, which are the tile's and those of the halo
+around it: where all of them are byte for byte the same, so is the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cvsr.image import Image, check
+from cvsr.pipeline import Progress, Watch
+from cvsr.tiles import Tile
+
+if TYPE_CHECKING:
+    from cvsr.upscaler import Upscaler
+
+
+class TileMemory:
+    """What the tiles of one stage were in the last frame: the pixels that they saw, and what became of these."""
+
+    def __init__(self) -> None:
+        self._known: dict[Tile, tuple[Image, Image]] = {}
+        self.reused = self.computed = 0
+
+    def recall(self, tile: Tile, pixels: Image) -> Image | None:
+        """Return the tile's result where its pixels are those of the last frame."""
+        known = self._known.get(tile)
+        if known is None or known[0].dtype != pixels.dtype or not np.array_equal(known[0], pixels):
+            return None
+        self.reused += 1
+        return known[1]
+
+    def keep(self, tile: Tile, pixels: Image, result: Image) -> None:
+        """Remember a tile. The pixels are copied: the caller's image may be the buffer of the next frame."""
+        self.computed += 1
+        self._known[tile] = pixels.copy(), result
+
+
+class Sequence:
+    """Enlarge the frames of a film, a camera or a screen one after the other; call it as the ``upscaler`` itself.
+
+    The results are the same, bit for bit. It keeps the last frame and its result in memory. From one thread at a time.
+    ``reused`` and ``computed`` count tiles.
+    """
+
+    def __init__(self, upscaler: Upscaler) -> None:
+        self.upscaler = upscaler
+        self._memories: dict[Hashable, TileMemory] = {}
+        self._shape: tuple[int, ...] = ()
+
+    @property
+    def reused(self) -> int:
+        """Return how many tiles were taken from the frame before."""
+        return sum(memory.reused for memory in self._memories.values())
+
+    @property
+    def computed(self) -> int:
+        """Return how many tiles a network has computed."""
+        return sum(memory.computed for memory in self._memories.values())
+
+    def __call__(
+        self,
+        frame: Image,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Image:
+        """Return ``frame`` enlarged: see :meth:`cvsr.Upscaler.__call__`."""
+        checked = check(frame)
+        if checked.shape != self._shape:  # its tiles are others: those of the last would stay for nothing
+            self._memories.clear()
+            self._shape = checked.shape
+        return self.upscaler.picture(checked, Watch(progress, cancel), self._memory)
+
+    def _memory(self, key: Hashable) -> TileMemory:
+        return self._memories.setdefault(key, TileMemory())
