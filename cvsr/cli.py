@@ -98,6 +98,16 @@ def _add_upscale(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="an image, a folder, a pattern such as 'img*.png', or - for stdin")
     add("-o", "--output", help="a file (for one image), a folder (several, or ends in /), or - for stdout")
+    add_conversion(parser)
+    add("-r", "--recursive", action="store_true", help="go into the folders below the given ones too")
+    add("--overwrite", action="store_true", help="replace results that are there already, instead of skipping them")
+    add("--scheduler", metavar="ADDRESS", help="let this dask cluster do it: tcp://HOST:8786 (needs cvsr[dask])")
+    parser.set_defaults(run=_upscale)
+
+
+def add_conversion(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what an image becomes, the same for all verbs that write images."""
+    add = parser.add_argument
     size = parser.add_mutually_exclusive_group()
     size.add_argument("-s", "--scale", type=float, help="how much larger; any number, default 2")
     size.add_argument(
@@ -110,13 +120,11 @@ def _add_upscale(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         default="auto",
         help="where to run: auto, cpu, cuda, opencl, … (see cvsr doctor); default auto",
     )
-    add("-r", "--recursive", action="store_true", help="go into the folders below the given ones too")
-    add("--overwrite", action="store_true", help="replace results that are there already, instead of skipping them")
     add("--format", help="png, jpg, webp, tiff, …; default: that of -o, else the input's")
     add("--quality", type=_quality, metavar="1-100", help="of lossy formats; default 95")
+    add("--normalize", action="store_true", help="of TIFF: take its lowest value for black, its highest for white")
     add("--max-memory", metavar="SIZE", help="what the whole process may use, for example 512M")
     add("--exact", action="store_true", help="the same bits whatever the tiles and the version of OpenCV; slower")
-    parser.set_defaults(run=_upscale)
 
 
 def _add_convert(verbs: argparse._SubParsersAction[argparse.ArgumentParser], now: bool) -> None:  # pyright: ignore[reportPrivateUsage]

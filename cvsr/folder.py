@@ -158,24 +158,31 @@ def atomic(path: Path) -> Generator[BinaryIO, None, None]:
     It is written beside its place under a temporary name and flushed to disk before it is renamed. Raise FileError
     where that fails.
     """
-    name = f".cvsr-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
-    temporary = path.with_name(name)
-    _active.add(name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        with temporary(path.parent) as place:
+            with open(place, "xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            place.replace(path)
     except CvsrError:
         raise
     except OSError as error:
         raise FileError(f"{path} cannot be written: {_why(error)}") from error
-    finally:  # on every way out, KeyboardInterrupt included; after the rename there is nothing left to remove
+
+
+@contextmanager
+def temporary(folder: Path) -> Generator[Path, None, None]:
+    """Yield a path in ``folder`` for a file that is removed at the end, or by a later run where this one is killed."""
+    path = folder / f".cvsr-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+    _active.add(path.name)
+    try:
+        yield path
+    finally:  # on every way out, KeyboardInterrupt included; a file that was renamed is not there any more
         with suppress(OSError):
-            temporary.unlink()
-        _active.discard(name)
+            path.unlink()
+        _active.discard(path.name)
 
 
 def _why(error: OSError) -> str:

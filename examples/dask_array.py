@@ -1,7 +1,7 @@
 """A dask array, enlarged chunk by chunk: what it becomes does not depend on the chunks. Needs the extra dask.
 
-The array could as well be dask.array.from_zarr("scene.zarr"), the result go .to_zarr("scene_x2.zarr"), and the chunks be
-computed on a cluster, for which dask.distributed.Client("tcp://…:8786") is all it takes.
+The array could as well be dask.array.from_zarr("scene.zarr"), and the result go .to_zarr("scene_x2.zarr"). After
+dask.distributed.Client("tcp://…:8786") the chunks are computed on that cluster.
 """
 
 import dask.array as da
