@@ -11,7 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -125,18 +125,21 @@ class Converter:
         self._forced = forced
         self._large = Large(self._upscaler, self._budget, bar, args.quality, getattr(args, "normalize", None))
 
-    def convert(self, job: Job) -> None:
-        """Read, upscale and write one file. Raise FileError, ImageError or MemoryBudgetError."""
+    def convert(self, job: Job, check: Callable[[], object] = lambda: None) -> None:
+        """Read, upscale and write one file. Raise FileError, ImageError or MemoryBudgetError.
+
+        ``check`` is called before the result takes its name: it may raise what speaks against that.
+        """
         data = sys.stdin.buffer.read() if job.source == PIPE else job.source
         head = head_of(data)
         stack = self._large.opened(data, head, self._format(job, ".tiff")) if head else None
         if stack is not None:
-            with stack, _written(job.target) as stream:
+            with stack, _written(job.target, check) as stream:
                 self._large.write(stack, self._format(job, ".tiff"), stream)
             return
         picture = self._read(data)
         format = self._format(job, picture.suffix)
-        with _written(job.target) as stream:
+        with _written(job.target, check) as stream:
             self._upscale(picture, format, stream)
 
     def _format(self, job: Job, suffix: str) -> Format:
@@ -180,8 +183,11 @@ def _feed(writer: Writer, band: Array, dtype: np.dtype[Any]) -> None:
         writer.write(formats.convert(band[start : start + step], dtype))
 
 
-def _written(target: Path) -> AbstractContextManager[BinaryIO]:
-    return _stdout() if target == PIPE else folder.atomic(target)
+@contextmanager
+def _written(target: Path, check: Callable[[], object]) -> Generator[BinaryIO, None, None]:
+    with _stdout() if target == PIPE else folder.atomic(target) as stream:
+        yield stream
+        check()
 
 
 @contextmanager
