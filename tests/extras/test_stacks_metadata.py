@@ -143,7 +143,8 @@ def test_what_describes_the_picture_is_copied(tmp_path):
     for order in "<>":
         tifffile.imwrite(
             tmp_path / "a.tif", PAGES[0, 0], byteorder=order, photometric="minisblack", software="s",
-            description="a µ".encode(), datetime="2020:01:02 03:04:05", extratags=[*kept, (297, 3, 2, (4, 9), False)], metadata=None,
+            description="a µ".encode(), datetime="2020:01:02 03:04:05",
+            extratags=[*kept, (297, 3, 2, (4, 9), False)], metadata=None,
         )  # fmt: skip
         with enlarged(tmp_path) as file:
             for page, source in zip(file.pages, tifffile.TiffFile(tmp_path / "a.tif").pages, strict=True):
