@@ -27,6 +27,7 @@ _UPSCALE_EXAMPLES = """examples:
 
 _VERBS = {  # the module of each, with add_arguments(parser) and main(args) -> exit code
     "bench": ("cvsr.cli_bench", "time models on this machine, beside other runtimes"),
+    "compare": ("cvsr.cli_compare", "make a page that compares models on an image"),
     "eval": ("cvsr.evaluate", "measure models on test images"),
     "frames": ("cvsr.cli_frames", "enlarge raw frames from standard input to standard output"),
     "migrate": ("cvsr.cli_migrate", "move scripts from cv2.dnn_superres to cvsr"),

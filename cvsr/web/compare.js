@@ -1,0 +1,28 @@
+"use strict";
+/* Glue of the page that compares: the viewer's stage, and one pane for each result, all at the same place. */
+{
+  const facts = JSON.parse(document.getElementById("facts").textContent);
+  const panes = [...document.querySelectorAll(".crops .shot")];
+  const pictures = panes.map((pane) => ({ name: pane.dataset.name, src: pane.querySelector("img").src }));
+  const close = new View(facts.width, facts.height);
+  const viewer = new Viewer(document.getElementById("viewer"), {
+    width: facts.width, height: facts.height, pictures, left: 0, right: Math.min(facts.right, pictures.length - 1),
+    tap: ({ x, y }) => close.set({ x, y }),
+  });
+  panes.forEach((pane) => {
+    pane.classList.add("pane");
+    pane.tabIndex = 0;
+    pane.setAttribute("role", "group");
+    pane.setAttribute("aria-label", `Crop of ${pane.dataset.name}. Arrows move all crops, plus and minus zoom.`);
+    close.add(pane);
+    gestures(pane, close);
+  });
+  const mark = () => viewer.mark({
+    x: close.x, y: close.y,
+    width: Math.min(facts.width, panes[0].clientWidth / close.zoom),
+    height: Math.min(facts.height, panes[0].clientHeight / close.zoom),
+  });
+  close.fitted = false;
+  close.changed.push(mark);
+  close.set({ x: facts.x, y: facts.y, zoom: panes[0].clientWidth / facts.crop });
+}
