@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from cvsr import formats, tiffhead
+from cvsr import formats, geo, samples, tiffhead
 from cvsr.cli_memory import Budget, resident
 from cvsr.errors import FileError
 from cvsr.formats import Format
+from cvsr.geo import Scene
 from cvsr.progress import Bar
 from cvsr.stacks import Stack
 from cvsr.tiffhead import Head
@@ -25,6 +26,8 @@ log = logging.getLogger("cvsr")
 
 Data = Path | bytes
 """A file: where it is, or its bytes."""
+
+Opened = Stack | Scene
 
 
 def head_of(source: Data) -> Head | None:
@@ -48,32 +51,57 @@ class Large:
     quality: int | None
     normalize: bool | None
 
-    def opened(self, source: Data, head: Head, format: Format) -> Stack | None:
+    def opened(self, source: Data, head: Head, format: Format, piped: bool) -> Opened | None:
         """Return a TIFF file to be enlarged row by row into ``format``; None where OpenCV had better read it whole.
 
+        ``piped``: the result goes to standard output.
         Raise FileError, MemoryBudgetError; OptionError where a package is missing that is needed.
         """
         name = "stdin" if isinstance(source, bytes) else str(source)
         to_tiff = format.name == "tiff"
         if head.pages > 1 and not to_tiff:
             raise FileError(f"{name} holds {head.pages} pages and {format.name} one: write tiff (--format tiff)")
+        before = resident()
+        if head.geo and head.pages == 1 and to_tiff and not isinstance(source, bytes) and self._maps(piped):
+            return self._limited(Scene(source), before, format)
         must = head.pages > 1 or head.too_large
         if not must and not self._better(head, to_tiff):
             return None
-        before = resident()
-        stack = Stack(source)
         try:
-            self._limit(stack.memory() + max(0, resident() - before), stack, format)
-        except FileError:
-            stack.close()
+            return self._limited(Stack(source), before, format)
+        except FileError:  # a kind of pixels that perhaps OpenCV reads
             if must:
                 raise
-            return None  # a kind of pixels that perhaps OpenCV reads
-        return stack
+            return None
 
-    def write(self, stack: Stack, format: Format, stream: BinaryIO) -> None:
+    def _limited(self, opened: Opened, before: int, format: Format) -> Opened:
+        """Return a file, after letting the upscaler have what is left of the budget beside reading and writing it.
+
+        ``before``: the bytes that the process held before it was opened.
+        """
+        try:
+            held = opened.memory() if isinstance(opened, Stack) else opened.memory(self.upscaler)
+            if isinstance(opened, Stack) and not format.streams:
+                held += _whole(opened, self.upscaler, format)
+            if self.budget is not None:
+                left = self.budget.beside(held + max(0, resident() - before), format)
+                self.upscaler.max_memory = left // 2 if opened.has_alpha else left
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+    def _maps(self, piped: bool) -> bool:
+        """Tell whether a map can be written as one."""
+        here = geo.is_here() and not piped
+        if not here:
+            way = "writing to a file" if geo.is_here() else 'pip install "cvsr[geo]"'
+            log.warning("its place on the map is left out (%s keeps it)", way)
+        return here
+
+    def write(self, stack: Opened, format: Format, stream: BinaryIO) -> None:
         """Write the result of what was :meth:`opened` to ``stream``."""
-        if format.name == "tiff":
+        if format.name == "tiff" or isinstance(stack, Scene):
             stack.write(stream, self.upscaler, normalize=self.normalize, progress=self._report)
         else:
             self._write_picture(stack, format, stream)
@@ -91,17 +119,6 @@ class Large:
             return False
         return bool(wanted)
 
-    def _limit(self, held: int, stack: Stack, format: Format) -> None:
-        """Let the upscaler have what is left of the budget when ``held`` bytes are taken by all else."""
-        if self.budget is None:
-            return
-        page = next(iter(stack.pages))
-        if not format.streams:
-            width, height = self.upscaler.output_size(page.shape[1], page.shape[0])
-            held += round(math.prod((width, height, *page.shape[2:])) * page.dtype.itemsize * (1 + format.overhead))
-        left = self.budget.beside(held, format)
-        self.upscaler.max_memory = left // 2 if any(page.shape[2:] == (4,) for page in stack.pages) else left
-
     def _write_picture(self, stack: Stack, format: Format, stream: BinaryIO) -> None:
         """Write the only page in a format other than TIFF, row by row where that can be."""
         page = next(iter(stack.pages))
@@ -113,6 +130,13 @@ class Large:
         dtype = formats.dtype_for(page.dtype, format)
         shape = (height, width, *page.shape[2:])
         writer = formats.open_writer(stream, format, shape, dtype, quality=self.quality, icc=icc(page))
-        for rows in stack.enlarged(page, scale, self.upscaler, lambda share: self._report(share, 1)):
+        for rows in samples.enlarged(page, scale, self.upscaler, lambda share: self._report(share, 1)):
             writer.write(formats.convert(rows, dtype))
         writer.close()
+
+
+def _whole(stack: Stack, upscaler: Upscaler, format: Format) -> int:
+    """Return the bytes of a result that is gathered before it is encoded."""
+    page = next(iter(stack.pages))
+    width, height = upscaler.output_size(page.shape[1], page.shape[0])
+    return round(math.prod((width, height, *page.shape[2:])) * page.dtype.itemsize * (1 + format.overhead))

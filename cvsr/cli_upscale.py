@@ -123,7 +123,7 @@ class Converter:
         self._quality: int | None = args.quality
         self._bar = bar
         self._forced = forced
-        self._large = Large(self._upscaler, self._budget, bar, args.quality, getattr(args, "normalize", None))
+        self._large = Large(self._upscaler, self._budget, bar, args.quality, args.normalize or None)
 
     def convert(self, job: Job, check: Callable[[], object] = lambda: None) -> None:
         """Read, upscale and write one file. Raise FileError, ImageError or MemoryBudgetError.
@@ -132,7 +132,7 @@ class Converter:
         """
         data = sys.stdin.buffer.read() if job.source == PIPE else job.source
         head = head_of(data)
-        stack = self._large.opened(data, head, self._format(job, ".tiff")) if head else None
+        stack = self._large.opened(data, head, self._format(job, ".tiff"), job.target == PIPE) if head else None
         if stack is not None:
             with stack, _written(job.target, check) as stream:
                 self._large.write(stack, self._format(job, ".tiff"), stream)
@@ -206,13 +206,17 @@ def _stdout() -> Generator[BinaryIO, None, None]:
 
 
 @contextmanager
-def stopped_by_signals() -> Generator[list[int], None, None]:
-    """Turn the signals that end a process into KeyboardInterrupt, so that temporary files go; yield those that came."""
+def stopped_by_signals(patience: int = 0) -> Generator[list[int], None, None]:
+    """Turn the signals that end a process into KeyboardInterrupt, so that temporary files go; yield those that came.
+
+    The first ``patience`` of them are only put on the list.
+    """
     caught: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         caught.append(number)
-        raise KeyboardInterrupt
+        if len(caught) > patience:
+            raise KeyboardInterrupt
 
     before: dict[int, Any] = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):

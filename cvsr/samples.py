@@ -5,7 +5,7 @@ A microscope's counts, an elevation in meters, a signed or missing value: networ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from cvsr.errors import FileError
 from cvsr.image import REACH, Image
+from cvsr.pipeline import Progress
 from cvsr.strips import nearest, neighbourly
+from cvsr.upscaler import Upscaler
 
 Mask = npt.NDArray[np.bool_]
 
@@ -23,6 +25,9 @@ TAKEN = ("uint8", "uint16", "float32", "float64", "float16", "int8", "int16")
 
 _PHOTO = ("uint8", "uint16")
 _AT_A_TIME = 64  # rows to look at for the range
+
+PORTION = 1 << 20
+"""Bytes of rows to turn back into the file's samples at a time."""
 
 
 class Raw(Protocol):
@@ -152,6 +157,34 @@ class Scaled:
             return self._scale.taken(rows[start - first : stop - first])
         rows = np.where(hidden if rows.ndim == 2 else hidden[..., None], rows.dtype.type(self._scale.low), rows)
         return neighbourly(self._scale.taken(rows), hidden)[start - first : stop - first]
+
+
+def enlarged(
+    raw: Raw,
+    scale: Scale,
+    upscaler: Upscaler,
+    progress: Callable[[float], object] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Iterator[Image]:
+    """Yield the rows of a picture's result from the top, as the file's samples.
+
+    ``progress`` is called with the share that is done, ``cancel`` is asked before each tile.
+    """
+    size = upscaler.output_size(raw.shape[1], raw.shape[0])
+
+    def report(step: Progress) -> None:
+        if progress:
+            progress(step.done / step.total)
+
+    top = 0
+    for band in upscaler.bands(Scaled(raw, scale), progress=report, cancel=cancel):
+        step = max(1, PORTION // band[:1].nbytes)
+        for start in range(0, band.shape[0], step):
+            rows = band[start : start + step]
+            yield restored(raw, scale, rows, top, size)
+            top += rows.shape[0]
+        if progress and upscaler.interpolates:  # which has no tiles to report
+            progress(top / size[1])
 
 
 def restored(raw: Raw, scale: Scale, rows: Image, top: int, size: tuple[int, int]) -> Image:

@@ -16,9 +16,7 @@ import numpy as np
 
 from cvsr import folder, samples, tiff, tiffhead, tiffmeta
 from cvsr.errors import FileError
-from cvsr.image import Image
-from cvsr.pipeline import Progress
-from cvsr.samples import Scale, Scaled
+from cvsr.samples import Scale
 from cvsr.tiffpages import Page, Pages, opened
 from cvsr.upscaler import Upscaler
 
@@ -26,8 +24,6 @@ log = logging.getLogger("cvsr")
 
 Normalize = bool | tuple[float, float] | None
 Report = Callable[[float, int], object]
-
-_PORTION = 1 << 20  # bytes of rows to turn back into the file's samples at a time
 
 
 def upscale(
@@ -92,7 +88,7 @@ class Stack:
     def scales(self, normalize: Normalize) -> dict[np.dtype[Any], Scale]:
         """Return how samples become a network's and back: one scale for all pages of a type. May read all of them."""
         kinds = {page.dtype: page.shape for page in self.pages}
-        if normalize and any(page.shape[2:] == (4,) for page in self.pages):
+        if normalize and self.has_alpha:
             raise FileError(f"{self._name} has alpha, which cannot be normalized: leave that away")
         return {kind: samples.scale_of(lambda k=kind: self._of(k), kind, normalize) for kind in kinds}
 
@@ -129,8 +125,8 @@ class Stack:
                 big=big,
                 first=not writers,
             )
-            report = progress and _share(progress, number, len(self))
-            for rows in self.enlarged(page, scales[page.dtype], upscaler, report, cancel):
+            report = progress and share_of(progress, number, len(self))
+            for rows in samples.enlarged(page, scales[page.dtype], upscaler, report, cancel):
                 writer.write(rows)
             writer.flush()
             writers.append(writer)
@@ -141,43 +137,24 @@ class Stack:
             writer.close(before)
 
     @staticmethod
-    def enlarged(
-        page: Page,
-        scale: Scale,
-        upscaler: Upscaler,
-        progress: Callable[[float], object] | None = None,
-        cancel: Callable[[], bool] | None = None,
-    ) -> Iterator[Image]:
-        """Yield the rows of a page's result from the top, as the file's samples."""
-        size = upscaler.output_size(page.shape[1], page.shape[0])
-
-        def report(step: Progress) -> None:
-            if progress:
-                progress(step.done / step.total)
-
-        top = 0
-        for band in upscaler.bands(Scaled(page, scale), progress=report, cancel=cancel):
-            step = max(1, _PORTION // band[:1].nbytes)
-            for start in range(0, band.shape[0], step):
-                rows = band[start : start + step]
-                yield samples.restored(page, scale, rows, top, size)
-                top += rows.shape[0]
-            if progress and upscaler.interpolates:  # which has no tiles to report
-                progress(top / size[1])
-
-    @staticmethod
     def _result_bytes(page: Page, upscaler: Upscaler) -> int:
         return math.prod((*upscaler.output_size(page.shape[1], page.shape[0]), *page.shape[2:])) * page.dtype.itemsize
+
+    @property
+    def has_alpha(self) -> bool:
+        """Tell whether a page has alpha, which is enlarged on its own beside the color."""
+        return any(page.shape[2:] == (4,) for page in self.pages)
 
     def memory(self) -> int:
         """Return about how many bytes reading and writing take at most, on top of what the upscaler does."""
         return max(_working_memory(page) for page in self.pages)
 
 
-def _share(progress: Report, done: int, total: int) -> Callable[[float], object]:
+def share_of(progress: Report, done: int, total: int) -> Callable[[float], object]:
+    """Return what reports the share of one of ``total`` parts when ``done`` are done."""
     return lambda part: progress(done + part, total)
 
 
 def _working_memory(page: Page) -> int:
     row = math.prod(page.shape[1:]) * max(4 if page.dtype.kind == "f" else 1, page.dtype.itemsize)
-    return page.memory + 3 * row * min(page.shape[0], 256) + 4 * _PORTION
+    return page.memory + 3 * row * min(page.shape[0], 256) + 4 * samples.PORTION
