@@ -7,6 +7,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cvsr import folder, formats
 from cvsr.errors import FileError, OptionError
@@ -20,7 +21,6 @@ PIPE = Path("-")
 def plan(args: argparse.Namespace, forced: Format | None) -> list[Job]:
     """Return what is to be done. Raise OptionError where inputs and output do not go together."""
     inputs: list[str] = args.inputs
-    tag = f"_{args.size[0]}x{args.size[1]}" if args.size else f"_x{args.scale or 2:g}"
     if "-" in inputs or args.output == "-":
         return _pipe_jobs(args, forced)
     output = Path(args.output) if args.output else None
@@ -33,10 +33,13 @@ def plan(args: argparse.Namespace, forced: Format | None) -> list[Job]:
     sources = list(folder.find(inputs, recursive=args.recursive, leave_out=output if into_folder else None))
     if not sources:
         raise FileError(f"no images found in {', '.join(inputs)}" + ("" if args.recursive else " (-r looks deeper)"))
-    suffix_for = partial(_suffix_for, args.format)
-    return folder.plan(
-        sources, tag, suffix_for=suffix_for, output=output, into_folder=into_folder, overwrite=args.overwrite
-    )
+    return folder.plan(sources, **naming(args), output=output, into_folder=into_folder, overwrite=args.overwrite)
+
+
+def naming(args: argparse.Namespace) -> dict[str, Any]:
+    """Return how results are named after their inputs, as arguments of :func:`cvsr.folder.plan`."""
+    tag = f"_{args.size[0]}x{args.size[1]}" if args.size else f"_x{args.scale or 2:g}"
+    return {"tag": tag, "suffix_for": partial(_suffix_for, args.format)}
 
 
 def _pipe_jobs(args: argparse.Namespace, forced: Format | None) -> list[Job]:
