@@ -155,7 +155,7 @@ class Scene:
         """Write the result to the file that ``stream`` is, as :func:`upscale` says."""
         if "palette" in [color.name for color in self._dataset.colorinterp] and upscaler.info.name != "nearest":
             raise FileError(f"{self._name} holds classes with a color each, between which nothing lies: use -m nearest")
-        scales = [samples.scale_of(lambda g=group: [g], group.dtype, normalize) for group in self.groups]
+        scales = [samples.scale_of([group], group.dtype, normalize, group.has_mask) for group in self.groups]
         size = upscaler.output_size(self._dataset.width, self._dataset.height)
         with self._created(stream, size) as result:
             for number, (group, scale) in enumerate(zip(self.groups, scales, strict=True)):

@@ -89,17 +89,16 @@ class Scale:
 
 
 def scale_of(
-    pictures: Callable[[], Iterable[Raw]], dtype: np.dtype[Any], normalize: bool | tuple[float, float] | None
+    pictures: Iterable[Raw], dtype: np.dtype[Any], normalize: bool | tuple[float, float] | None, holes: bool = False
 ) -> Scale:
     """Return the one scale for all ``pictures`` of ``dtype``, so that they stay comparable.
 
     ``normalize``: None takes 8 and 16 bits, and floats within 0..1, as they are, and the lowest and highest of all
-    pictures' values otherwise; True takes those always; a pair (low, high) says them. Raise FileError where there are
-    no values, or where they are of a type that there is no way for.
+    pictures' values otherwise; True takes those always; a pair (low, high) says them. ``holes``: some may be missing.
+    Raise FileError where there are no values, or where they are of a type that there is no way for.
     """
     if dtype.name not in TAKEN:
         raise FileError(f"it holds {dtype.name} samples: convert them to 16 bits or 32-bit floats first")
-    holes = any(picture.nodata is not None or picture.missing(0, 1) is not None for picture in pictures())
     if isinstance(normalize, tuple):
         low, high = normalize
         if not low < high:
@@ -107,7 +106,7 @@ def scale_of(
         return Scale(dtype, low, high, plain=False, holes=holes or dtype.kind == "f")
     if dtype.name in _PHOTO and not normalize:
         return Scale(dtype, holes=holes)
-    low, high, gaps = _range(pictures())
+    low, high, gaps = _range(pictures)
     plain = not normalize and dtype.kind == "f" and low >= 0 and high <= 1
     return Scale(dtype, *((0.0, 1.0) if plain else (low, high)), plain=plain, holes=holes or gaps)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -68,6 +69,8 @@ class Stack:
             if head is None or head.broken:
                 raise FileError(f"{self._name} is no TIFF file, or one that was cut short: copy or download it again")
             self.pages = Pages(self._file, head, self._name)
+            # all that is asked of all pages, in one go: to read ten thousand directories takes seconds
+            self._kinds = Counter((page.shape, page.dtype, page.memory) for page in self.pages)
         except BaseException:
             self.close()
             raise
@@ -87,10 +90,10 @@ class Stack:
 
     def scales(self, normalize: Normalize) -> dict[np.dtype[Any], Scale]:
         """Return how samples become a network's and back: one scale for all pages of a type. May read all of them."""
-        kinds = {page.dtype: page.shape for page in self.pages}
         if normalize and self.has_alpha:
             raise FileError(f"{self._name} has alpha, which cannot be normalized: leave that away")
-        return {kind: samples.scale_of(lambda k=kind: self._of(k), kind, normalize) for kind in kinds}
+        kinds = {dtype for _, dtype, _ in self._kinds}
+        return {kind: samples.scale_of(self._of(kind), kind, normalize) for kind in kinds}
 
     def _of(self, dtype: np.dtype[Any]) -> Iterator[Page]:
         return (page for page in self.pages if page.dtype == dtype)
@@ -108,7 +111,7 @@ class Stack:
         for what in tiffmeta.lost(self._file):
             log.warning("%s cannot be kept: left out", what)
         scales = self.scales(normalize)
-        big = tiff.needs_big(sum(self._result_bytes(page, upscaler) for page in self.pages))
+        big = tiff.needs_big(self._result_bytes(upscaler))
         if big and self._file.is_imagej:
             log.warning("the result is more than 4 GB, a BigTIFF: ImageJ opens it through Bio-Formats")
         writers: list[tiff.TiffWriter] = []
@@ -136,18 +139,20 @@ class Stack:
         for before, writer in zip([None, *writers], writers, strict=False):
             writer.close(before)
 
-    @staticmethod
-    def _result_bytes(page: Page, upscaler: Upscaler) -> int:
-        return math.prod((*upscaler.output_size(page.shape[1], page.shape[0]), *page.shape[2:])) * page.dtype.itemsize
+    def _result_bytes(self, upscaler: Upscaler) -> int:
+        def one(shape: tuple[int, ...]) -> int:
+            return math.prod((*upscaler.output_size(shape[1], shape[0]), *shape[2:]))
+
+        return sum(one(shape) * dtype.itemsize * count for (shape, dtype, _), count in self._kinds.items())
 
     @property
     def has_alpha(self) -> bool:
         """Tell whether a page has alpha, which is enlarged on its own beside the color."""
-        return any(page.shape[2:] == (4,) for page in self.pages)
+        return any(shape[2:] == (4,) for shape, _, _ in self._kinds)
 
     def memory(self) -> int:
         """Return about how many bytes reading and writing take at most, on top of what the upscaler does."""
-        return max(_working_memory(page) for page in self.pages)
+        return max(memory + _working_memory(shape, dtype) for shape, dtype, memory in self._kinds)
 
 
 def share_of(progress: Report, done: int, total: int) -> Callable[[float], object]:
@@ -155,6 +160,7 @@ def share_of(progress: Report, done: int, total: int) -> Callable[[float], objec
     return lambda part: progress(done + part, total)
 
 
-def _working_memory(page: Page) -> int:
-    row = math.prod(page.shape[1:]) * max(4 if page.dtype.kind == "f" else 1, page.dtype.itemsize)
-    return page.memory + 3 * row * min(page.shape[0], 256) + 4 * samples.PORTION
+def _working_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return the bytes of the rows that are read ahead, as the file's samples and as the network's, and written."""
+    sample = max(4 if dtype.kind in "fi" else 1, dtype.itemsize)
+    return 3 * math.prod(shape[1:]) * sample * min(shape[0], 256) + 4 * samples.PORTION

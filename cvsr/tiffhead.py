@@ -9,7 +9,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _DESCRIPTION, _SAMPLE_FORMAT = 254, 256, 257, 258, 270, 339
@@ -25,7 +25,8 @@ _LARGEST, _LONGEST = 1 << 30, 1 << 20  # pixels that OpenCV agrees to read, and 
 class Head:
     """What the directories of a file say; of the first page where it is about one.
 
-    ``pages`` counts pictures, not their smaller copies and masks. ``samples``: "uint8", "int16", "float32" …
+    ``pages`` counts pictures, not their smaller copies and masks; ``at``: which directories are theirs, as far as they
+    have any. ``samples``: "uint8", "int16", "float32" …
     ``imagej``, ``ome`` and ``geo`` tell whose metadata is there; ``broken``, that more pages are announced than found.
     """
 
@@ -37,6 +38,7 @@ class Head:
     ome: bool = False
     geo: bool = False
     broken: bool = False
+    at: list[int] = field(default_factory=list[int])
 
     @property
     def too_large(self) -> bool:
@@ -59,13 +61,14 @@ def read(file: BinaryIO | memoryview) -> Head | None:
         return file.read(count)
 
     try:
-        for entries in _directories(fetch):
+        for number, entries in enumerate(_directories(fetch)):
             if entries.number(_SUBFILE, 0) & _NO_PAGE:
                 continue
             if head is None:
                 head = _first(entries)
             else:
                 head.pages += 1
+            head.at.append(number)
     except (struct.error, OverflowError, MemoryError, KeyError):
         if head:
             head.broken = True

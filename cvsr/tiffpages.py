@@ -63,7 +63,7 @@ class Pages:
         self._name = name
         # a directory is long where strips are many, and tifffile reads it again at each access
         self._load: Callable[[int], Any] = lru_cache(maxsize=1)(file.pages.__getitem__)
-        self._found = [at for at in range(len(file.pages)) if not int(file.pages[at].subfiletype) & 5]
+        self._found = list(head.at)
         self._size = 0
         if len(self._found) < head.pages:  # pictures without a directory of their own, one behind the other
             first, series = file.pages[0], file.series[0]
