@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cvsr import folder, samples
+from cvsr import folder, geometa, samples
 from cvsr.errors import FileError, OptionError
 from cvsr.image import Image
 from cvsr.samples import Mask
@@ -28,7 +28,6 @@ log = logging.getLogger("cvsr")
 
 _BLOCK = 256  # the side of the result's tiles, a multiple of 16
 _CACHE = 32 << 20  # bytes of blocks that GDAL keeps; its own default is a share of the machine's memory
-_STALE = ("STATISTICS_", "OVERVIEWS_")
 
 
 def is_here() -> bool:
@@ -170,42 +169,17 @@ class Scene:
     @contextmanager
     def _created(self, stream: BinaryIO, size: tuple[int, int]) -> Generator[Any, None, None]:
         """Give the result, open for writing, with all but its pixels."""
-        module, source = rasterio(), self._dataset
-        factor = source.width / size[0], source.height / size[1]
-        profile = {
-            **{key: source.profile[key] for key in ("count", "dtype", "crs", "nodata") if key in source.profile},
-            "driver": "GTiff",
-            "width": size[0],
-            "height": size[1],
-            "BIGTIFF": "IF_SAFER",
-            "transform": _finer(source.transform, factor),
-            **self._storage(),
-        }
-        points, system = source.gcps
-        if points:
-            del profile["transform"]
-            for point in points:
-                point.row, point.col = point.row / factor[1], point.col / factor[0]
-            profile |= {"gcps": points, "crs": system}
-        if source.rpcs is not None:
-            profile["rpcs"] = _rescaled(source.rpcs, factor)
+        module = rasterio()
+        profile = geometa.profile(self._dataset, size, together=len(self.groups) == 1)
+        profile |= {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK}
         try:
             with module.open(str(stream.name), "w", **profile) as result:
-                result.colorinterp = source.colorinterp
-                _copy_tags(source, result)
+                geometa.copy_tags(self._dataset, result)
                 yield result
             with open(stream.name, "rb+") as written:  # GDAL may have replaced the file that the stream is
                 os.fsync(written.fileno())
         except module.errors.RasterioError as error:
             raise OSError(f"GDAL says: {error}") from error
-
-    def _storage(self) -> dict[str, Any]:
-        """Return how the result is stored: in tiles, compressed without loss where the source is compressed at all."""
-        predictor = 3 if self.groups[0].dtype.kind == "f" else 2
-        packed = {"compress": "deflate", "zlevel": 1, "predictor": predictor} if self._dataset.compression else {}
-        # bands that are written one after the other would have tiles of all bands written again and again
-        together = "pixel" if len(self.groups) == 1 else "band"
-        return {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK, "interleave": together, **packed}
 
     def _write_mask(self, result: Any, size: tuple[int, int]) -> None:
         """Write the mask that all bands share, each pixel that of the source's under its middle."""
@@ -231,36 +205,6 @@ class Scene:
         channels = max(len(group.numbers) for group in self.groups)
         blocks = _BLOCK * width * sample * channels
         return _CACHE + 3 * blocks + 3 * 384 * self._dataset.width * sample * channels
-
-
-def _copy_tags(source: Any, result: Any) -> None:
-    """Copy what the source says of itself and its bands, but for statistics, which are others now."""
-
-    def kept(tags: dict[str, str]) -> dict[str, str]:
-        return {key: value for key, value in tags.items() if not key.startswith(_STALE)}
-
-    result.update_tags(**kept(source.tags()))
-    result.descriptions, result.units = source.descriptions, source.units
-    result.scales, result.offsets = source.scales, source.offsets
-    for number in source.indexes:
-        result.update_tags(number, **kept(source.tags(number)))
-        if source.colorinterp[number - 1].name == "palette":
-            result.write_colormap(number, source.colormap(number))
-
-
-def _finer(transform: Any, factor: tuple[float, float]) -> Any:
-    """Return the transform of smaller pixels, from (column, row) to a place, in corners."""
-    (x, y), (a, b, c, d, e, f) = factor, tuple(transform)[:6]
-    return type(transform)(a * x, b * y, c, d * x, e * y, f)
-
-
-def _rescaled(rpcs: Any, factor: tuple[float, float]) -> Any:
-    """Return rational polynomial coefficients for pixels of another size, counted from the middle of the first."""
-    rpcs.samp_off, rpcs.line_off = (
-        (off + 0.5) / share - 0.5 for off, share in zip((rpcs.samp_off, rpcs.line_off), factor, strict=True)
-    )
-    rpcs.samp_scale, rpcs.line_scale = rpcs.samp_scale / factor[0], rpcs.line_scale / factor[1]
-    return rpcs
 
 
 def _in_blocks(bands: Iterator[Image]) -> Iterator[tuple[int, Image]]:
