@@ -20,8 +20,8 @@ RGB, BT709, UNKNOWN, BT601 = 0, 1, 2, 6  # of FFmpeg's AVColorSpace, which are t
 LIMITED, FULL = 1, 2  # of AVColorRange
 _MATRICES = {1: "bt709", 4: "fcc", 5: "smpte170m", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 _HD = 720  # lines
-# Without these, chroma is neither interpolated nor rounded: up to three steps of a cast.
-_FLAGS = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+# Without these, colors have a cast of up to three steps. Chroma lies on every other column, as in MPEG-2, H.264 and on.
+_FLAGS = "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:in_h_chr_pos=0:out_h_chr_pos=0"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Converter:
         source = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format.name, time_base=Fraction(1, 1000)
         )
-        scale = graph.add("scale", f"flags={_FLAGS}:{options}")
+        scale = graph.add("scale", f"{_FLAGS}:{options}")
         kind, sink = graph.add("format", f"pix_fmts={pix_fmt}"), graph.add("buffersink")
         for one, next_ in ((source, scale), (scale, kind), (kind, sink)):
             one.link_to(next_)

@@ -49,7 +49,7 @@ class Recipe:
 
 _FINE = {"flags": "+qscale", "global_quality": str(3 * 118)}  # FF_QP2LAMBDA; they aim at few bits otherwise
 RECIPES = {
-    "libx264": Recipe(18, {"preset": "veryfast"}, 51),
+    "libx264": Recipe(18, {"preset": "veryfast", "x264-params": "subme=1"}, 51),  # a third less work for 7 % more bytes
     "libx265": Recipe(20, {"preset": "veryfast", "x265-params": "log-level=error"}, 51),
     "libsvtav1": Recipe(25, {"preset": "9"}),
     "libvpx-vp9": Recipe(24, {"deadline": "good", "cpu-used": "5", "row-mt": "1"}),

@@ -117,7 +117,7 @@ def _other_stream(result: Any, stream: Any) -> Any:
 def _describe(made: Any, stream: Any) -> None:
     made.metadata.update(_without_technical(stream.metadata))
     with suppress(AttributeError):  # older versions of PyAV cannot set it
-        made.disposition = stream.disposition
+        made.disposition = stream.disposition.value
 
 
 def _copy_metadata(source: Any, result: Any, span: Span) -> None:

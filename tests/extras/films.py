@@ -97,10 +97,12 @@ def times(path: Path) -> list[Fraction]:
 
 
 def planes(path: Path) -> Iterator[np.ndarray]:
-    """Yield the decoded frames as they are stored, all planes in one array."""
+    """Yield the luma of the decoded frames, as it is stored, above their chroma."""
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray()
+            dtype = np.uint8 if max(c.bits for c in frame.format.components) == 8 else np.uint16
+            wide = [np.frombuffer(p, dtype).reshape(p.height, -1)[:, : p.width] for p in frame.planes]
+            yield np.vstack([np.pad(p, ((0, 0), (0, frame.width - p.shape[1]))) for p in wide])
 
 
 def packets(path: Path, kind: str = "audio") -> list[tuple[Fraction, bytes]]:

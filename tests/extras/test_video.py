@@ -19,6 +19,7 @@ from cvsr.errors import FileError, OptionError
 from cvsr.video import film, frames, join, parts, reader, step, threads
 
 FAST = ["-m", "bilinear"]
+TURNS = pytest.mark.skipif(not join.keeps_rotation(), reason="this PyAV writes no films that are to be turned")
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ class TestWhatStays:
         assert films.packets(result) == films.packets(source)
         assert films.times(result) == films.times(source)
         assert films.seconds(result) == films.seconds(source)
-        assert next(films.planes(result)).shape == (96 * 3 // 2, 128)
+        assert next(films.planes(result)).shape == (96 * 2, 128)
         assert not parts.Parts(result).folder.exists()
 
     @pytest.mark.parametrize("base", [Fraction(1, 90000), Fraction(1, 15360), Fraction(1001, 30000)])
@@ -96,6 +97,7 @@ class TestWhatStays:
         with av.open(str(result)) as container:
             assert container.chapters()[0]["metadata"]["title"] == "One"
 
+    @TURNS
     def test_rotation(self, tmp_path, run, monkeypatch):
         source = films.make(tmp_path / "in.mp4", 3, rotation=90)
         kept = [frame.rotation for frame in av.open(str(run(source))).decode(video=0)]
@@ -154,7 +156,7 @@ class TestPixels:
     def test_odd_sizes(self, tmp_path, run, capsys):
         source = films.make(tmp_path / "in.mp4", 3, size=(50, 34))
         result = run(source, "-s", "1.5")
-        assert next(films.planes(result)).shape == (50 * 3 // 2, 74)
+        assert next(films.planes(result)).shape == (50 * 2, 74)
         assert "cut off" in capsys.readouterr().err
 
 
@@ -254,6 +256,7 @@ def test_decoding_times_grow_and_are_no_later_than_showing():
     assert all(dts <= pts for dts, pts in zip(found, shown, strict=True))
 
 
+@TURNS
 @pytest.mark.parametrize("rotation", [0, 90, 180, -90])
 def test_frames_for_scripts_are_upright(tmp_path, rotation):
     flag = np.zeros((48, 64, 3), np.uint8)

@@ -10,6 +10,7 @@ import av
 import films
 
 from cvsr import cli
+from cvsr._cv2 import cv2
 from cvsr.video.color import Color, Converter
 from cvsr.video.reader import Reader
 
@@ -92,6 +93,18 @@ def test_sixteen_bits_there_and_back(matrix, range_, pix_fmt):
     step = 65536 // 2**bits
     assert np.abs(insides(back) - insides(image)).max() <= 4 * step
     assert np.abs(insides(back) - insides(image))[: 20 * 256].max() <= step
+
+
+@pytest.mark.parametrize(("pix_fmt", "rows"), [("yuv420p", 2), ("yuv422p", 1), ("yuv420p10le", 2)])
+def test_chroma_lies_on_every_other_column(pix_fmt, rows):
+    noise = np.random.default_rng(0).integers(60, 196, (64, 256, 3)).astype(np.float32)
+    image = cv2.GaussianBlur(noise, (0, 0), 2).round().astype(np.uint8)
+    deep = "10" in pix_fmt
+    frame = Converter(Color(1, 1)).to_yuv(image.astype(np.uint16) * 257 if deep else image, pix_fmt)
+    plane = np.frombuffer(frame.planes[1], np.uint16 if deep else np.uint8).reshape(frame.planes[1].height, -1)
+    wide = yuv(image, 1, 1)[..., 1].reshape(64 // rows, rows, 256).mean(axis=1) * (4 if deep else 1)
+    wanted = (wide[:, 1:-2:2] + 2 * wide[:, 2:-1:2] + wide[:, 3::2]) / 4
+    assert np.abs(plane[:, 1:127] - wanted[:, :126]).max() <= (3 if deep else 1)
 
 
 @pytest.mark.parametrize(("matrix", "range_"), [(1, 1), (6, 1), (9, 1), (1, 2), (5, 2)])
