@@ -201,7 +201,7 @@ class Scene:
     def memory(self, upscaler: Upscaler) -> int:
         """Return about how many bytes reading and writing take at most, on top of what the upscaler does."""
         width = upscaler.output_size(self._dataset.width, self._dataset.height)[0]
-        sample = max(4, *(np.dtype(kind).itemsize for kind in self._dataset.dtypes))
+        sample = max(4 if group.dtype.kind in "fi" else group.dtype.itemsize for group in self.groups)
         channels = max(len(group.numbers) for group in self.groups)
         blocks = _BLOCK * width * sample * channels
         return _CACHE + 3 * blocks + 3 * 384 * self._dataset.width * sample * channels

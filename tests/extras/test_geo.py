@@ -250,7 +250,7 @@ def test_without_rasterio_it_says_what_to_type(tmp_path, monkeypatch, caplog):
 
 @pytest.mark.long
 def test_a_map_larger_than_memory(tmp_path):
-    """20000 x 12000 pixels of two types, 720 MB, within 512 MB; a part of it equals that part on its own."""
+    """20000 x 12000 pixels, 720 MB, within 512 MB; a part of it equals that part on its own."""
     width, height = 20_000, 12_000
     profile = {"driver": "GTiff", "width": width, "height": height, "count": 3, "dtype": "uint8", "photometric": "RGB"}
     profile |= {"crs": "EPSG:32633", "transform": TRANSFORM, "compress": "deflate", "tiled": True, "zlevel": 1}
@@ -272,7 +272,7 @@ def test_a_map_larger_than_memory(tmp_path):
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) <= 512 << 20
+    assert int(done.stdout) <= 512 << 20, done.stdout
     with rasterio.open(tmp_path / "a_x2.tif") as result:
         assert result.shape == (2 * height, 2 * width)
         for top, left in ((0, 0), (5990, 9999), (height - 100, width - 100)):
