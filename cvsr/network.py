@@ -91,6 +91,10 @@ class Network:
         except cv2.error as error:
             said = " ".join(str(error).split())
             raise ModelError(f"OpenCV {cv2.__version__} cannot load {path}: {said}") from error
+        return self.configured(net)
+
+    def configured(self, net: Any) -> Any:
+        """Put a net that was just read on the device, and return it."""
         net.setPreferableBackend(self.device.backend)
         net.setPreferableTarget(self.device.target)
         # Winograd convolutions round differently with where a tile begins, by about 1e-6; versions without lack it

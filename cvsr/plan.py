@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cvsr import planes
 from cvsr.errors import MemoryBudgetError, ModelError, OptionError
 from cvsr.model import ModelInfo
+from cvsr.segments import Segment
 
 _MUCH = 2**30  # bytes that are worth a word
+_MAPS = 2**28  # bytes that the maps of a deep network may take where no budget says otherwise
 _TILES = (192, 160, 128, 96, 64, 48, 32, 16)
 
 
@@ -63,6 +66,40 @@ def tiles(
     )
 
 
+@dataclass(frozen=True)
+class Bands:
+    """Segments of a deep network over ``rows`` of the image at a time, tiles ``tile`` wide, ``workers`` at a time."""
+
+    tile: int
+    rows: int
+    workers: int
+
+
+def bands(
+    info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, workers: int, max_memory: int | None
+) -> Bands | None:
+    """Return how to run a network in segments over an image of ``size`` = (width, height).
+
+    None where tiles of the whole network are better: where maps would fill the memory, and where one tile is enough.
+    """
+    width, height = size
+    if max(width, height) <= _best(info):
+        return None
+    unit = info.scale if info.inputs == "bicubic" else 1
+    channels = max(max(part.channels) for part in parts)
+    # what each segment keeps above its next rows, and a skip that waits until all others have seen them
+    kept = channels * (2 * sum(part.radius for part in parts))
+    kept *= 2 if any(len(part.inputs) > 1 for part in parts) else 1
+    tile = _best(info)
+    for rows in (96, 64, 48, 32, 24, 16):
+        maps = width * unit * (kept + (3 * channels + 2 * info.channels * info.scale**2) * rows)
+        # every thread has nets of all segments, and of the last that of the widest layer
+        nets = workers * (tile + 8) * (rows + 8) * 4 * (channels * (len(parts) - 1) + info.width)
+        if 4 * (maps + nets) <= (max_memory or _MAPS):
+            return Bands(tile, max(8, rows // unit), workers)
+    return None
+
+
 def _check_whole(info: ModelInfo, size: tuple[int, int], pixel: int, tile: int | None, max_memory: int | None) -> None:
     """Say it where only the whole image can be run at once, and what that takes."""
     if info.radius is not None:
@@ -82,10 +119,14 @@ def _sides(info: ModelInfo, halo: int, tile: int | None) -> list[int]:
         return [0]
     if tile is not None:
         return [tile]
-    # the fastest of _TILES on 4.14 and 5.0, within 5 %: larger ones leave the cache, smaller ones are mostly halo
-    best = 192 if info.width <= 20 else 160 if info.width <= 40 else 128
+    best = _best(info)
     # deep networks: a halo that is large beside the tile is computed again and again
     return ([min(512, halo * 8)] if halo > 16 else []) + [side for side in _TILES if side <= best and side * 8 >= halo]
+
+
+def _best(info: ModelInfo) -> int:
+    """Return the fastest of _TILES on 4.14 and 5.0, within 5 %: larger leave the cache, smaller are mostly halo."""
+    return 192 if info.width <= 20 else 160 if info.width <= 40 else 128
 
 
 def _plan(

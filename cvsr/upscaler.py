@@ -10,8 +10,9 @@ from os import PathLike
 
 import numpy as np
 
-from cvsr import choose, options, plan, strips, superres, threads, zoo
+from cvsr import choose, deep, options, plan, strips, superres, threads, zoo
 from cvsr._cv2 import cv2
+from cvsr.deep import Deep
 from cvsr.errors import DeviceError, MemoryBudgetError, OptionError
 from cvsr.image import Image, check
 from cvsr.model import ModelInfo
@@ -20,6 +21,7 @@ from cvsr.options import memory_size
 from cvsr.pipeline import Progress, Resized, Stage, Upscaled, Watch
 from cvsr.ran import RanOn
 from cvsr.sequence import TileMemory
+from cvsr.streams import Streamed
 from cvsr.strips import Rows
 from cvsr.superres import Original
 
@@ -67,6 +69,7 @@ class Upscaler:
         self.models = zoo.find(model)
         self._threads = threads
         self._networks: dict[int, Network | Original] = {}
+        self._deep: dict[Network, Deep | None] = {}
         self._lock = threading.RLock()
         self._pool: ThreadPoolExecutor | None = None
         self._owner = 0
@@ -81,11 +84,12 @@ class Upscaler:
 
     def __getstate__(self) -> dict[str, object]:
         """Return what may go to another process: all but what lives in this one, networks and threads."""
-        return vars(self) | {"_networks": {}, "_lock": None, "_pool": None, "_owner": 0}
+        local: dict[str, object] = {"_networks": {}, "_deep": {}, "_lock": None, "_pool": None, "_owner": 0}
+        return vars(self) | local
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Take what came from another process; networks are loaded when they are needed."""
-        vars(self).update(state, _networks={}, _lock=threading.RLock())
+        vars(self).update(state, _networks={}, _deep={}, _lock=threading.RLock())
 
     @property
     def info(self) -> ModelInfo:
@@ -213,6 +217,15 @@ class Upscaler:
                 )
             return self._networks[scale]
 
+    def _parts(self, network: Network) -> Deep | None:
+        """Return a network in segments where tiles are not asked for, and it is deep enough to gain by that."""
+        if self.tile is not None:
+            return None
+        with self._lock:
+            if network not in self._deep:
+                self._deep[network] = deep.of(network)
+            return self._deep[network]
+
     def _workers(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._pool is None or self._owner != os.getpid():  # a fork has the object, but none of its threads
@@ -227,12 +240,18 @@ class Upscaler:
         alone = ran is not None and (ran.engine != "classic" or ran.device != "cpu")
         return 1 if alone else threads.count()
 
-    def _upscaled(self, stage: Stage, network: Network, pixel: int, watch: Watch) -> Upscaled:
+    def _upscaled(self, stage: Stage, network: Network, pixel: int, watch: Watch) -> Stage:
+        parts, count = self._parts(network), self._thread_count()
+        bands = parts and plan.bands(
+            network.info, parts.segments, stage.size, workers=count, max_memory=self.max_memory
+        )
+        if parts and bands:
+            return Streamed(stage, parts, bands, self._workers(), watch)
         how = plan.tiles(
             network.info,
             stage.size,
             pixel,
-            threads=self._thread_count(),
+            threads=count,
             tile=self.tile,
             max_memory=self.max_memory,
         )
