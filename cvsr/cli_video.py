@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
                 return 0
             outcome, whole = _run(task, args, bar)
         except KeyboardInterrupt:  # before the first frame, or a second time
-            bar.clear()
+            bar.say("cvsr: stopped" + (f"; --resume goes on with {_parts(task)}" if _parts(task).exists() else ""))
             return 128 + (caught[0] if caught else signal.SIGINT)
         _say(task, outcome, whole, bar)
         return 128 + (caught[0] if caught else signal.SIGINT) if outcome.stopped else 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
-from cvsr import cli
+from cvsr import cli, progress
 from cvsr._cv2 import cv2
 from cvsr.video import pyav
 
@@ -83,3 +85,36 @@ def test_a_stop_leaves_the_frames_so_far(tmp_path, source, monkeypatch, capsys):
     assert cli.main(["video", str(source), str(target), "-m", "bilinear"]) == 130
     assert brightness(target) == list(range(12))
     assert "has the first 12 frames" in capsys.readouterr().err
+
+
+class TestBar:
+    """What a bar says of frames."""
+
+    @pytest.fixture
+    def terminal(self, monkeypatch):
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "100")
+        return Terminal()
+
+    def test_frames_a_second_and_the_time_left(self, terminal):
+        clock = [0.0]
+        bar = progress.Bar(terminal, clock=lambda: clock[0])
+        bar.start("film.mp4", "frames")
+        clock[0] = 10
+        bar.update(50, 200)
+        assert terminal.getvalue().endswith(" 25% 5.0 frames/s 0:30 left\x1b[K")
+
+    def test_what_an_earlier_run_did_says_nothing_about_the_speed(self, terminal):
+        clock = [0.0]
+        bar = progress.Bar(terminal, clock=lambda: clock[0])
+        bar.start("film.mp4", "frames", done=100)
+        clock[0] = 10
+        bar.update(150, 200)
+        assert terminal.getvalue().endswith(" 75% 5.0 frames/s 0:10 left\x1b[K")
+        clock[0] = 30
+        bar.update(250, 200)  # there were more than the file said
+        assert "100%" in terminal.getvalue().rpartition("\r")[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -55,49 +55,58 @@ def convert(task: Task, upscaler: Upscaler, step: Step, *, moved: Moved, note: T
     Raise FileError or OptionError, and what ``step`` raises; the parts stay then.
     """
     reader = Reader(task.source)
-    facts = reader.facts
-    if task.start is not None and facts.duration and task.start >= facts.duration:
-        raise OptionError(f"--start: {task.source} is over after {float(facts.duration):.2f} seconds")
-    upright = facts.orientation != 1 and not join.keeps_rotation()
-    size = facts.size[::-1] if upright and facts.orientation >= 5 else facts.size
-    if upright and facts.orientation >= 5 and facts.aspect:
-        facts = replace(facts, aspect=1 / facts.aspect)
-    _warn(reader, note)
-    settings = encoder.settings_for(
-        task.target, facts, upscaler.output_size(*size), codec=task.codec, crf=task.crf, note=note
-    )
+    settings, upright = _settings(task, reader, upscaler, note)
     others = join.kept(reader, task.target, note)
     folder.remove_leftovers(task.target.parent)
     parts = Parts(task.target)
     parts.begin(_plan(task, upscaler, settings), resume=task.resume, overwrite=task.overwrite)
 
-    begun, before = time.monotonic(), parts.done
-    total = max(1, _count(task, reader))
-    count, stopped = before, False
+    begun, before, stopped = time.monotonic(), parts.done, False
     shots = reader.frames(task.start, task.end, after=parts.last, deep=settings.deep, upright=upright)
-    moved(count, total, before)
+    total = max(1, _count(task, reader))
     try:
-        with (
-            closing(threads.ahead(shots)) as ahead,
-            threads.Sink[Shot](partial(parts.write, settings=settings)) as sink,
-        ):
-            for shot in ahead:
-                sink.put(replace(shot, image=step(shot.image)))
-                count += 1
-                moved(count, total, before)
+        _pump(shots, step, partial(parts.write, settings=settings), lambda new: moved(before + new, total, before))
     except KeyboardInterrupt:
         stopped = True
+    finally:
+        if not parts.records:  # nothing to go on with
+            parts.remove()
     seconds = time.monotonic() - begun
     if reader.damaged:
         note(f"{reader.damaged} damaged packets were left out")
     if parts.records:
         join.join(reader, parts, settings, task.target, others, _span(task, reader, parts, stopped))
+        if not stopped:
+            parts.remove()
     elif not stopped:
-        parts.remove()
         raise FileError(f"{task.source} has no frames between --start and --end")
-    if not stopped:
-        parts.remove()
     return Outcome(parts.done, parts.done - before, seconds, settings.size, stopped)
+
+
+def _settings(task: Task, reader: Reader, upscaler: Upscaler, note: Told) -> tuple[encoder.Settings, bool]:
+    """Return what to encode with, and whether frames must be turned upright for it."""
+    facts = reader.facts
+    if task.start is not None and facts.duration and task.start >= facts.duration:
+        raise OptionError(f"--start: {task.source} is over after {float(facts.duration):.2f} seconds")
+    upright = facts.orientation != 1 and not join.keeps_rotation()
+    size = facts.size
+    if upright and facts.orientation >= 5:  # on its side
+        size = size[::-1]
+        facts = replace(facts, aspect=1 / facts.aspect if facts.aspect else None)
+    _warn(reader, note)
+    large = upscaler.output_size(*size)
+    return encoder.settings_for(task.target, facts, large, codec=task.codec, crf=task.crf, note=note), upright
+
+
+def _pump(
+    shots: Iterator[Shot], step: Step, write: Callable[[Iterator[Shot]], object], moved: Callable[[int], object]
+) -> None:
+    """Read ahead in one thread, enlarge in this one, write in a third."""
+    moved(0)
+    with closing(threads.ahead(shots)) as ahead, threads.Sink[Shot](write) as sink:
+        for number, shot in enumerate(ahead, 1):
+            sink.put(replace(shot, image=step(shot.image)))
+            moved(number)
 
 
 def _warn(reader: Reader, note: Told) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from cvsr import folder
 from cvsr.errors import OptionError
@@ -45,14 +45,13 @@ def kept(reader: Reader, target: Path, note: Callable[[str], object]) -> list[in
         for stream in source.streams:
             if stream.index == video.index:
                 continue
-            fits = stream.type != "video" and _fits(stream, container_for(target).format)
             name = getattr(stream, "name", None) or "unknown"
-            if fits:
+            if stream.type in ("audio", "subtitle", "attachment") and _fits(stream, container_for(target).format):
                 found.append(stream.index)
             elif stream.type == "audio":
                 raise OptionError(f"{target.suffix} files hold no {name} sound, which {reader.path} has: use .mkv")
-            else:
-                note(f"left out: stream {stream.index}, {stream.type} ({name})")
+            elif "timecode" not in stream.metadata:  # which the result gets from the metadata
+                note(f"left out, as {target.suffix} files hold none such: stream {stream.index}, {stream.type} {name}")
     return found
 
 
@@ -69,11 +68,21 @@ def _fits(stream: Any, format: str) -> bool:
 def join(reader: Reader, parts: Parts, settings: Settings, target: Path, others: list[int], span: Span) -> None:
     """Write ``target`` from the parts and the source's streams ``others``. Raise FileError where that fails."""
     av = pyav.load()
+    with folder.atomic(target) as file:
+        try:
+            _write(file, reader, parts, settings, container_for(target).format, others, span)
+        except av.error.FFmpegError as error:
+            raise OSError(error.errno, pyav.reason(error)) from error
+
+
+def _write(
+    file: BinaryIO, reader: Reader, parts: Parts, settings: Settings, format: str, others: list[int], span: Span
+) -> None:
+    av = pyav.load()
     with (
-        folder.atomic(target) as file,
         reader.open() as source,
         av.open(str(parts.path(parts.records[0])), format=PART_FORMAT) as first,
-        av.open(file, "w", format=container_for(target).format) as result,
+        av.open(file, "w", format=format) as result,
     ):
         _copy_metadata(source, result, span)
         video = _video_stream(result, first.streams.video[0], reader, source, settings)
@@ -83,11 +92,8 @@ def join(reader: Reader, parts: Parts, settings: Settings, target: Path, others:
             _other_packets(source, pairs, span),
             key=lambda item: item[:2],
         )
-        try:
-            for _, _, packet in timed:
-                result.mux(packet)
-        except av.error.FFmpegError as error:
-            raise OSError(error.errno, pyav.reason(error)) from error
+        for _, _, packet in timed:
+            result.mux(packet)
 
 
 def keeps_rotation() -> bool:

@@ -42,7 +42,7 @@ class Parts:
 
     def begin(self, plan: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
         """Make the folder, or take over what is in it. Raise OptionError where it was made with another plan."""
-        if self.folder.exists() and overwrite and not resume:
+        if self.folder.exists() and not resume and (overwrite or len(self._lines()) < 2):
             self.remove()
         if self.folder.exists() and not resume:
             raise FileError(

@@ -68,6 +68,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path, self.damaged = path, 0
+        self._only_order = False  # whether the times in the file are those of decoding
         self._av = pyav.load()
         self.facts = self._look()
 
@@ -135,7 +136,7 @@ class Reader:
     def _timed(self, seek_to: int | None) -> Iterator[tuple[Any, int]]:
         before: int | None = None
         for frame in self._raw(seek_to):
-            stated: int | None = frame.pts if frame.pts is not None else frame.dts
+            stated: int | None = frame.pts if frame.pts is not None and not self._only_order else frame.dts
             if stated is None and before is None and seek_to is not None:
                 return
             least = 0 if before is None else before + self._duration(frame)
@@ -162,6 +163,7 @@ class Reader:
     def _look(self) -> Facts:
         with self.open() as container:
             stream = self.stream(container)
+            self._only_order = container.format.name == "avi"
             base, rate = stream.time_base, Fraction(stream.average_rate or stream.guessed_rate or 25)
             origin = Fraction(max(0, container.start_time or 0), self._av.time_base)
             length = container.duration / Fraction(self._av.time_base) if container.duration else Fraction(0)

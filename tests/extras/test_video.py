@@ -56,6 +56,19 @@ class TestWhatStays:
         assert times == films.times(source)
         assert len({b - a for a, b in itertools.pairwise(times)}) == len(steps)
 
+    def test_times_that_a_file_does_not_state(self, tmp_path, run):
+        source = films.make(tmp_path / "in.avi", 60, time_base=Fraction(1, 30), steps=(1,))  # those of decoding only
+        times = films.times(run(source))
+        assert len(times) == 60
+        assert {b - a for a, b in itertools.pairwise(times)} == {Fraction(1, 30)}
+
+    def test_a_clock_that_does_not_begin_at_zero(self, tmp_path, run):
+        source = films.make(tmp_path / "in.ts", 60, sound=True)
+        result = run(source)
+        before, after = ((films.times(path)[0], films.packets(path)[0][0]) for path in (source, result))
+        assert min(before) > 0.01 > min(after)
+        assert abs((after[0] - after[1]) - (before[0] - before[1])) < 0.002
+
     @pytest.mark.parametrize("colors", [(1, 1, 1, 1), (5, 1, 5, 6), (6, 2, 6, 6), (9, 1, 9, 16)])
     def test_color_tags(self, tmp_path, run, colors):
         source = films.make(tmp_path / "in.mp4", 3, colors=colors)
@@ -152,6 +165,12 @@ class TestPixels:
         result = run(films.make(tmp_path / "in.mp4", 3, pix_fmt=pix_fmt))
         with av.open(str(result)) as container:
             assert container.streams.video[0].codec_context.pix_fmt == pix_fmt
+
+    def test_sizes_that_change_are_brought_to_the_first(self, tmp_path, run):
+        small, big = (films.make(tmp_path / f"{w}.ts", 10, size=(w, w)) for w in (64, 96))
+        (tmp_path / "in.ts").write_bytes(small.read_bytes() + big.read_bytes())
+        result = run(tmp_path / "in.ts")
+        assert {plane.shape for plane in films.planes(result)} == {(256, 128)}
 
     def test_odd_sizes(self, tmp_path, run, capsys):
         source = films.make(tmp_path / "in.mp4", 3, size=(50, 34))

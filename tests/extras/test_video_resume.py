@@ -16,7 +16,8 @@ pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
 import films
 
 from cvsr import cli
-from cvsr.video import parts
+from cvsr.errors import ModelError
+from cvsr.video import parts, step
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -132,6 +133,28 @@ def test_parts_of_another_run_are_not_mixed_in(tmp_path, source, capsys):
     assert cli.main([*argv, "-m", "bilinear", "--crf", "30", "--resume"]) == 2
     assert cli.main([*argv, "-m", "nearest", "--overwrite"]) == 0
     assert len(films.times(target)) == FRAMES
+
+
+def test_an_error_in_the_first_part_leaves_nothing(tmp_path, source, monkeypatch):
+    def broken(upscaler):
+        def one(image):
+            raise ModelError("it is broken")
+
+        return one
+
+    monkeypatch.setattr(step, "make", broken)
+    assert cli.main(["video", str(source), str(tmp_path / "out.mp4"), "-m", "bilinear"]) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_folder_without_a_whole_part_is_in_nobodys_way(tmp_path, source):
+    target = tmp_path / "out.mp4"
+    process = start(0.2, source, target)
+    while not (parts.Parts(target).folder / "parts.jsonl").is_file():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert start(0, source, target).wait(60) == 0
 
 
 def test_a_full_disk_is_said_and_costs_no_part(tmp_path, source):
