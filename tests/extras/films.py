@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import pytest
 
+from cvsr import cli
+from cvsr.video import join
+
+FAST = ["-m", "bilinear"]
+TURNS = pytest.mark.skipif(not join.keeps_rotation(), reason="this PyAV writes no films that are to be turned")
 RATE = 48000
 TICKS = 512  # of the time base, for a frame at 30 frames a second
 
@@ -88,6 +94,17 @@ class _sound:  # noqa: N801 - a helper of make
 
     def end(self) -> None:
         self.container.mux(self.stream.encode())
+
+
+def runner(folder: Path) -> Callable[..., Path]:
+    """Return a function that enlarges a film by the command line, into ``folder``, and returns the result's path."""
+
+    def go(source: Path, *more: str, to: str = "out.mp4", code: int = 0) -> Path:
+        target = folder / to
+        assert cli.main(["video", str(source), str(target), *FAST, *more]) == code
+        return target
+
+    return go
 
 
 def times(path: Path) -> list[Fraction]:
