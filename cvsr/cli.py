@@ -32,6 +32,7 @@ _VERBS = {  # the module of each, with add_arguments(parser) and main(args) -> e
     "frames": ("cvsr.cli_frames", "enlarge raw frames from standard input to standard output"),
     "migrate": ("cvsr.cli_migrate", "move scripts from cv2.dnn_superres to cvsr"),
     "serve": ("cvsr.cli_serve", "serve a page to enlarge images on, and an interface for programs"),
+    "tune": ("cvsr.cli_tune", "measure what suits a model on this machine, and remember it"),
     "video": ("cvsr.cli_video", "enlarge films"),
     "watch": ("cvsr.cli_watch", "enlarge what comes into a folder"),
 }

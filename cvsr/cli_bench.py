@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
-from pathlib import Path
 
-from cvsr import zoo
+from cvsr import tuned, zoo
 from cvsr._cv2 import cv2
 from cvsr.bench import cost, peers, race
 from cvsr.bench.race import Contestant
 from cvsr.errors import OptionError
-from cvsr.model import ModelInfo
 
 _EPILOG = """examples:
   cvsr bench cvsr-small --against onnxruntime,openvino
@@ -47,18 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the race that the arguments describe, print it; return 0, or 1 where somebody could not take part."""
     size, memory = _size(args.size), _size(args.memory) if args.memory else None
-    contestants = _contestants(args, size)
+    threads, contestants = args.threads or cv2.getNumThreads(), _contestants(args, size)
     finished = race.run(contestants, max(1, args.rounds))
     for contestant in finished:
         contestant.peak = race.peak_memory(contestant, memory) if memory else 0
-    speed = cost.machine(args.threads or cv2.getNumThreads())
+    speed = cost.machine(threads)
     rows = [_row(each, finished[0], speed) for each in finished]
     problems = {each.label: each.problem for each in contestants if each.problem}
     if args.json:
-        machine = {"processor": _processor(), "threads": args.threads or cv2.getNumThreads(), "macs_per_second": speed}
+        machine = {"processor": tuned.processor(), "threads": threads, "macs_per_second": speed}
         print(json.dumps({"machine": machine, "size": size, "rows": rows, "problems": problems}, indent=2))
     else:
-        print(f"{_processor()}, {args.threads or cv2.getNumThreads()} threads, {args.size}, {args.what}\n")
+        print(f"{tuned.processor()}, {threads} threads, {args.size}, {args.what}\n")
         print(_table(rows))
     for label, problem in problems.items():
         print(f"cvsr: {label}: {problem}", file=sys.stderr)
@@ -73,7 +70,7 @@ def _contestants(args: argparse.Namespace, size: tuple[int, int]) -> list[Contes
         raise OptionError(f"--against {unknown[0]}: there are {', '.join([*peers.RUNTIMES, 'dnn_superres'])}")
     found: list[Contestant] = []
     for model in args.models:
-        info = _chosen(model, args.scale)
+        info = zoo.chosen(model, args.scale)
         spec = {"model": model if model in zoo.families() else str(info.path), "scale": info.scale, "size": list(size)}
         spec |= {"what": args.what, "threads": threads, "name": info.name, "macs": cost.macs(info, size)}
         own = {"kind": "cvsr", "options": {"exact": args.exact}}
@@ -86,14 +83,6 @@ def _contestants(args: argparse.Namespace, size: tuple[int, int]) -> list[Contes
                 if kind != "dnn_superres" or info.format == "pb"
             ]
     return found
-
-
-def _chosen(model: str, scale: int | None) -> ModelInfo:
-    infos = zoo.find(model)
-    wanted = scale or (next(iter(infos)) if len(infos) == 1 else 2)
-    if wanted not in infos:
-        raise OptionError(f"{model} has the scales {', '.join(map(str, infos))}: it cannot run with -s {wanted}")
-    return infos[wanted]
 
 
 def _row(each: Contestant, first: Contestant, speed: float) -> dict[str, object]:
@@ -127,11 +116,3 @@ def _size(text: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise OptionError(f"{text!r} is no size; write it like 1280x720")
     return int(width), int(height)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -43,16 +43,24 @@ class Plan:
 
 
 def tiles(
-    info: ModelInfo, size: tuple[int, int], pixel: int, *, threads: int, tile: int | None, max_memory: int | None
+    info: ModelInfo,
+    size: tuple[int, int],
+    pixel: int,
+    *,
+    threads: int,
+    tile: int | None,
+    max_memory: int | None,
+    best: int | None = None,
 ) -> Plan:
     """Return the plan for an image of ``size`` = (width, height) and ``pixel`` bytes a pixel within ``max_memory``.
 
-    ``tile``: the side that the caller wants, 0 for the whole image, None for the best. Raises MemoryBudgetError.
+    ``tile``: the side that the caller wants, 0 for the whole image, None for the ``best``, which is known to be that on
+    this machine or else left to the rules. Raises MemoryBudgetError.
     """
     _check_whole(info, size, pixel, tile, max_memory)
     halo = max(info.radius or 0, planes.CHROMA_HALO)
     least = 0
-    for side in _sides(info, halo, tile):
+    for side in _sides(info, halo, tile, best):
         for workers in range(threads, 0, -1):
             plan, need = _plan(info, size, pixel, (side, halo, workers), max_memory)
             if max_memory is None or need <= max_memory:
@@ -113,15 +121,21 @@ def _check_whole(info: ModelInfo, size: tuple[int, int], pixel: int, tile: int |
         warnings.warn(f"{why}: {about}. max_memory refuses what would take too much", RuntimeWarning, stacklevel=4)
 
 
-def _sides(info: ModelInfo, halo: int, tile: int | None) -> list[int]:
+def _sides(info: ModelInfo, halo: int, tile: int | None, best: int | None) -> list[int]:
     """Return the sides of tiles to try, best first; 0 is the whole image."""
     if info.radius is None:  # what an output pixel sees is not known: only the whole image is sure to be right
         return [0]
     if tile is not None:
         return [tile]
-    best = _best(info)
     # deep networks: a halo that is large beside the tile is computed again and again
-    return ([min(512, halo * 8)] if halo > 16 else []) + [side for side in _TILES if side <= best and side * 8 >= halo]
+    first = [best] if best else [min(512, halo * 8)] if halo > 16 else []
+    best = best or _best(info)
+    return first + [side for side in _TILES if side <= best and side * 8 >= halo]
+
+
+def side(info: ModelInfo, tile: int | None) -> int:
+    """Return the side of tiles where neither memory nor the image's size limit it: 0 for the whole image."""
+    return _sides(info, max(info.radius or 0, planes.CHROMA_HALO), tile, None)[0]
 
 
 def _best(info: ModelInfo) -> int:

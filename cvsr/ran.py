@@ -17,7 +17,10 @@ from cvsr.errors import DeviceError
 
 @dataclass(frozen=True)
 class RanOn:
-    """What really ran: OpenCV's version, engine ("classic" or "new"), back end and target, and the evidence."""
+    """What really ran: OpenCV's version, engine ("classic" or "new"), back end and target, the evidence, and the plan.
+
+    ``plan``: how a large image is divided, and by what that is known.
+    """
 
     opencv: str
     engine: str
@@ -27,11 +30,13 @@ class RanOn:
     requested: str
     evidence: str
     threads: int
+    plan: str = ""
 
     def __str__(self) -> str:
         asked = "" if self.requested == self.device else f" (asked: {self.requested})"
         where = f"{self.backend}/{self.target}, {self.engine} engine, {self.threads} threads"
-        return f"{self.device}{asked} on OpenCV {self.opencv}: {where}; {self.evidence}"
+        how = f"; {self.plan}" if self.plan else ""
+        return f"{self.device}{asked} on OpenCV {self.opencv}: {where}; {self.evidence}{how}"
 
 
 def _dump(net: Any) -> str:

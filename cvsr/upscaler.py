@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Hashable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 
 import numpy as np
 
-from cvsr import choose, deep, options, plan, strips, superres, threads, zoo
+from cvsr import options, plan, strips, superres, zoo
 from cvsr._cv2 import cv2
-from cvsr.deep import Deep
 from cvsr.errors import DeviceError, MemoryBudgetError, OptionError
+from cvsr.execution import Execution
 from cvsr.image import Image, check
 from cvsr.model import ModelInfo
-from cvsr.network import Network
 from cvsr.options import memory_size
 from cvsr.pipeline import Progress, Resized, Stage, Upscaled, Watch
 from cvsr.ran import RanOn
 from cvsr.sequence import TileMemory
-from cvsr.streams import Streamed
 from cvsr.strips import Rows
-from cvsr.superres import Original
 
 
 class Upscaler:
@@ -38,6 +32,7 @@ class Upscaler:
     ``exact``: make tiles give bit for bit what the whole image would, on every OpenCV (without it: within 1e-5 of the
     range, and one step of 8 bits); costs up to half the speed. ``tile``: the side of tiles in pixels, 0 for none.
     ``threads``: how many tiles to compute at a time; as many as OpenCV's threads where None.
+    ``tuned``: use what ``cvsr tune`` has measured on this machine, if it has, where ``tile`` and ``threads`` are None.
     ``engine``: "auto", or "superres" for OpenCV's own ``cv2.dnn_superres``: its models (.pb), its 8 bits, on the CPU.
 
     Raises ModelError, DeviceError or OptionError.
@@ -55,6 +50,7 @@ class Upscaler:
         tile: int | None = None,
         threads: int | None = None,
         engine: str = "auto",
+        tuned: bool = True,
     ) -> None:
         if scale is not None and size is not None:
             raise OptionError("give scale or size, not both")
@@ -67,12 +63,9 @@ class Upscaler:
         self.exact, self.tile = exact, tile
         self.max_memory = None if max_memory is None else memory_size(max_memory)
         self.models = zoo.find(model)
-        self._threads = threads
-        self._networks: dict[int, Network | Original] = {}
-        self._deep: dict[Network, Deep | None] = {}
-        self._lock = threading.RLock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._owner = 0
+        self._execution = Execution(
+            self.models, self.requested, self.engine, exact, tile, threads, self.max_memory, tuned
+        )
         if self.interpolates and self.requested not in ("auto", "cpu"):
             raise DeviceError(
                 f"{self.info.name} is an interpolation, which runs on the CPU: use device='cpu' or 'auto'"
@@ -80,16 +73,7 @@ class Upscaler:
         if self.interpolates and self.engine != "auto":
             raise OptionError(f"{self.info.name} is an interpolation, which needs no engine: leave engine away")
         if not self.interpolates:
-            self._network(self._usual_scale())  # so that a missing device is told now, not at the first image
-
-    def __getstate__(self) -> dict[str, object]:
-        """Return what may go to another process: all but what lives in this one, networks and threads."""
-        local: dict[str, object] = {"_networks": {}, "_deep": {}, "_lock": None, "_pool": None, "_owner": 0}
-        return vars(self) | local
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        """Take what came from another process; networks are loaded when they are needed."""
-        vars(self).update(state, _networks={}, _deep={}, _lock=threading.RLock())
+            self._execution.network(self._usual_scale())  # so that a missing device is told now, not at the first image
 
     @property
     def info(self) -> ModelInfo:
@@ -103,17 +87,18 @@ class Upscaler:
 
     @property
     def ran_on(self) -> RanOn:
-        """Return what really ran: OpenCV's version, engine, back end, target and the evidence."""
+        """Return what really ran: OpenCV's version, engine, back end, target, the evidence, and the plan."""
         if self.interpolates:
             return RanOn(
                 str(cv2.__version__), "none", "cv2.resize", "CPU", "cpu", self.requested, "an interpolation", 1
             )
-        network = self._network(self._usual_scale())
-        if network.ran_on is None:
+        found = self._execution.ran_on(self._usual_scale())
+        if found is None:
             self.warmup()
-        if network.ran_on is None:
+            found = self._execution.ran_on(self._usual_scale())
+        if found is None:
             raise DeviceError("no forward has run")
-        return network.ran_on
+        return found
 
     def warmup(self) -> None:
         """Load the networks and run each once, so that the first image takes no longer than the next."""
@@ -189,11 +174,7 @@ class Upscaler:
             return strips.interpolated(source, size, self.info.name, self.max_memory, pixel)
         stage = source
         for scale in self._chain(*source.size, size):
-            network = self._network(scale)
-            if isinstance(network, Original):
-                stage = network.stage(stage, watch)
-            else:
-                stage = self._upscaled(stage, network, pixel, watch)
+            stage = self._execution.stage(stage, scale, pixel, watch)
         return stage if stage.size == size else Resized(stage, size)
 
     def _chain(self, width: int, height: int, size: tuple[int, int]) -> list[int]:
@@ -205,57 +186,6 @@ class Upscaler:
         """Return the model scale that runs first; the smallest where the image's size decides."""
         scales = list(self.models)
         return scales[0] if self.scale is None or self.interpolates else (plan.chain(scales, self.scale) or scales)[0]
-
-    def _network(self, scale: int) -> Network | Original:
-        with self._lock:
-            if scale not in self._networks:
-                info = self.models[scale]
-                self._networks[scale] = (
-                    Original(info, self.requested)
-                    if self.engine == "superres"
-                    else choose.network(info, self.requested, self.exact)
-                )
-            return self._networks[scale]
-
-    def _parts(self, network: Network) -> Deep | None:
-        """Return a network in segments where tiles are not asked for, and it is deep enough to gain by that."""
-        if self.tile is not None:
-            return None
-        with self._lock:
-            if network not in self._deep:
-                self._deep[network] = deep.of(network)
-            return self._deep[network]
-
-    def _workers(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None or self._owner != os.getpid():  # a fork has the object, but none of its threads
-                self._pool, self._owner = ThreadPoolExecutor(self._thread_count(), "cvsr"), os.getpid()
-            return self._pool
-
-    def _thread_count(self) -> int:
-        if self._threads is not None:
-            return max(1, self._threads)
-        ran = next(iter(self._networks.values())).ran_on
-        # other devices, and the new engine, take one net at a time best
-        alone = ran is not None and (ran.engine != "classic" or ran.device != "cpu")
-        return 1 if alone else threads.count()
-
-    def _upscaled(self, stage: Stage, network: Network, pixel: int, watch: Watch) -> Stage:
-        parts, count = self._parts(network), self._thread_count()
-        bands = parts and plan.bands(
-            network.info, parts.segments, stage.size, workers=count, max_memory=self.max_memory
-        )
-        if parts and bands:
-            return Streamed(stage, parts, bands, self._workers(), watch)
-        how = plan.tiles(
-            network.info,
-            stage.size,
-            pixel,
-            threads=count,
-            tile=self.tile,
-            max_memory=self.max_memory,
-        )
-        return Upscaled(stage, network, how, self._workers(), watch)
 
 
 def _remember(stage: Stage, memory: Callable[[Hashable], TileMemory], key: tuple[int, ...]) -> None:

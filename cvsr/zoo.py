@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from cvsr import interpolation
-from cvsr.errors import ModelError, ModelNotFoundError
+from cvsr.errors import ModelError, ModelNotFoundError, OptionError
 from cvsr.model import ModelInfo, open_model
 
 DEFAULT = "cvsr-small"
@@ -107,6 +107,15 @@ def find(model: str | os.PathLike[str] | ModelInfo) -> dict[int, ModelInfo]:
         f"no model is called {name!r}, and no file or folder either. There are: {choices}; or give the path of an "
         ".onnx or .pb file"
     )
+
+
+def chosen(model: str | os.PathLike[str] | ModelInfo, scale: int | None = None) -> ModelInfo:
+    """Return the one network that ``model`` names at a scale: x2 where None, or a file's own. Raises OptionError."""
+    infos = find(model)
+    wanted = scale or (next(iter(infos)) if len(infos) == 1 else 2)
+    if wanted not in infos:
+        raise OptionError(f"{model} has the scales {', '.join(map(str, infos))}: it cannot run with -s {wanted}")
+    return infos[wanted]
 
 
 @functools.lru_cache(maxsize=64)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_plans_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Let tests run by the rules, whatever ``cvsr tune`` has measured here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CVSR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

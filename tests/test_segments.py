@@ -185,9 +185,9 @@ def test_several_passes_and_a_size_between(models, bands, photo):
 def test_any_size(models, name, width, height, tile, rows):
     image = np.random.default_rng(width * 71 + height).integers(0, 256, (height, width, 3), np.uint8)
     upscaler = cvsr.Upscaler(models[name], 2, exact=True)
-    network = upscaler._network(2)
+    network = upscaler._execution.network(2)
     found = deep.of(network)
-    watch, pool = pipeline.Watch(), upscaler._workers()
+    watch, pool = pipeline.Watch(), upscaler._execution.pool()
     stage = Streamed(pipeline.Source(image), found, Bands(tile, rows, 2), pool, watch)
     made = np.concatenate([stage.rows(*edge) for edge in zip([0, *stage.edges()], stage.edges(), strict=False)])
     assert np.array_equal(made, cvsr.Upscaler(models[name], 2, tile=0, exact=True)(image))
@@ -225,14 +225,14 @@ def test_networks_that_cannot_be_cut_run_as_before(tmp_path, photo):
     }
     for path in found.values():
         upscaler = cvsr.Upscaler(path, 2, exact=True)
-        assert deep.of(upscaler._network(2)) is None
+        assert deep.of(upscaler._execution.network(2)) is None
         assert np.array_equal(upscaler(image), cvsr.Upscaler(path, 2, exact=True, tile=0)(image))
 
 
 def test_shallow_networks_and_tiles_that_were_asked_for_are_not_cut(models):
-    assert deep.of(cvsr.Upscaler("cvsr-small", 2)._network(2)) is None
-    asked = cvsr.Upscaler(models["chain"], 2, tile=32)
-    assert asked._parts(asked._network(2)) is None
+    assert deep.of(cvsr.Upscaler("cvsr-small", 2)._execution.network(2)) is None
+    asked = cvsr.Upscaler(models["chain"], 2, tile=32)._execution
+    assert asked.parts(asked.network(2)) is None
 
 
 def test_a_small_budget_takes_tiles(models):

@@ -304,4 +304,4 @@ def test_what_ran_is_told(model):
 def test_warmup_loads_all_that_a_call_needs(model):
     upscaler = cvsr.Upscaler(model, 6)
     upscaler.warmup()
-    assert sorted(upscaler._networks) == [2, 3]
+    assert sorted(upscaler._execution._networks) == [2, 3]
