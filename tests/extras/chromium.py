@@ -44,11 +44,12 @@ def tab(browser, width: int = 1280, height: int = 900, **options) -> Iterator[ob
     page.on("console", lambda message: message.type == "error" and problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", asked)
+    page.problems = problems
     try:
         yield page
     finally:
         context.close()
-    assert problems == []
+    assert not problems, problems
 
 
 def until(page, expression: str, seconds: float = 20) -> None:
