@@ -191,7 +191,7 @@ def test_a_signal_ends_it_after_the_file_in_work(start, root, out):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_ended_at_once_it_leaves_nothing_half_and_the_next_one_does_all(start, root, out, how):
     (root / "a.png").write_bytes(encoded(0, ".png", 300, 400))
-    process = start("-s", "14")
+    process = start("-s", "10")
     wait_for(lambda: out.exists() and list(out.glob(".cvsr-*")), process)
     process.send_signal(how)
     while how == signal.SIGINT and process.poll() is None:
@@ -199,10 +199,10 @@ def test_ended_at_once_it_leaves_nothing_half_and_the_next_one_does_all(start, r
         process.send_signal(how)
     process.communicate(timeout=30)
     assert process.returncode in (128 + how, -how)  # where a last one comes when Python is about to end
-    process = start("-s", "14", "--once")
+    process = start("-s", "10", "--once")
     process.communicate(timeout=60)
     [result] = out.iterdir()
-    assert result.name == "a_x14.png" and files.read(result).image.shape == (4200, 5600, 3)
+    assert result.name == "a_x10.png" and files.read(result).image.shape == (3000, 4000, 3)
 
 
 @POSIX
