@@ -102,6 +102,12 @@ def test_wheel_holds_two_packages(wheel_names):
     assert len(tops) == 3
 
 
+def test_wheel_holds_the_pages(wheel_names, root):
+    """What lies beside the modules of cvsr/web: templates, scripts, styles, the description of the interface."""
+    data = {f"cvsr/web/{path.name}" for path in (root / "cvsr" / "web").iterdir() if path.suffix not in (".py", "")}
+    assert len(data) >= 9 and data <= set(wheel_names)
+
+
 def test_wheel_is_small(built):
     assert built["wheel"].stat().st_size < 8_000_000
 

@@ -10,6 +10,7 @@ import sys
 import time
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ for name in ("starlette", "uvicorn", "python_multipart"):
 from serving import serving, upload  # noqa: E402 - after the skips
 
 import cvsr  # noqa: E402
-from cvsr.web.limits import PATIENCE, Limits  # noqa: E402
+from cvsr.web.limits import CONNECTIONS, PATIENCE, Limits  # noqa: E402
 
 MB = 1 << 20
 MEMORY, UPLOAD, PIXELS, QUEUE = 512, 4, 2, 8  # MB, MB, millions, requests
@@ -185,3 +186,30 @@ def test_the_largest_pictures_that_are_taken_stay_within_the_bound(kind):
         # there are hardly any connections, and one model: what is kept for more of them is not used
         idle = Limits(upload=24 * MB, queue=0).reserved - 3 * 24 * MB
         assert server.memory() <= MEMORY * MB - idle
+
+
+def test_more_connections_than_there_may_be_are_sent_away():
+    with serving("-m", "bilinear") as server:
+        crowd = [server.connect(b"") for _ in range(CONNECTIONS)]
+        status = server.connect(b"").recv(1000)
+        assert status.startswith(b"HTTP/1.1 503") and b"Retry-After" in status
+        for connection in crowd:
+            connection.close()
+        time.sleep(0.5)
+        assert server.ask("/health")[0] == 200
+        crowd = [server.connect(b"") for _ in range(CONNECTIONS)]
+        time.sleep(PATIENCE + 2)  # those that say nothing are cut off
+        assert server.ask("/health")[0] == 200
+
+
+def test_scales_and_models_of_all_kinds_leave_nothing_behind():
+    image = encoded(np.zeros((20, 20, 3), np.uint8))
+    with serving(*LIMITS) as server:
+        names = json.loads(server.ask("/models")[2])["names"]
+        threads, peaks = [], []
+        for _ in range(2):
+            for i in range(60):
+                assert server.ask(f"/upscale?scale={1 + i / 50}&model={names[i % len(names)]}", image)[0] == 200
+            threads.append(len(list(Path(f"/proc/{server.process.pid}/task").iterdir())))
+            peaks.append(server.memory() // MB)
+        assert threads[1] <= threads[0] + 8 and peaks[1] <= peaks[0] + 16, (threads, peaks)
