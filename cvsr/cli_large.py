@@ -85,7 +85,7 @@ class Large:
                 held += _whole(opened, self.upscaler, format)
             if self.budget is not None:
                 left = self.budget.beside(held + max(0, resident() - before), format)
-                self.upscaler.max_memory = left // 2 if opened.has_alpha else left
+                self.upscaler.max_memory = left
         except BaseException:
             opened.close()
             raise

@@ -31,7 +31,6 @@ class Execution:
     exact: bool
     tile: int | None
     threads: int | None
-    max_memory: int | None
     tuned: bool
     _networks: dict[int, Network | Original] = field(default_factory=dict[int, "Network | Original"])
     _deep: dict[Network, Deep | None] = field(default_factory=dict[Network, "Deep | None"])
@@ -60,15 +59,16 @@ class Execution:
                 )
             return self._networks[scale]
 
-    def stage(self, source: Stage, scale: int, pixel: int, watch: Watch) -> Stage:
-        """Return the stage that enlarges ``source``, of ``pixel`` bytes a pixel, by the network of a scale."""
+    def stage(self, source: Stage, scale: int, pixel: int, budget: int | None, watch: Watch) -> Stage:
+        """Return the stage that enlarges ``source``, of ``pixel`` bytes a pixel, by the network of a scale.
+
+        ``budget``: the bytes that it may take. Raises MemoryBudgetError.
+        """
         network = self.network(scale)
         if isinstance(network, Original):
             return network.stage(source, watch)
         parts, count = self.parts(network), self._thread_count()
-        bands = parts and plan.bands(
-            network.info, parts.segments, source.size, workers=count, max_memory=self.max_memory
-        )
+        bands = parts and plan.bands(network.info, parts.segments, source.size, workers=count, max_memory=budget)
         if parts and bands:
             return Streamed(source, parts, bands, self.pool(), watch)
         measured = self._measured(network)
@@ -78,7 +78,7 @@ class Execution:
             pixel,
             threads=measured.workers if measured else count,
             tile=self.tile,
-            max_memory=self.max_memory,
+            max_memory=budget,
             best=measured.tile if measured else None,
         )
         return Upscaled(source, network, how, self.pool(), watch)

@@ -63,9 +63,7 @@ class Upscaler:
         self.exact, self.tile = exact, tile
         self.max_memory = None if max_memory is None else memory_size(max_memory)
         self.models = zoo.find(model)
-        self._execution = Execution(
-            self.models, self.requested, self.engine, exact, tile, threads, self.max_memory, tuned
-        )
+        self._execution = Execution(self.models, self.requested, self.engine, exact, tile, threads, tuned)
         if self.interpolates and self.requested not in ("auto", "cpu"):
             raise DeviceError(
                 f"{self.info.name} is an interpolation, which runs on the CPU: use device='cpu' or 'auto'"
@@ -156,8 +154,10 @@ class Upscaler:
     ) -> Iterator[Image]:
         size = self.output_size(image.shape[1], image.shape[0])
         stages: list[Stage] = []
-        for part, (source, pixel) in enumerate(strips.parts(image)):
-            stages.append(self._stages(source, pixel, size, watch))
+        parts = strips.parts(image)
+        for part, (source, pixel) in enumerate(parts):
+            share = self.max_memory // len(parts) if self.max_memory else None
+            stages.append(self._stages(source, pixel, size, share, watch))
             if memory is not None:
                 _remember(stages[-1], memory, (part,))
         top = 0
@@ -168,13 +168,14 @@ class Upscaler:
             yield band.reshape(bottom - top, size[0], *image.shape[2:])
             top = bottom
 
-    def _stages(self, source: Stage, pixel: int, size: tuple[int, int], watch: Watch) -> Stage:
-        """Return the last stage of the way from ``source``, of ``pixel`` bytes a pixel, to ``size``."""
+    def _stages(self, source: Stage, pixel: int, size: tuple[int, int], budget: int | None, watch: Watch) -> Stage:
+        """Return the last stage of the way from ``source``, of ``pixel`` bytes a pixel, to ``size``, in a budget."""
         if self.interpolates:
-            return strips.interpolated(source, size, self.info.name, self.max_memory, pixel)
-        stage = source
-        for scale in self._chain(*source.size, size):
-            stage = self._execution.stage(stage, scale, pixel, watch)
+            return strips.interpolated(source, size, self.info.name, budget, pixel)
+        stage, chain = source, self._chain(*source.size, size)
+        for scale in chain:  # all passes are at work at a time
+            share = budget // len(chain) if budget else None
+            stage = self._execution.stage(stage, scale, pixel, share, watch)
         return stage if stage.size == size else Resized(stage, size)
 
     def _chain(self, width: int, height: int, size: tuple[int, int]) -> list[int]:

@@ -150,7 +150,7 @@ def test_the_same_pixels_as_in_one_piece(name, how, models, bands, photo):
     whole = cvsr.Upscaler(models[name], 2, tile=0, exact=True)(image)
     upscaler = cvsr.Upscaler(models[name], 2, exact=True)
     assert np.array_equal(upscaler(image), whole)
-    assert isinstance(upscaler._stages(pipeline.Source(image), 3, (154, 122), pipeline.Watch()), Streamed)
+    assert isinstance(upscaler._execution.stage(pipeline.Source(image), 2, 3, None, pipeline.Watch()), Streamed)
     assert np.abs(cvsr.Upscaler(models[name], 2)(image).astype(int) - whole).max() <= 1
 
 
