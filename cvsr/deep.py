@@ -12,10 +12,8 @@ from cvsr._cv2 import cv2
 from cvsr.errors import ModelError
 from cvsr.image import Image
 from cvsr.network import Network, as_onnx, file_of
+from cvsr.plan import DEEP
 from cvsr.segments import Segment
-
-RADIUS = 16
-"""Below this many pixels, tiles of the whole network lose less to their halo than segments to storing maps."""
 
 
 class Deep:
@@ -57,7 +55,7 @@ class Deep:
 def of(network: Network) -> Deep | None:
     """Return a network in segments, or None where it is not deep, cannot be cut, or does not run on the CPU."""
     info = network.info
-    if network.device.name != "cpu" or (info.radius or 0) < RADIUS or info.multiple > 1 or "," in info.inputs:
+    if network.device.name != "cpu" or (info.radius or 0) < DEEP or info.multiple > 1 or "," in info.inputs:
         return None
     try:
         whole = as_onnx(info)

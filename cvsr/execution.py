@@ -6,16 +6,18 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from cvsr import choose, deep, plan, threads, tuned
-from cvsr.deep import Deep
+from cvsr import choose, plan, threads, tuned
 from cvsr.model import ModelInfo
 from cvsr.network import Network
 from cvsr.pipeline import Stage, Upscaled, Watch
 from cvsr.ran import RanOn
-from cvsr.streams import Streamed
 from cvsr.superres import Original
 from cvsr.tuned import Tuned
+
+if TYPE_CHECKING:
+    from cvsr.deep import Deep
 
 
 @dataclass
@@ -70,6 +72,8 @@ class Execution:
         parts, count = self.parts(network), self._thread_count()
         bands = parts and plan.bands(network.info, parts.segments, source.size, workers=count, max_memory=budget)
         if parts and bands:
+            from cvsr.streams import Streamed  # the import of cvsr is quick: only deep networks need it
+
             return Streamed(source, parts, bands, self.pool(), watch)
         measured = self._measured(network)
         how = plan.tiles(
@@ -85,8 +89,10 @@ class Execution:
 
     def parts(self, network: Network) -> Deep | None:
         """Return a network in segments where tiles are not asked for, and it is deep enough to gain by that."""
-        if self.tile is not None:
+        if self.tile is not None or (network.info.radius or 0) < plan.DEEP:
             return None
+        from cvsr import deep
+
         with self._lock:
             if network not in self._deep:
                 self._deep[network] = deep.of(network)

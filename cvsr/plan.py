@@ -7,13 +7,18 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cvsr import planes
 from cvsr.errors import MemoryBudgetError, ModelError, OptionError
 from cvsr.model import ModelInfo
-from cvsr.segments import Segment
+
+if TYPE_CHECKING:
+    from cvsr.segments import Segment
 
 _MUCH = 2**30  # bytes that are worth a word
+DEEP = 16
+"""Below this radius, tiles of a whole network lose less to their halo than segments to storing maps."""
 _MAPS = 2**28  # bytes that the maps of a deep network may take where no budget says otherwise
 _TILES = (192, 160, 128, 96, 64, 48, 32, 16)
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from cvsr import threads
 from cvsr._cv2 import cv2
-from cvsr.folder import atomic
 from cvsr.model import ModelInfo
 
 VARIABLE = "CVSR_CACHE"
@@ -94,6 +93,8 @@ def _fits(plan: Any) -> bool:
 
 def remember(plans: dict[str, Tuned]) -> None:
     """Add plans, by :func:`key`, to those that are kept. Raises FileError where the folder cannot be written."""
+    from cvsr.folder import atomic  # the import of cvsr is quick
+
     path = file()
     kept = _read.__wrapped__(path, (0, 0)) | {name: asdict(plan) for name, plan in plans.items()}
     with atomic(path) as stream:

@@ -187,10 +187,13 @@ def test_import_loads_nothing_heavy(root, tmp_path):
     assert not [name for name in loaded if name.startswith("cvsr_converters")]
 
 
-@pytest.mark.parametrize(("statement", "limit"), [("import cvsr", 0.030), ("from cvsr import upscale", 0.060)])
+@pytest.mark.parametrize(("statement", "limit"), [("import cvsr", 0.15), ("from cvsr import upscale", 0.5)])
 def test_import_is_quick(statement, limit, root, tmp_path):
-    """In processor seconds over numpy and OpenCV, the least of several: other work on the machine slows any one."""
-    code = f"import time, numpy, cv2; start = time.process_time(); {statement}; print(time.process_time() - start)"
+    """As a part of what numpy and OpenCV take, in processor seconds, the least of several: machines differ and are busy."""
+    code = (
+        "import time; start = time.process_time(); import numpy, cv2; own = time.process_time(); "
+        f"{statement}; print((time.process_time() - own) / (own - start))"
+    )
     best = limit
     for _ in range(12):
         best = min(best, float(run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(root))))
