@@ -49,8 +49,8 @@ def peak_memory() -> int:
 def _made(spec: dict[str, Any]) -> tuple[Callable[[Image], Image], str]:
     """Return what enlarges an image, and the version of the runtime in it."""
     info = zoo.find(spec["model"])[spec["scale"]]
+    cv2.setNumThreads(spec["threads"])  # this process does nothing else
     if spec["kind"] == "cvsr":
-        cv2.setNumThreads(spec["threads"])
         upscaler = Upscaler(info, spec["scale"], **spec.get("options", {}))
         return upscaler, f"OpenCV {cv2.__version__}"
     made = peers.contestant(spec["kind"], info, spec["threads"])

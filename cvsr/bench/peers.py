@@ -36,7 +36,7 @@ class Peer:
         found = as_onnx(info)
         self.info = replace(info, tail="subpixel") if found.subpixel else info
         self._tanh = found.tanh
-        self._run = run(any_size(found.onnx))
+        self._run = run(found.onnx)
         self._pool = ThreadPoolExecutor(1)
 
     def forward(self, blob: Image) -> Image:
@@ -103,9 +103,11 @@ def openvino(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
     return run
 
 
-def opencv(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
-    """Return a function that runs a model in cv2.dnn as tutorials do: the whole image at once."""
-    cv2.setNumThreads(threads)  # a process of the race does nothing else
+def opencv(data: bytes, _threads: int) -> Callable[[list[Image]], Image]:
+    """Return a function that runs a model in cv2.dnn as tutorials do: the whole image at once.
+
+    It has as many threads as OpenCV has in this process.
+    """
     net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
 
     def run(fed: list[Image]) -> Image:
@@ -120,13 +122,12 @@ def opencv(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
 RUNTIMES = {"onnxruntime": onnxruntime, "openvino": openvino, "opencv": opencv}
 
 
-def dnn_superres(info: ModelInfo, threads: int) -> Callable[[Image], Image]:
+def dnn_superres(info: ModelInfo) -> Callable[[Image], Image]:
     """Return OpenCV's own ``upsample`` for one of its .pb files."""
     if not hasattr(cv2, "dnn_superres"):
         raise OpenCVError("this OpenCV has no dnn_superres: pip install opencv-contrib-python-headless")
     if info.format != "pb" or not info.algorithm:
         raise OptionError(f"dnn_superres runs its .pb files only, not {info.name}")
-    cv2.setNumThreads(threads)
     original: Any = cv2.dnn_superres.DnnSuperResImpl_create()  # pyright: ignore[reportAttributeAccessIssue]
     original.readModel(str(info.path))
     original.setModel(info.algorithm, info.scale)
@@ -136,7 +137,8 @@ def dnn_superres(info: ModelInfo, threads: int) -> Callable[[Image], Image]:
 def contestant(kind: str, info: ModelInfo, threads: int) -> Callable[[Image], Image]:
     """Return what enlarges an image by a runtime's name. Raise OptionError where that is unknown or not installed."""
     if kind == "dnn_superres":
-        return dnn_superres(info, threads)
+        return dnn_superres(info)
     if kind not in RUNTIMES:
         raise OptionError(f"{kind!r} is none of {', '.join([*RUNTIMES, 'dnn_superres'])}")
-    return Peer(info, lambda data: RUNTIMES[kind](data, threads))
+    # cv2.dnn wants a size in the file, and takes any other; the others insist on the one in it
+    return Peer(info, lambda data: RUNTIMES[kind](data if kind == "opencv" else any_size(data), threads))
