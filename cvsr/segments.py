@@ -93,9 +93,10 @@ def _node(message: memoryview) -> _Node:
     if op == "Conv":
         lists = {wire.text(each, 1): wire.ints(each, 8) for each in wire.messages(message, 5)}
         kernel = lists.get("kernel_shape") or []
-        plain = len(kernel) == 2 and max(lists.get("strides") or [1]) == 1
         spread = [k // 2 * d for k, d in zip(kernel, lists.get("dilations") or [1, 1], strict=False)]
-        op, reach = (op, max(spread)) if plain else ("strided " + op, 0)
+        plain = len(kernel) == 2 and all(k % 2 for k in kernel) and max(lists.get("strides") or [1]) == 1
+        plain = plain and lists.get("pads", [0] * 4) == spread * 2  # else its result is of another size
+        op, reach = (op, max(spread)) if plain else ("other Conv", 0)
     return _Node(op, names[0], names[1], message, reach)
 
 

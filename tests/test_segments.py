@@ -229,6 +229,18 @@ def test_networks_that_cannot_be_cut_run_as_before(tmp_path, photo):
         assert np.array_equal(upscaler(image), cvsr.Upscaler(path, 2, exact=True, tile=0)(image))
 
 
+def test_a_convolution_that_changes_the_size_is_in_the_last_segment():
+    net = Net()
+    for _ in range(12):
+        net.conv()
+    last = net.conv()
+    net.nodes[-1] = onnxlite.node("Conv", ["t11", "w" + last], last, kernel_shape=[3, 3], pads=[0] * 4)
+    for _ in range(4):
+        net.conv()
+    data = onnxlite.model(net.nodes, net.weights, {"x": (1, 1, 64, 64)}, {net.here: (1, WIDTH, 62, 62)}, {})
+    assert [part.radius for part in segments.cut(data, 17)] == [4, 4, 4, 5]
+
+
 def test_shallow_networks_and_tiles_that_were_asked_for_are_not_cut(models):
     assert deep.of(cvsr.Upscaler("cvsr-small", 2)._execution.network(2)) is None
     asked = cvsr.Upscaler(models["chain"], 2, tile=32)._execution
