@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cvsr._cv2 import cv2
+from cvsr._cv2 import VERSION, cv2
 from cvsr.errors import DeviceError
 
 
@@ -60,3 +60,11 @@ def argument(device: str, exact: bool = False) -> dict[str, int]:
     known = available()
     engine = "ENGINE_CLASSIC" if "ENGINE_CLASSIC" in known or not exact else "ENGINE_NEW"
     return {"engine": known[engine]} if engine in known else {}
+
+
+def grain(exact: bool) -> int:
+    """Return what tiles must begin and end at multiples of, for results that are exact.
+
+    Before 4.7, convolutions round the last few numbers of a plane in another way than the others.
+    """
+    return 16 if exact and VERSION < (4, 7, 0) else 1

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cvsr import planes, resample, threads, tiles
+from cvsr import engines, planes, resample, threads, tiles
 from cvsr._cv2 import cv2
 from cvsr.errors import Cancelled
 from cvsr.image import PEAK, Image
@@ -123,8 +123,10 @@ class Upscaled:
         self.size = (self.source.size[0] * scale, self.source.size[1] * scale)
         (width, height), (across, down) = self.source.size, self.plan.tile
         multiple = self.network.info.multiple
-        self._down = tiles.spans(height, down, self.plan.halo, multiple=multiple)
-        self._across = tiles.spans(width, across, self.plan.halo, multiple=multiple)
+        grain = engines.grain(self.network.exact) if multiple == 1 else 1
+        halo = self.plan.halo + (grain > 1)  # the last row is not the image's, and so must not matter
+        self._down = tiles.spans(height, down, halo, multiple=multiple, grain=grain)
+        self._across = tiles.spans(width, across, halo, multiple=multiple, grain=grain)
         self.watch.total += len(self._down) * len(self._across)
         self._slots = threading.BoundedSemaphore(self.plan.workers)  # the pool may be larger than the budget allows
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from cvsr import planes, threads, tiles
+from cvsr import engines, planes, threads, tiles
 from cvsr.image import PEAK, Image
 from cvsr.model import ModelInfo
 from cvsr.pipeline import Stage, Watch
@@ -94,15 +94,18 @@ class _Part:
         self._zoom = max(1, whole.zoom // unit) if last else 1  # by what is no shuffle, which only the last may hold
         self.windows = {name: Window(self._make, 1, self._zoom) for name in self._segment.outputs}
         self._width, self._height = whole.width * unit, whole.height * unit
-        self._columns = tiles.spans(self._width, whole.tile, self._segment.radius)
+        self._grain = engines.grain(whole.nets.exact)
+        self._halo = self._segment.radius + (self._grain > 1)
+        self._columns = tiles.spans(self._width, whole.tile, self._halo, grain=self._grain)
         self._done = 0
 
     def _make(self, stop: int) -> None:
-        start, radius, zoom = self._done, self._segment.radius, self._zoom
-        begin, end = max(0, start - radius), min(self._height, stop + radius)
+        start, halo, zoom = self._done, self._halo, self._zoom
+        begin, end = max(0, start - halo), min(self._height, stop + halo)
+        begin -= begin % self._grain
         fed = {name: window.rows(begin, end) for name, window in self._sources.items()}
         for window in self._sources.values():
-            window.readers[self] = max(0, stop - radius)
+            window.readers[self] = max(0, stop - halo - self._grain + 1)
         rooms: list[Image] = []
         lock = threading.Lock()
 

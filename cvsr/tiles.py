@@ -44,11 +44,14 @@ class Tile:
     columns: Span
 
 
-def spans(size: int, tile: int, halo: int, start: int = 0, stop: int | None = None, *, multiple: int = 1) -> list[Span]:
+def spans(
+    size: int, tile: int, halo: int, start: int = 0, stop: int | None = None, *, multiple: int = 1, grain: int = 1
+) -> list[Span]:
     """Return the spans that cover ``start:stop`` of an axis of ``size`` pixels, each keeping at most ``tile`` of them.
 
     Their sizes differ by one block of ``multiple`` pixels at most, so that no sliver is left over at the end; what each
     feeds begins with a block and ends with one. ``start`` begins a block; ``tile`` may be exceeded by a part of one.
+    What they feed begins at a multiple of ``grain``, and ends at one where the axis does not.
     """
     stop = size if stop is None else stop
     length = stop - start
@@ -57,7 +60,14 @@ def spans(size: int, tile: int, halo: int, start: int = 0, stop: int | None = No
     blocks, halo = math.ceil(length / multiple), multiple * math.ceil(halo / multiple)
     count = math.ceil(blocks / max(1, tile // multiple))
     edges = [min(stop, start + multiple * (blocks * i // count)) for i in range(count + 1)]
-    return [_span(a, b, size, halo, multiple) for a, b in itertools.pairwise(edges)]
+    found = [_span(a, b, size, halo, multiple) for a, b in itertools.pairwise(edges)]
+    return [grained(span, size, grain) for span in found] if grain > 1 else found
+
+
+def grained(span: Span, size: int, grain: int) -> Span:
+    """Return a span that feeds a little more: from a multiple of ``grain`` on, and to one or to the axis's end."""
+    begin, end = span.begin - span.begin % grain, min(size, grain * math.ceil(span.end / grain))
+    return Span(span.start, span.stop, begin, end, span.extra)
 
 
 def _span(start: int, stop: int, size: int, halo: int, multiple: int) -> Span:

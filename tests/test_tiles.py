@@ -39,3 +39,12 @@ def test_blocks_are_fed_whole(size, tile, halo, multiple):
         assert span.begin in (0, *range(span.start - halo + 1)) and span.end >= min(size, span.stop + halo)
         assert list(range(size))[span.feed][span.keep] == list(range(span.start, span.stop))
         assert span.stop - span.start <= max(tile, multiple)
+
+
+def test_what_is_fed_begins_and_ends_on_a_grain():
+    for size, tile, halo in ((91, 48, 8), (254, 60, 9), (17, 48, 3), (640, 128, 13)):
+        plain, grained = (tiles.spans(size, tile, halo, grain=grain) for grain in (1, 16))
+        assert [(span.start, span.stop) for span in grained] == [(span.start, span.stop) for span in plain]
+        for span, less in zip(grained, plain, strict=True):
+            assert span.begin % 16 == 0 and (span.end % 16 == 0 or span.end == size)
+            assert less.begin - 16 < span.begin <= less.begin and less.end <= span.end < less.end + 16
