@@ -226,7 +226,7 @@ class TestCommandLine:
 
     def test_maps_are_written_as_maps(self, tmp_path, photo, upscaler):
         save(tmp_path / "a.tif", rgb(photo), photometric="RGB")
-        for arguments in ((), ("--max-memory", "600M", "--overwrite")):
+        for arguments in ((), ("--max-memory", "3000M", "--overwrite")):
             done = self.run("a.tif", "-m", "cvsr-small", "--exact", *arguments, cwd=tmp_path)
             assert done.returncode == 0, done.stderr
             with rasterio.open(tmp_path / "a_x2.tif") as result:
