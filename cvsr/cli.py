@@ -115,7 +115,7 @@ def add_conversion(parser: argparse.ArgumentParser) -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("-s", "--scale", type=float, help="how much larger; any number, default 2")
     size.add_argument(
-        "--size", type=_size, metavar="WxH", help="the size of the result in pixels, for example 1920x1080"
+        "--size", type=size_of, metavar="WxH", help="the size of the result in pixels, for example 1920x1080"
     )
     add("-m", "--model", default="auto", help="a name (see cvsr models), a model file or a folder; default auto")
     add(
@@ -154,7 +154,8 @@ def _add_convert(verbs: argparse._SubParsersAction[argparse.ArgumentParser], now
     parser.set_defaults(run=converter.main)
 
 
-def _size(text: str) -> tuple[int, int]:
+def size_of(text: str) -> tuple[int, int]:
+    """Return (width, height) of a text such as 1920x1080. Raise ArgumentTypeError where it is none."""
     width, x, height = text.lower().partition("x")
     if not (x and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write it like 1920x1080")

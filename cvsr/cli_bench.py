@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from cvsr import tuned, zoo
+from cvsr import cli, tuned, zoo
 from cvsr._cv2 import cv2
 from cvsr.bench import cost, peers, race
 from cvsr.bench.race import Contestant
@@ -112,7 +112,7 @@ def _table(rows: list[dict[str, object]]) -> str:
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise OptionError(f"{text!r} is no size; write it like 1280x720")
-    return int(width), int(height)
+    try:
+        return cli.size_of(text)
+    except argparse.ArgumentTypeError as error:
+        raise OptionError(str(error)) from error

@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from cvsr import Upscaler, zoo
 from cvsr._cv2 import cv2
 from cvsr.bench import peers
+from cvsr.cli_memory import peak
 from cvsr.errors import CvsrError
 from cvsr.image import Image
 
@@ -35,15 +35,6 @@ def picture(width: int, height: int, channels: int) -> Image:
     total -= total.min()
     image: Image = (total * np.float32(255 / total.max())).astype(np.uint8)
     return image[:, :, 0] if channels == 1 else image
-
-
-def peak_memory() -> int:
-    """Return the most memory that this process ever had, in bytes; 0 where the system does not say."""
-    try:
-        lines = Path("/proc/self/status").read_text("ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return 0
 
 
 def _made(spec: dict[str, Any]) -> tuple[Callable[[Image], Image], str]:
@@ -83,7 +74,7 @@ def main() -> None:
         result = run(image)
         seconds, processor = time.perf_counter() - began, time.process_time() - used
         del result
-        answer(seconds=seconds, processor=processor, peak=peak_memory())
+        answer(seconds=seconds, processor=processor, peak=peak())
     return None
 
 
