@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+from functools import partial
 from typing import Any
 
 from cvsr._cv2 import cv2
@@ -28,7 +30,14 @@ def figure(comparison: Comparison, side: int = CROP) -> Any:
         axes.imshow(_rgb(crop(shown.image, comparison.focus, side)), interpolation="nearest")
         axes.set_title(f"{shown.name}\n{label(shown)}".rstrip(), fontsize=9)
         axes.set_axis_off()
+    made._repr_png_ = partial(_png, made)  # notebooks know figures of pyplot only, and ask others for this
     return made
+
+
+def _png(made: Any) -> bytes:
+    data = io.BytesIO()
+    made.savefig(data, format="png")
+    return data.getvalue()
 
 
 def crop(image: Image, focus: tuple[int, int], side: int) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 
 import cv2
@@ -47,6 +48,13 @@ def test_pyplot_is_left_alone(photo, tmp_path):
     loaded = "matplotlib.pyplot" in sys.modules
     plot.figure(compare(photo("moon")[:64, :64], ["bilinear"])).savefig(tmp_path / "plot.png")
     assert ("matplotlib.pyplot" in sys.modules) == loaded
+
+
+def test_a_notebook_gets_the_picture_and_the_figure_can_travel(photo):
+    figure = plot.figure(compare(photo("moon")[:64, :64], ["bilinear"]))
+    for one in (figure, pickle.loads(pickle.dumps(figure))):
+        picture = cv2.imdecode(np.frombuffer(one._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape[1] == round(figure.get_figwidth() * figure.dpi)
 
 
 def test_without_matplotlib_the_extra_is_named(photo, monkeypatch):
