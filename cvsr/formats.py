@@ -17,7 +17,7 @@ from cvsr._cv2 import VERSION, cv2
 from cvsr.errors import FileError
 from cvsr.files import can_write
 from cvsr.png import PngWriter
-from cvsr.tiff import TiffWriter
+from cvsr.tiffwriter import TiffWriter
 
 Array = npt.NDArray[Any]
 

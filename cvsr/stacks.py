@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cvsr import folder, samples, tiff, tiffhead, tiffmeta
+from cvsr import folder, samples, tiffhead, tiffmeta, tiffwriter
 from cvsr.errors import FileError
 from cvsr.samples import Scale
 from cvsr.tiffpages import Page, Pages, opened
@@ -111,13 +111,13 @@ class Stack:
         for what in tiffmeta.lost(self._file):
             log.warning("%s cannot be kept: left out", what)
         scales = self.scales(normalize)
-        big = tiff.needs_big(self._result_bytes(upscaler))
+        big = tiffwriter.needs_big(self._result_bytes(upscaler))
         if big and self._file.is_imagej:
             log.warning("the result is more than 4 GB, a BigTIFF: ImageJ opens it through Bio-Formats")
-        writers: list[tiff.TiffWriter] = []
+        writers: list[tiffwriter.TiffWriter] = []
         for number, page in enumerate(self.pages):
             size = upscaler.output_size(page.shape[1], page.shape[0])
-            writer = tiff.TiffWriter(
+            writer = tiffwriter.TiffWriter(
                 stream,
                 (size[1], size[0], *page.shape[2:]),
                 page.dtype,

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from cvsr.tiff import EXTRA_SAMPLES, ICC_PROFILE, PHOTOMETRIC, Tags
-from cvsr.tiffpages import Page, tifffile
+from cvsr.tiff import EXTRA_SAMPLES, ICC_PROFILE, PHOTOMETRIC
+from cvsr.tiffpages import Page
+from cvsr.tiffsegments import tifffile
+from cvsr.tiffwriter import Tags
 
 Larger = Callable[[int, int], tuple[int, int]]
 """Gives the size of the result, (width, height), from that of a picture."""

@@ -1,11 +1,10 @@
 """Pages of TIFF files, row by row: only the strips or tiles under the rows that are asked for are read and decoded.
 
-tifffile (extra ``tiff``) knows the layouts and most compressions; what it needs more packages for, OpenCV decodes.
+tifffile (extra ``tiff``) knows the layouts.
 """
 
 from __future__ import annotations
 
-import importlib
 import io
 import struct
 from collections.abc import Callable, Generator, Iterator
@@ -17,29 +16,16 @@ from typing import Any
 import numpy as np
 
 from cvsr import tiffhead
-from cvsr._cv2 import cv2
-from cvsr.errors import FileError, OptionError
+from cvsr.errors import FileError
 from cvsr.files import turn
 from cvsr.image import Image
 from cvsr.samples import Mask
-from cvsr.tiff import EXTRA_SAMPLES, ORIENTATION, PHOTOMETRIC, pack_file
+from cvsr.tiff import ORIENTATION
+from cvsr.tiffsegments import Segments, tifffile
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCC = 0, 1, 2, 3, 6
 _KINDS = {(1, _WHITE_IS_ZERO), (1, _BLACK_IS_ZERO), (1, _PALETTE), (3, _RGB), (4, _RGB), (3, _YCC)}
 _NO_COMPRESSION, _JPEG = 1, 7
-_SEPARATE = 2
-_SHORT, _LONG, _UNDEFINED = 3, 4, 7
-
-
-def tifffile() -> Any:
-    """Return the package. Raise OptionError, saying what to type, where it is missing."""
-    try:
-        return importlib.import_module("tifffile")
-    except ImportError as error:
-        raise OptionError(
-            "files of several pages, and TIFFs larger than OpenCV or memory allows, are read with tifffile: "
-            'pip install "cvsr[tiff]"'
-        ) from error
 
 
 @contextmanager
@@ -91,7 +77,7 @@ class Page:
     nodata: float | None = None
 
     def __init__(self, file: Any, load: Callable[[], Any], name: str, skip: int = 0) -> None:
-        self._file, self._load, self._name, self._skip = file, load, name, skip
+        self._file, self._load, self._name = file, load, name
         page = self.page
         self._check(page)
         samples = int(page.samplesperpixel)
@@ -100,6 +86,7 @@ class Page:
         self.orientation = int(tag.value) if tag is not None and tag.value in range(2, 9) else 1
         self.shape: tuple[int, ...] = (height, width, samples) if samples > 1 else (height, width)
         self.dtype: np.dtype[Any] = np.dtype(page.dtype).newbyteorder("=")
+        self._segments = Segments(file, self.dtype, name, skip)
         self.uncompressed = int(page.compression) == _NO_COMPRESSION
         if self.orientation >= 5:
             self.shape = (width, height, *self.shape[2:])
@@ -130,7 +117,7 @@ class Page:
         row = int(page.imagewidth) * int(page.samplesperpixel) * self.dtype.itemsize
         if self.orientation >= 5:
             return row * int(page.imagelength)
-        return 0 if self.uncompressed and not page.is_tiled else 4 * row * self._height_of_segment(page)
+        return 0 if self.uncompressed and not page.is_tiled else 4 * row * self._segments.height(page)
 
     def missing(self, start: int, stop: int) -> Mask | None:
         """Return None: a page of a stack is measured all over."""
@@ -149,7 +136,7 @@ class Page:
 
     def _stored(self, start: int, stop: int) -> Image:
         page = self.page
-        high = self._height_of_segment(page)
+        high = self._segments.height(page)
         first, last = start // high, (stop - 1) // high
         samples = int(page.samplesperpixel)
         shape = (stop - start, int(page.imagewidth), *([samples] if samples > 1 else []))
@@ -157,112 +144,12 @@ class Page:
         for i in range(first, last + 1):
             top, bottom = max(start, i * high), min(stop, (i + 1) * high)
             if self.uncompressed and not page.is_tiled:
-                part = self._plain_rows(page, i, top - i * high, bottom - i * high)
+                part = self._segments.plain_rows(page, i, top - i * high, bottom - i * high)
             else:
                 if i not in self._decoded:
-                    self._decoded[i] = self._segments(page, i)
+                    self._decoded[i] = self._segments.decoded(page, i)
                 part = self._decoded[i][top - i * high : bottom - i * high]
             result[top - start : bottom - start] = part.reshape(bottom - top, *shape[1:])
         for old in [i for i in self._decoded if i not in (last, last - 1, first)]:
             del self._decoded[old]
         return result
-
-    @staticmethod
-    def _height_of_segment(page: Any) -> int:
-        return int(page.tilelength) if page.is_tiled else min(int(page.rowsperstrip), int(page.imagelength))
-
-    def _bytes(self, offset: int, count: int) -> bytes:
-        handle = self._file.filehandle
-        handle.seek(offset + self._skip)
-        data: bytes = handle.read(count)
-        if len(data) < count:
-            raise FileError(f"{self._name} is cut short: copy or download it again")
-        return data
-
-    def _plain_rows(self, page: Any, strip: int, top: int, bottom: int) -> Image:
-        """Return rows of a strip that is not compressed. No more than they are read: a strip may be the whole page."""
-        width, samples = int(page.imagewidth), int(page.samplesperpixel)
-        planes = samples if page.planarconfig == _SEPARATE else 1
-        each = samples // planes
-        row = width * each * self.dtype.itemsize
-        strips = len(page.dataoffsets) // planes
-        parts: list[Image] = []
-        for plane in range(planes):
-            offset = page.dataoffsets[plane * strips + strip]
-            if offset == 0:  # a strip that was never written
-                parts.append(np.zeros((bottom - top, width, each), self.dtype))
-                continue
-            data = self._bytes(offset + top * row, (bottom - top) * row)
-            stored = np.frombuffer(data, self.dtype.newbyteorder(self._file.byteorder))
-            parts.append(stored.astype(self.dtype, copy=False).reshape(bottom - top, width, each))
-        return _bgr(parts[0] if planes == 1 else np.concatenate(parts, axis=2))
-
-    def _segments(self, page: Any, row: int) -> Image:
-        """Return the decoded strip, or the row of tiles, with that number: (h, W, samples)."""
-        width, samples = int(page.imagewidth), int(page.samplesperpixel)
-        planes = samples if page.planarconfig == _SEPARATE else 1
-        wide = int(page.tilewidth) if page.is_tiled else width
-        across = -(-width // wide)
-        high = self._height_of_segment(page)
-        down = -(-int(page.imagelength) // high)
-        height = min(high, int(page.imagelength) - row * high)
-        high = high if page.is_tiled else height
-        result: Image = np.zeros((height, width, samples), self.dtype)
-        for plane in range(planes):
-            channels = slice(plane, plane + 1) if planes > 1 else slice(None)
-            for column in range(across):
-                index = (plane * down + row) * across + column
-                if not page.databytecounts[index]:
-                    continue
-                data = self._bytes(page.dataoffsets[index], page.databytecounts[index])
-                place = result[:, column * wide : (column + 1) * wide, channels]
-                place[...] = self._decode(page, data, index, (high, wide))[: place.shape[0], : place.shape[1]]
-        return _bgr(result)
-
-    def _decode(self, page: Any, data: bytes, index: int, size: tuple[int, int]) -> Image:
-        """Return a strip or tile, (h, w, samples in it) in the file's order of channels."""
-        module = tifffile()
-        try:
-            if int(page.predictor) in module.TIFF.UNPREDICTORS and int(page.compression) in module.TIFF.DECOMPRESSORS:
-                tables = page.jpegtables
-                segment, _, _ = page.decode(data, index, **({"jpegtables": tables} if tables else {}))
-                return segment[0]
-        except Exception as error:  # each codec has errors of its own
-            raise FileError(f"{self._name} is damaged: {error}") from error
-        return self._decode_by_opencv(page, data, *size)
-
-    def _decode_by_opencv(self, page: Any, data: bytes, height: int, width: int) -> Image:
-        """Return a strip or tile as OpenCV decodes it: as the only one of a file made for the purpose."""
-        samples = 1 if page.planarconfig == _SEPARATE else int(page.samplesperpixel)
-        tags: dict[int, tuple[int, list[int] | bytes]] = {
-            256: (_LONG, [width]),
-            257: (_LONG, [height]),
-            258: (_SHORT, [8 * self.dtype.itemsize] * samples),
-            259: (_SHORT, [int(page.compression)]),
-            PHOTOMETRIC: (_SHORT, [_BLACK_IS_ZERO if samples == 1 else int(page.photometric)]),
-            277: (_SHORT, [samples]),
-            278: (_LONG, [height]),
-            317: (_SHORT, [int(page.predictor)]),
-            339: (_SHORT, [3 if self.dtype.kind == "f" else 1] * samples),
-        }
-        if samples == 4:
-            tags[EXTRA_SAMPLES] = (_SHORT, [1])  # so that its color is not multiplied by its alpha
-        if page.jpegtables:
-            tags[347] = (_UNDEFINED, page.jpegtables)
-        file = pack_file(tags, data, self._file.byteorder)
-        try:
-            found = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            found = None
-        if found is None or found.dtype.itemsize != self.dtype.itemsize:
-            name = getattr(page.compression, "name", page.compression)
-            raise FileError(
-                f"{self._name} is damaged, or its compression ({name}) is one that neither tifffile nor OpenCV decodes "
-                "here: pip install imagecodecs"
-            )
-        return _bgr(found.view(self.dtype).reshape(height, width, samples))
-
-
-def _bgr(rows: Image) -> Image:
-    """Return (h, w, samples) with red and blue swapped where there is color: a file has RGB."""
-    return rows if rows.shape[2] < 3 else rows[..., [2, 1, 0, 3][: rows.shape[2]]]

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from cvsr import png, tiff
+from cvsr import png, tiffwriter
 from cvsr._cv2 import cv2
 from cvsr.files import decode
 from cvsr.png import PngWriter
-from cvsr.tiff import TiffWriter
+from cvsr.tiffwriter import TiffWriter
 
 
 @st.composite
@@ -159,7 +159,7 @@ def test_a_png_is_about_as_small_as_opencv_makes_it():
 
 
 def test_files_beyond_4_gib_become_bigtiff(monkeypatch):
-    monkeypatch.setattr(tiff, "_BIG", 1000)
+    monkeypatch.setattr(tiffwriter, "_BIG", 1000)
     picture = np.random.default_rng(0).integers(0, 255, (60, 50, 3), dtype=np.uint8)
     encoded = write(TiffWriter, picture)
     assert encoded[:4] == b"II+\0"

@@ -14,7 +14,7 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import tiff
+from cvsr import tiffwriter
 from cvsr.stacks import Stack
 
 tifffile = pytest.importorskip("tifffile", reason="stacks are read with tifffile")
@@ -40,7 +40,7 @@ def pattern(top: int, bottom: int, left: int, right: int) -> np.ndarray:
 def make(path: Path, width: int, height: int, **keywords: object) -> None:
     """Write the pattern in strips; nothing here holds more than one of them."""
     with open(path, "wb") as stream:
-        writer = tiff.TiffWriter(stream, (height, width), np.dtype("uint8"), **keywords)
+        writer = tiffwriter.TiffWriter(stream, (height, width), np.dtype("uint8"), **keywords)
         for top in range(0, height, 100):
             writer.write(pattern(top, min(height, top + 100), 0, width))
         writer.close()

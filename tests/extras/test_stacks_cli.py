@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import cli, files, tiff
+from cvsr import cli, files, tiffwriter
 from cvsr._cv2 import cv2
 from cvsr.cli_memory import resident
 
@@ -207,7 +207,7 @@ def test_killed_at_any_moment_a_second_run_makes_the_whole(photo):
 
 
 def test_a_page_of_several_strips_has_them_one_after_the_other(run, monkeypatch):
-    monkeypatch.setattr(tiff, "_STRIP_BYTES", 1000)
+    monkeypatch.setattr(tiffwriter, "_STRIP_BYTES", 1000)
     save("a.tif", pages(), imagej=True)
     assert run("a.tif")[0] == 0
     assert [len(page.dataoffsets) for page in tifffile.TiffFile("a_x2.tif").pages] == [1] * 4

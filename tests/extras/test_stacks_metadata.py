@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import stacks, tiff, tiffhead
+from cvsr import stacks, tiffhead, tiffwriter
 
 tifffile = pytest.importorskip("tifffile", reason="stacks are read with tifffile")
 
@@ -176,11 +176,11 @@ def test_alpha_keeps_its_kind(tmp_path):
 
 def test_files_that_need_it_become_bigtiff(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", PAGES, photometric="minisblack")
-    monkeypatch.setattr(tiff, "_BIG", 12 * 40 * 60 * 2 - 1)
+    monkeypatch.setattr(tiffwriter, "_BIG", 12 * 40 * 60 * 2 - 1)
     with enlarged(tmp_path) as file:
         assert file.is_bigtiff
         np.testing.assert_array_equal(file.asarray(), PAGES.repeat(2, 3).repeat(2, 4))
-    monkeypatch.setattr(tiff, "_BIG", 12 * 40 * 60 * 2)
+    monkeypatch.setattr(tiffwriter, "_BIG", 12 * 40 * 60 * 2)
     with enlarged(tmp_path) as file:
         assert not file.is_bigtiff
 
