@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import importlib
-import io
 import itertools
 import logging
 import os
-import platform
 import secrets
-import sys
-import threading
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cvsr import __version__, cli_jobs, folder, zoo
+from cvsr import __version__, clusterworker, folder, zoo
 from cvsr.cli_jobs import PIPE
-from cvsr.cli_upscale import Converter, Outcome
+from cvsr.cli_upscale import Outcome
+from cvsr.clusterworker import Order, Report
 from cvsr.errors import CvsrError, DeviceError, FileError, ModelError, OpenCVError, OptionError
 from cvsr.folder import Job
 from cvsr.progress import Bar
@@ -34,32 +30,8 @@ _CONNECT = 10  # seconds
 _AHEAD = 4096  # files that the scheduler knows of at a time: more than any cluster has threads
 _RETRIES = 2
 _OURS = ("run", "inputs", "output", "recursive", "overwrite", "scheduler")  # arguments that workers need not know
-_LOCK = threading.Lock()
-_ALONE = threading.Lock()
 
 log = logging.getLogger("cvsr")
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is the same for all files of a run: the options, a name for it, and a file that shows whether OUT is shared.
-
-    ``marker`` is None where results go beside their inputs: a worker that sees the one sees the other.
-    """
-
-    options: tuple[tuple[str, Any], ...]
-    run: str
-    marker: Path | None
-    overwrite: bool
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a worker says of a file: what went wrong, if anything, and what the library had to remark."""
-
-    worker: str
-    error: CvsrError | None = None
-    notes: tuple[tuple[int, str], ...] = ()
 
 
 def run(args: argparse.Namespace, jobs: Sequence[Job], outcome: Outcome) -> None:
@@ -83,7 +55,7 @@ def run(args: argparse.Namespace, jobs: Sequence[Job], outcome: Outcome) -> None
         _check_workers(client, outcome.bar)
         outcome.bar.start(f"{len(todo)} files")
         _spread(client, Order(options, secrets.token_hex(8), marker, args.overwrite), todo, outcome)
-        client.run(_clean, sorted({job.target.parent for job in todo}), on_error="ignore")
+        client.run(clusterworker.clean, sorted({job.target.parent for job in todo}), on_error="ignore")
 
 
 def _options(args: argparse.Namespace) -> tuple[tuple[str, Any], ...]:
@@ -132,7 +104,7 @@ def _marked(jobs: Sequence[Job]) -> Generator[Path | None, None, None]:
 def _check_workers(client: Any, bar: Bar) -> None:
     """Say it where there are no workers yet or others than this machine; raise OptionError where one has no cvsr."""
     slow = 0
-    for address, found in client.run(_about, on_error="return").items():
+    for address, found in client.run(clusterworker.about, on_error="return").items():
         if isinstance(found, Exception):
             raise OptionError(
                 f"the worker {address} cannot run cvsr ({found}): install cvsr {__version__} with an OpenCV and the "
@@ -152,15 +124,6 @@ def _check_workers(client: Any, bar: Bar) -> None:
         bar.note("the cluster has no workers yet: waiting for some (`dask worker ADDRESS` starts one)")
 
 
-def _about() -> tuple[str, bool]:
-    """Return a worker's version of cvsr, and whether each large array that it needs comes from the system anew.
-
-    That glibc does where the one threshold is set, as dask's nannies do, and the other is not.
-    """
-    set_by_dask = sys.platform == "linux" and "MALLOC_TRIM_THRESHOLD_" in os.environ
-    return __version__, set_by_dask and "MALLOC_MMAP_THRESHOLD_" not in os.environ
-
-
 def _spread(client: Any, order: Order, jobs: Sequence[Job], outcome: Outcome) -> None:
     """Hand the jobs to the workers, so many ahead, and take in what they report."""
     distributed: Any = importlib.import_module("distributed")
@@ -171,7 +134,7 @@ def _spread(client: Any, order: Order, jobs: Sequence[Job], outcome: Outcome) ->
     def submit(count: int) -> None:
         for job in itertools.islice(waiting, count):
             key = f"cvsr-{order.run}-{job.target}"
-            future = client.submit(convert, order, job, key=key, pure=False, retries=_RETRIES)
+            future = client.submit(clusterworker.convert, order, job, key=key, pure=False, retries=_RETRIES)
             known[key] = (future, job)
             running.add(future)
 
@@ -217,64 +180,3 @@ def _lost(error: BaseException) -> str:
             "--max-memory"
         )
     return f"{str(error) or type(error).__name__} (tried {1 + _RETRIES} times)"
-
-
-def convert(order: Order, job: Job) -> Report:
-    """Do one job on a worker and report it. What may go otherwise elsewhere or later is raised, for another try."""
-    worker = f"{platform.node()}:{os.getpid()}"
-    notes = _Notes()
-    log.addHandler(notes)
-    try:
-        _check_shared(order, job)
-        if not order.overwrite and os.path.lexists(job.target):  # by a worker that died before it could report
-            return Report(worker)
-        with _LOCK:  # or several threads would make one each
-            converter = _converter(order.options)
-        # a limit on memory is the whole process's: nothing else may run in it
-        with _ALONE if dict(order.options).get("max_memory") else contextlib.nullcontext():
-            converter.convert(job)
-        return Report(worker, notes=tuple(notes.found))
-    except CvsrError as error:
-        if isinstance(error, FileError) and isinstance(error.__cause__, OSError):
-            raise
-        return Report(worker, error, tuple(notes.found))
-    finally:
-        log.removeHandler(notes)
-
-
-def _check_shared(order: Order, job: Job) -> None:
-    """Raise FileError where this worker does not see the folders that whoever started the run sees."""
-    if job.source.parent.exists() and (order.marker is None or order.marker.exists()):
-        return  # whether the file is still there, reading it will tell
-    unseen = job.source.parent if order.marker is None or order.marker.exists() else order.marker.parent
-    raise FileError(
-        f"{job.source}: {platform.node()}, which was to do it, does not see {unseen}, or another folder under that "
-        "name: inputs and results must lie in folders that all machines share under the same paths"
-    )
-
-
-@functools.lru_cache(maxsize=4)
-def _converter(options: tuple[tuple[str, Any], ...]) -> Converter:
-    """Return this process's one converter for these options: its network is built once."""
-    log.setLevel(logging.INFO)  # remarks travel to who started the run
-    args = argparse.Namespace(**dict(options))
-    return Converter(args, Bar(io.StringIO()), cli_jobs.format_named(args.format) if args.format else None)
-
-
-def _clean(places: Sequence[Path]) -> None:
-    """Remove what workers of this machine that were killed left in the folders."""
-    for place in places:
-        folder.remove_leftovers(place)
-
-
-class _Notes(logging.Handler):
-    """Keeps what the library remarks in this thread."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.found: list[tuple[int, str]] = []
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.found.append((record.levelno, record.getMessage()))

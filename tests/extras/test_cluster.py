@@ -17,7 +17,7 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import cli, cluster, files
+from cvsr import cli, cluster, clusterworker, files
 from cvsr._cv2 import cv2
 from cvsr.cli_upscale import Outcome
 from cvsr.errors import CvsrError, DeviceError, FileError, OptionError
@@ -118,7 +118,7 @@ def test_a_folder_is_done_like_on_one_machine_and_each_process_makes_its_network
     )
     assert "13 written" in run(workers, *options, "--overwrite", code=1)
     assert all(path.stat().st_mtime_ns > before for path, before in written.items())
-    made = client.run(lambda: cluster._converter.cache_info().misses)
+    made = client.run(lambda: clusterworker._converter.cache_info().misses)
     assert sorted(made.values()) == [1, 1], "one network for each process, for three runs"
 
 
@@ -195,20 +195,20 @@ def test_no_scheduler(inputs, monkeypatch, capfd):
     assert "--scheduler is for files" in capfd.readouterr().err
 
 
-def order(**changes) -> cluster.Order:
+def order(**changes) -> clusterworker.Order:
     parser = ArgumentParser()
     cli.add_conversion(parser)
     options = tuple(vars(parser.parse_args(["-m", "nearest"])).items())
     facts = {"options": options, "run": "r", "marker": None, "overwrite": False, **changes}
-    return cluster.Order(**facts)
+    return clusterworker.Order(**facts)
 
 
 def test_a_worker_that_sees_other_folders_says_so(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     job = Job(tmp_path / "a.png", tmp_path / "out/a_x2.png")
-    report = cluster.convert(order(marker=tmp_path / "out/.marker"), job)
+    report = clusterworker.convert(order(marker=tmp_path / "out/.marker"), job)
     assert "does not see" in str(report.error) and str(tmp_path / "out") in str(report.error)
-    report = cluster.convert(order(), Job(tmp_path / "in/a.png", tmp_path / "a_x2.png"))
+    report = clusterworker.convert(order(), Job(tmp_path / "in/a.png", tmp_path / "a_x2.png"))
     assert f"does not see {tmp_path / 'in'}" in str(report.error)
     assert not (tmp_path / "out").exists()
     assert pickle.loads(pickle.dumps(report)).worker == report.worker
@@ -218,15 +218,15 @@ def test_what_may_go_better_elsewhere_is_raised_for_another_try(inputs, tmp_path
     fill(inputs, 1)
     (tmp_path / "out").write_bytes(b"no folder")
     with pytest.raises(FileError, match="cannot be written"):
-        cluster.convert(order(), Job(inputs / "000.png", tmp_path / "out/a.png"))
+        clusterworker.convert(order(), Job(inputs / "000.png", tmp_path / "out/a.png"))
 
 
 def test_a_result_that_a_lost_worker_wrote_is_not_written_again(inputs, tmp_path):
     fill(inputs, 1)
     (tmp_path / "a.png").write_bytes(b"there")
-    assert cluster.convert(order(), Job(inputs / "000.png", tmp_path / "a.png")).error is None
+    assert clusterworker.convert(order(), Job(inputs / "000.png", tmp_path / "a.png")).error is None
     assert (tmp_path / "a.png").read_bytes() == b"there"
-    assert cluster.convert(order(overwrite=True), Job(inputs / "000.png", tmp_path / "a.png")).error is None
+    assert clusterworker.convert(order(overwrite=True), Job(inputs / "000.png", tmp_path / "a.png")).error is None
     assert files.read(tmp_path / "a.png").image.shape == (60, 80, 3)
 
 
@@ -235,14 +235,14 @@ def test_failures_are_said_as_in_an_ordinary_run(tmp_path):
         pass
 
     job, outcome = Job(Path("/in/a.png"), Path("/out/a.png")), Outcome(Bar(sys.stderr), 3)
-    cluster._take("finished", cluster.Report("w", FileError("/in/a.png is empty")), job, outcome)
+    cluster._take("finished", clusterworker.Report("w", FileError("/in/a.png is empty")), job, outcome)
     cluster._take("error", (KilledWorker, KilledWorker(), None), job, outcome)
     cluster._take("error", (OSError, OSError("stale"), None), job, outcome)
     assert outcome.failed[0] == "/in/a.png is empty"
     assert outcome.failed[1].startswith("/in/a.png: all the workers that began it died")
     assert outcome.failed[2] == "/in/a.png: stale (tried 3 times)"
     with pytest.raises(DeviceError, match="on the worker w: no"):
-        cluster._take("finished", cluster.Report("w", DeviceError("no")), job, outcome)
+        cluster._take("finished", clusterworker.Report("w", DeviceError("no")), job, outcome)
     with pytest.raises(CvsrError, match="the scheduler is gone"):
         cluster._take("cancelled", RuntimeError("lost"), job, outcome)
 
