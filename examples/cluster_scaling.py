@@ -30,9 +30,9 @@ def costs(cluster, files, side):
 if __name__ == "__main__":  # the workers' processes import this file too
     os.environ |= {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "33554432"}  # see cluster.md
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local:
-        runs = (2, 16), (2, 16), (302, 16), (12, 512)  # the first one warms up
+        runs = (2, 16), (2, 16), (202, 16), (12, 512)  # the first one warms up
         _, few, many, large = (costs(local, *run) for run in runs)
-    serial = max((many - few)[:2]) / 300  # scheduler and client work side by side, and do one file after the other
+    serial = max((many - few)[:2]) / 200  # scheduler and client work side by side, and do one file after the other
     work, moved = (large - few)[2] / 10, 400e3 / 110e6  # so many bytes a file, through a network of 1 Gbit/s
     print(f"each file, 512x512 JPEG by 2: {work * 1e3:.0f} ms of a worker's core, {serial * 1e3:.1f} ms in turn")
     for cores in (1, 2, 4, 8, 16, 32, 64):
