@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,20 @@ from cvsr.segments import Segment
 
 
 class Deep:
-    """The segments of a :class:`cvsr.network.Network`; like there, each thread has nets of its own."""
+    """The segments of a :class:`cvsr.network.Network`, and nets of them: as many as are at work at the same time."""
 
     def __init__(self, network: Network, found: tuple[Segment, ...], tanh: bool) -> None:
         self.network, self.info, self.exact = network, network.info, network.exact
         self.segments, self._tanh = found, tanh
-        self._local = threading.local()
+        self._idle: list[dict[int, Any]] = []
 
     def part(self, number: int, fed: dict[str, Image]) -> list[Image]:
         """Return the outputs of a segment for its inputs, each float32 (1, C, h, w). Raises ModelError."""
         segment = self.segments[number]
-        nets: dict[int, Any] = self._local.__dict__.setdefault("nets", {})
+        try:
+            nets = self._idle.pop()
+        except IndexError:  # all are at work in other threads
+            nets = {}
         try:
             with devices.prepare(self.network.device):
                 if number not in nets:
@@ -38,6 +40,8 @@ class Deep:
         except cv2.error as error:
             said, part = " ".join(str(error).split()), f"part {number + 1} of {len(self.segments)}"
             raise ModelError(f"OpenCV {cv2.__version__} cannot run {part} of {self.info.name}: {said}") from error
+        finally:
+            self._idle.append(nets)
         if self._tanh and number == len(self.segments) - 1:
             np.tanh(results[0], out=results[0])
         return results

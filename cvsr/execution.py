@@ -70,10 +70,11 @@ class Execution:
         if isinstance(network, Original):
             return network.stage(source, watch)
         parts, count = self.parts(network), self._thread_count()
-        bands = parts and plan.bands(network.info, parts.segments, source.size, workers=count, max_memory=budget)
+        bands = parts and plan.bands(network.info, parts.segments, source.size, max_memory=budget)
         if parts and bands:
             from cvsr.streams import Streamed  # the import of cvsr is quick: only deep networks need it
 
+            network.unload()
             return Streamed(source, parts, bands, self.pool(), watch)
         measured = self._measured(network)
         how = plan.tiles(

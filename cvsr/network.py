@@ -67,6 +67,10 @@ class Network:
                 self.ran_on = ran.ran_on(self.device, requested or self.device.name, net)
         return result
 
+    def unload(self) -> None:
+        """Give back what this thread's net takes; the next forward loads it again."""
+        self._local.net = None
+
     def _layers(self) -> contextlib.AbstractContextManager[None]:
         """Return what the first forward needs: that is when OpenCV makes a net's layers."""
         if "DepthToSpace" not in self.info.ops or self._rewritten or getattr(self._local, "net", None) is not None:

@@ -81,36 +81,59 @@ def tiles(
 
 @dataclass(frozen=True)
 class Bands:
-    """Segments of a deep network over ``rows`` of the image at a time, tiles ``tile`` wide, ``workers`` at a time."""
+    """Segments of a deep network: tiles of ``tile`` x ``rows``, one after the other, and a result in bands.
+
+    One net at a time has all of OpenCV's threads: as fast as two, each with one, and half of their memory.
+    ``band``: rows of the image whose enlargement is asked for at a time.
+    """
 
     tile: int
     rows: int
-    workers: int
+    band: int
+
+    def rows_of(self, segment: Segment) -> int:
+        """Return how many rows a segment computes at a time: fewer where they are heavier."""
+        return max(8, self.rows * 64 // max(64, *segment.channels))
 
 
 def bands(
-    info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, workers: int, max_memory: int | None
+    info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, max_memory: int | None
 ) -> Bands | None:
     """Return how to run a network in segments over an image of ``size`` = (width, height).
 
     None where tiles of the whole network are better: where maps would fill the memory, and where one tile is enough.
     """
     width, height = size
-    if max(width, height) <= _best(info):
+    tile = _best(info)
+    if max(width, height) <= tile:
         return None
     unit = info.scale if info.inputs == "bicubic" else 1
-    channels = max(max(part.channels) for part in parts)
-    # what each segment keeps above its next rows, and a skip that waits until all others have seen them
-    kept = channels * (2 * sum(part.radius for part in parts))
-    kept *= 2 if any(len(part.inputs) > 1 for part in parts) else 1
-    tile = _best(info)
     for rows in (96, 64, 48, 32, 24, 16):
-        maps = width * unit * (kept + (3 * channels + 2 * info.channels * info.scale**2) * rows)
-        # every thread has nets of all segments, and of the last that of the widest layer
-        nets = workers * (tile + 8) * (rows + 8) * 4 * (channels * (len(parts) - 1) + info.width)
-        if 4 * (maps + nets) <= (max_memory or _MAPS):
-            return Bands(tile, max(8, rows // unit), workers)
+        how = Bands(tile, rows, max(8, rows // 4 // unit))
+        if _streams_memory(info, parts, width * unit, how) <= (max_memory or _MAPS):
+            return how
     return None
+
+
+def _streams_memory(info: ModelInfo, parts: Sequence[Segment], width: int, how: Bands) -> int:
+    """Return an estimate of the bytes that segments take over rows of ``width`` pixels."""
+    nets = maps = most = enlarged = 0
+    skip = sum(part.radius for part in parts) + how.rows
+    zoom = 1
+    for part in parts:
+        wide, row = max(part.channels), width * zoom * sum(part.channels)
+        if part.shuffle:
+            zoom *= part.shuffle
+            enlarged += row * part.shuffle**2 * how.band
+            continue
+        rows = how.rows_of(part)
+        # Winograd's weights are seven times those of the file; layers take turns in three blocks
+        nets += 8 * len(part.onnx) + 4 * 4 * wide * (how.tile + 8) * (rows + 8)
+        maps += row * 2 * part.radius
+        most = max(most, row * rows)
+        if len(part.inputs) > 1:
+            maps += width * max(part.channels[0] for part in parts[:1]) * skip
+    return nets + 4 * (maps + 2 * most + 2 * enlarged)
 
 
 def _check_whole(info: ModelInfo, size: tuple[int, int], pixel: int, tile: int | None, max_memory: int | None) -> None:

@@ -9,7 +9,6 @@ asks the one before it for these rows and a few more. Nothing is computed twice 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Protocol, TypeVar
@@ -42,8 +41,8 @@ class Nets(Protocol):
 class Window:
     """Some rows of something tall: later ones are made when they are asked for, earlier ones are forgotten.
 
-    They stay as long as one of the ``readers`` has not said that it is done with them. ``axis`` is that of the rows in
-    the array; there are ``zoom`` rows in it for each that is counted.
+    They stay as long as one of the ``readers`` has not :meth:`released` them. ``axis`` is that of the rows in the
+    array; there are ``zoom`` rows in it for each that is counted.
     """
 
     def __init__(self, make: Callable[[int], None], axis: int, zoom: int = 1) -> None:
@@ -58,6 +57,13 @@ class Window:
         if stop > self.bottom:
             self._make(stop)
         return self._part(start, stop)
+
+    def released(self, reader: object, start: int) -> None:
+        """Note that a reader needs no rows above ``start`` any more; the memory of rows that nobody needs is given back."""
+        self.readers[reader] = start
+        least = min([*self.readers.values(), self.bottom])
+        if 2 * (self.bottom - least) < self.bottom - self._top:
+            self._data, self._top = self._part(least, self.bottom).copy(), least
 
     def grow(self, stop: int, shape: tuple[int, ...], dtype: Any = np.float32) -> Image:
         """Return room for the rows down to ``stop``; ``shape`` is that of the array, whatever it says for the rows."""
@@ -97,32 +103,33 @@ class _Part:
         self._grain = engines.grain(whole.nets.exact)
         self._halo = self._segment.radius + (self._grain > 1)
         self._columns = tiles.spans(self._width, whole.tile, self._halo, grain=self._grain)
+        self._rows = whole.how.rows_of(self._segment)
         self._done = 0
 
     def _make(self, stop: int) -> None:
         start, halo, zoom = self._done, self._halo, self._zoom
+        stop = min(self._height, max(stop, start + self._rows))  # few rows at a time would be mostly halo
         begin, end = max(0, start - halo), min(self._height, stop + halo)
         begin -= begin % self._grain
         fed = {name: window.rows(begin, end) for name, window in self._sources.items()}
-        for window in self._sources.values():
-            window.readers[self] = max(0, stop - halo - self._grain + 1)
         rooms: list[Image] = []
-        lock = threading.Lock()
-
-        def compute(columns: tiles.Span) -> None:
+        rows = slice((start - begin) * zoom, (stop - begin) * zoom)
+        for columns in self._columns:
+            self._whole.watch.check()
             blobs = {name: np.ascontiguousarray(maps[:, :, columns.feed])[None] for name, maps in fed.items()}
             results = self._whole.nets.part(self._number, blobs)
-            with lock:  # how many channels there are is known now
-                if not rooms:
-                    for window, result in zip(self.windows.values(), results, strict=True):
-                        rooms.append(window.grow(stop, (result.shape[1], 0, self._width * zoom)))
-            rows = slice((start - begin) * zoom, (stop - begin) * zoom)
+            # how many channels there are is known now
+            rooms = rooms or [
+                window.grow(stop, (result.shape[1], 0, self._width * zoom))
+                for window, result in zip(self.windows.values(), results, strict=True)
+            ]
             kept = slice(columns.keep.start * zoom, columns.keep.stop * zoom)
             for room, result in zip(rooms, results, strict=True):
                 room[:, :, columns.start * zoom : columns.stop * zoom] = result[0, :, rows, kept]
-
-        self._whole.spread(compute, self._columns)
         self._done = stop
+        del fed
+        for window in self._sources.values():
+            window.released(self, max(0, stop - halo - self._grain + 1))
 
 
 class _Shuffle:
@@ -140,7 +147,6 @@ class _Shuffle:
         scale = self._scale
         stop = -(-stop // scale) * scale  # whole rows of what it reads
         fed = self._source.rows(self._window.bottom // scale, stop // scale)
-        self._source.readers[self] = stop // scale
         room = self._window.grow(stop, (self._channels, 0, fed.shape[2] * scale))
 
         def move(channel: int) -> None:
@@ -148,6 +154,8 @@ class _Shuffle:
             room[channel] = planes.shuffle([np.ascontiguousarray(plane) for plane in own], scale)
 
         self._whole.spread(move, list(range(self._channels)))
+        del fed
+        self._source.released(self, stop // scale)
 
 
 class Streamed:
@@ -155,7 +163,7 @@ class Streamed:
 
     def __init__(self, source: Stage, nets: Nets, how: Bands, pool: Executor, watch: Watch) -> None:
         self.source, self.nets, self.watch = source, nets, watch
-        self.tile, self._workers = how.tile, how.workers
+        self.how, self.tile = how, how.tile
         self._pool = pool
         info = nets.info
         self._unit = info.scale if info.inputs == "bicubic" else 1  # rows that the network reads for one of the image's
@@ -178,7 +186,7 @@ class Streamed:
         self._maps = maps[nets.segments[-1].outputs[0]]
         self._maps.readers[self] = 0
         self._columns = tiles.spans(width, _COLUMNS, planes.CHROMA_HALO)
-        self._bands = tiles.spans(height, how.rows, planes.CHROMA_HALO)
+        self._bands = tiles.spans(height, how.band, planes.CHROMA_HALO)
         watch.total += len(self._columns) * len(self._bands)
         self._made: dict[int, Image] = {}
 
@@ -207,7 +215,7 @@ class Streamed:
             self.watch.check()
             work(item)
 
-        with threads.undivided(self._workers > 1 and len(items) > 1):
+        with threads.undivided(len(items) > 1):
             for _ in self._pool.map(one, items):
                 pass
 
@@ -227,7 +235,7 @@ class Streamed:
         blob = planes.inputs(planes.blob(pixels, info), info, self.nets.exact)[0][0]
         room = self._planes.grow(stop, blob.shape)
         room[:] = blob[:, start - begin * unit : stop - begin * unit]
-        self._image.readers["planes"] = max(0, last - 1 - halo)
+        self._image.released("planes", max(0, last - 1 - halo))
 
     def _band(self, band: tiles.Span) -> Image:
         """Return a band of the result: the network's planes, with the image's color where they have none."""
@@ -249,7 +257,8 @@ class Streamed:
 
         self.spread(color, self._columns)
         again = max(0, band.stop - planes.CHROMA_HALO)
-        self._maps.readers[self], self._image.readers[self] = again * unit * self._scale, again
+        self._maps.released(self, again * unit * self._scale)
+        self._image.released(self, again)
         return result
 
 

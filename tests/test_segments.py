@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxlite
@@ -119,8 +120,8 @@ def models(tmp_path_factory):
 def bands(monkeypatch):
     """Set how wide tiles and how high bands are, so small that a small image has several."""
 
-    def choose(tile, rows, workers=2):
-        monkeypatch.setattr(plan, "bands", lambda *_, **__: Bands(tile, rows, workers))
+    def choose(tile, rows):
+        monkeypatch.setattr(plan, "bands", lambda *_, **__: Bands(tile, rows, max(1, rows // 4)))
 
     return choose
 
@@ -180,15 +181,15 @@ def test_several_passes_and_a_size_between(models, bands, photo):
 @settings(max_examples=20, deadline=None)
 @given(
     name=st.sampled_from(list(BUILT)), width=st.integers(1, 70), height=st.integers(1, 70),
-    tile=st.integers(8, 40), rows=st.integers(1, 40),
+    tile=st.integers(8, 40), rows=st.integers(1, 40), band=st.integers(1, 40),
 )  # fmt: skip
-def test_any_size(models, name, width, height, tile, rows):
+def test_any_size(models, name, width, height, tile, rows, band):
     image = np.random.default_rng(width * 71 + height).integers(0, 256, (height, width, 3), np.uint8)
     upscaler = cvsr.Upscaler(models[name], 2, exact=True)
     network = upscaler._execution.network(2)
     found = deep.of(network)
     watch, pool = pipeline.Watch(), upscaler._execution.pool()
-    stage = Streamed(pipeline.Source(image), found, Bands(tile, rows, 2), pool, watch)
+    stage = Streamed(pipeline.Source(image), found, Bands(tile, rows, band), pool, watch)
     made = np.concatenate([stage.rows(*edge) for edge in zip([0, *stage.edges()], stage.edges(), strict=False)])
     assert np.array_equal(made, cvsr.Upscaler(models[name], 2, tile=0, exact=True)(image))
     assert watch.done == watch.total
@@ -250,9 +251,9 @@ def test_shallow_networks_and_tiles_that_were_asked_for_are_not_cut(models):
 def test_a_small_budget_takes_tiles(models):
     info = cvsr.open_model(models["residual"])
     parts = segments.cut(models["residual"].read_bytes(), 20)
-    rows = [plan.bands(info, parts, (2000, 2000), workers=2, max_memory=size << 20) for size in (200, 60, 1)]
+    rows = [plan.bands(info, parts, (2000, 2000), max_memory=size << 20) for size in (200, 60, 1)]
     assert rows[0].rows > rows[1].rows > 0 and rows[2] is None
-    assert plan.bands(info, parts, (128, 100), workers=2, max_memory=None) is None, "one tile is enough"
+    assert plan.bands(info, parts, (128, 100), max_memory=None) is None, "one tile is enough"
     with pytest.raises(MemoryBudgetError):
         cvsr.Upscaler(models["chain"], 2, max_memory=1000)(np.zeros((300, 300, 3), np.uint8))
 
@@ -266,3 +267,21 @@ def test_a_window_forgets_what_all_have_read():
     assert (window.rows(6, 14)[0, :, 0] == [10] * 4 + [14] * 4).all()
     gc.collect()
     assert held() is None and window._data.shape[1] == 8
+    held = weakref.ref(window._data)
+    window.released("a", 12)
+    assert window._data.shape[1] == 8, "the other may still ask for them"
+    window.released("b", 12)
+    gc.collect()
+    assert held() is None and window._data.shape[1] == 2 and (window.rows(12, 14) == 14).all()
+
+
+def test_threads_at_the_same_time_have_nets_of_their_own(models, bands, photo):
+    bands(24, 16)
+    image, upscaler = photo("astronaut")[:64, :80], cvsr.Upscaler(models["chain"], 2, exact=True)
+    whole = upscaler(image)
+    parts = upscaler._execution.parts(upscaler._execution.network(2))
+    assert len(parts._idle) == 1, "one after the other, they take the same"
+    with ThreadPoolExecutor(3) as pool:
+        assert all(np.array_equal(made, whole) for made in pool.map(upscaler, [image] * 9))
+    assert 1 <= len(parts._idle) <= 3
+

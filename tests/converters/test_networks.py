@@ -223,3 +223,21 @@ def test_a_convolution_in_groups_is_the_same_in_training():
     layer(x)
     layer.bias.assign(np.arange(8) / 10)
     assert np.abs(layer(x, training=True).numpy() - layer(x).numpy()).max() < 1e-5
+
+
+def test_batch_normalisation_is_trained_as_that_of_keras():
+    x = tf.random.stateless_normal((4, 9, 8, 3), (1, 2)) * 3 + 1
+    own, other = layers.BatchNormalization(), keras.layers.BatchNormalization()
+    for layer in (own, other):
+        layer.build(x.shape)
+        layer.set_weights([np.float32([1, 2, 3]), np.float32([0, 1, -1]), np.zeros(3), np.ones(3)])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        results = [layer(x, training=True) for layer in (own, other)]
+        losses = [tf.reduce_sum(result * tf.sin(result)) for result in results]
+    np.testing.assert_allclose(*results, atol=1e-5)
+    np.testing.assert_allclose(*(tape.gradient(loss, x) for loss in losses), atol=1e-4)
+    for mine, theirs in zip(own.weights, other.weights, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=0.005, err_msg=mine.name)  # n or n - 1 in the variance
+    other.set_weights(own.get_weights())
+    np.testing.assert_array_equal(own(x), other(x))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from cvsr_converters.networks.layers import conv
+from cvsr_converters.networks.layers import BatchNormalization, conv
 
 FACTS = {"color": "luma", "range": 1, "tail": "image", "inputs": "bicubic"}
 
@@ -27,7 +27,7 @@ def drrn(scale=2, channels=128, blocks=1, units=9):
     """
 
     def activated(x):
-        return layers.ReLU()(layers.BatchNormalization()(x))
+        return layers.ReLU()(BatchNormalization()(x))
 
     def shared():
         return conv(channels, kernel_initializer="he_normal")

@@ -51,6 +51,20 @@ class GroupConv2D(keras.layers.Conv2D):
         return self.activation(y)
 
 
+@keras.saving.register_keras_serializable("cvsr")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's layer, trained in TensorFlow's fused form: a fifth of the time on a CPU."""
+
+    def call(self, inputs, training=None, mask=None):
+        if not training:
+            return super().call(inputs, training=training, mask=mask)
+        x, gamma, beta = (tf.cast(each, "float32") for each in (inputs, self.gamma, self.beta))
+        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=self.epsilon, is_training=True)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        return tf.cast(y, self.compute_dtype)
+
+
 def conv(filters, size=3, groups=1, **options):
     """Return a convolution that keeps the size of the image."""
     if groups > 1:

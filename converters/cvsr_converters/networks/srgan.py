@@ -13,7 +13,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from cvsr_converters.networks.layers import conv
+from cvsr_converters.networks.layers import BatchNormalization, conv
 from cvsr_converters.networks.srresnet import FACTS, srresnet
 
 __all__ = ["FACTS", "discriminator", "srgan"]
@@ -41,4 +41,4 @@ def discriminator(size=96, channels=64, stages=4, dense=1024):
 
 
 def _normalised(x):
-    return layers.LeakyReLU(0.2)(layers.BatchNormalization()(x))
+    return layers.LeakyReLU(0.2)(BatchNormalization()(x))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import keras
 from keras import layers
 
-from cvsr_converters.networks.layers import conv, enlarge
+from cvsr_converters.networks.layers import BatchNormalization, conv, enlarge
 
 FACTS = {"color": "rgb", "range": 1, "tail": "image"}
 
@@ -26,8 +26,8 @@ def prelu():
 
 def block(x):
     """Return ``x`` plus what two normalised convolutions of it give."""
-    y = layers.BatchNormalization()(conv(x.shape[-1])(x))
-    y = layers.BatchNormalization()(conv(x.shape[-1])(prelu()(y)))
+    y = BatchNormalization()(conv(x.shape[-1])(x))
+    y = BatchNormalization()(conv(x.shape[-1])(prelu()(y)))
     return layers.Add()([x, y])
 
 
@@ -41,6 +41,6 @@ def srresnet(scale=4, channels=64, blocks=16, ends=9):
     y = head
     for _ in range(blocks):
         y = block(y)
-    y = layers.Add()([head, layers.BatchNormalization()(conv(channels)(y))])
+    y = layers.Add()([head, BatchNormalization()(conv(channels)(y))])
     y = conv(3, ends)(enlarge(y, scale, prelu))
     return keras.Model(x, y, name="srresnet")
