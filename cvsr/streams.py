@@ -59,7 +59,7 @@ class Window:
         return self._part(start, stop)
 
     def released(self, reader: object, start: int) -> None:
-        """Note that a reader needs no rows above ``start`` any more; the memory of rows that nobody needs is given back."""
+        """Note that a reader needs no rows above ``start`` any more, and give back the memory of what nobody needs."""
         self.readers[reader] = start
         least = min([*self.readers.values(), self.bottom])
         if 2 * (self.bottom - least) < self.bottom - self._top:
@@ -154,7 +154,6 @@ class _Shuffle:
             room[channel] = planes.shuffle([np.ascontiguousarray(plane) for plane in own], scale)
 
         self._whole.spread(move, list(range(self._channels)))
-        del fed
         self._source.released(self, stop // scale)
 
 

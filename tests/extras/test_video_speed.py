@@ -35,7 +35,7 @@ def bare(shots: list[np.ndarray], upscaler: cvsr.Upscaler) -> float:
 
 def whole(source: Path, target: Path, count: int) -> float:
     start = time.perf_counter()
-    assert cli.main(["video", str(source), str(target), "--end", f"{count / RATE:.4f}"]) == 0
+    assert cli.main(["video", str(source), str(target), "--end", f"{(count - 0.5) / RATE:.4f}"]) == 0
     return time.perf_counter() - start
 
 
