@@ -96,9 +96,7 @@ class Bands:
         return max(8, self.rows * 64 // max(64, *segment.channels))
 
 
-def bands(
-    info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, max_memory: int | None
-) -> Bands | None:
+def bands(info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, max_memory: int | None) -> Bands | None:
     """Return how to run a network in segments over an image of ``size`` = (width, height).
 
     None where tiles of the whole network are better: where maps would fill the memory, and where one tile is enough.

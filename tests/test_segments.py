@@ -284,4 +284,3 @@ def test_threads_at_the_same_time_have_nets_of_their_own(models, bands, photo):
     with ThreadPoolExecutor(3) as pool:
         assert all(np.array_equal(made, whole) for made in pool.map(upscaler, [image] * 9))
     assert 1 <= len(parts._idle) <= 3
-
