@@ -129,6 +129,13 @@ def add_conversion(parser: argparse.ArgumentParser) -> None:
     add("--normalize", action="store_true", help="of TIFF: take its lowest value for black, its highest for white")
     add("--max-memory", metavar="SIZE", help="what the whole process may use, for example 512M")
     add("--exact", action="store_true", help="the same bits whatever the tiles and the version of OpenCV; slower")
+    add_effort(parser)
+
+
+def add_effort(parser: argparse.ArgumentParser) -> None:
+    """Add the option that leaves out what interpolation does as well."""
+    about = "fast: interpolate where there is no detail; pays on screens and drawings; default full"
+    parser.add_argument("--effort", choices=["full", "fast"], default="full", help=about)
 
 
 def _add_convert(verbs: argparse._SubParsersAction[argparse.ArgumentParser], now: bool) -> None:  # pyright: ignore[reportPrivateUsage]

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from cvsr import cli
 from cvsr.errors import FileError, OptionError
 from cvsr.image import Image
 from cvsr.upscaler import Upscaler
@@ -32,13 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-s", "--scale", type=float, help="how much larger; any number, default 2")
     add("-m", "--model", default="auto", help="a name (see cvsr models), a model file or a folder; default auto")
     add("-d", "--device", default="auto", help="where to run: auto, cpu, cuda, opencl, … (see cvsr doctor)")
+    cli.add_effort(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run ``cvsr frames`` and return the exit code; raise what is wrong with the arguments or the frames."""
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise OptionError("frames come from standard input and go to standard output: connect both to other programs")
-    upscaler = Upscaler(args.model, args.scale, device=args.device)
+    upscaler = Upscaler(args.model, args.scale, device=args.device, effort=args.effort)
     width, height = upscaler.output_size(args.width, args.height)
     print(f"cvsr: frames of {width}x{height} bgr24 on standard output", file=sys.stderr)
     # without Python's buffers: a thread that waits in one would keep the process from ending

@@ -118,7 +118,8 @@ class Converter:
 
     def __init__(self, args: argparse.Namespace, bar: Bar, forced: Format | None) -> None:
         limit = memory_size(args.max_memory) if args.max_memory else None
-        self._upscaler = Upscaler(args.model, args.scale, size=args.size, device=args.device, exact=args.exact)
+        options = {"size": args.size, "device": args.device, "exact": args.exact, "effort": args.effort}
+        self._upscaler = Upscaler(args.model, args.scale, **options)
         self._budget = Budget(limit, resident()) if limit else None
         self._quality: int | None = args.quality
         self._bar = bar

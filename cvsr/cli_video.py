@@ -11,6 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from cvsr import cli
 from cvsr.cli_upscale import notes_to, stopped_by_signals
 from cvsr.errors import FileError, OptionError
 from cvsr.progress import Bar
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--preview", action="store_true", help="three seconds of it, the left half by plain interpolation")
     add("--overwrite", action="store_true", help="replace OUT, and forget the parts of an earlier run")
     add("--resume", action="store_true", help="go on with the parts of an earlier run that was stopped or killed")
+    cli.add_effort(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -89,7 +91,7 @@ def _parts(task: Task) -> Path:
 
 def _run(task: Task, args: argparse.Namespace, bar: Bar) -> tuple[Outcome, Fraction]:
     """Return the outcome, and of how many frames the whole film is (0 where that does not matter)."""
-    upscaler = Upscaler(args.model, args.scale, device=args.device)
+    upscaler = Upscaler(args.model, args.scale, device=args.device, effort=args.effort)
     enlarge, whole = step.make(upscaler), Fraction(0)
     if args.preview:
         if pyav.find() is None:

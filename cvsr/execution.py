@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cvsr import choose, plan, threads, tuned
+from cvsr import choose, flat, plan, threads, tuned
 from cvsr.model import ModelInfo
 from cvsr.network import Network
 from cvsr.pipeline import Stage, Upscaled, Watch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Execution:
     """Networks by scale, loaded when they are first needed, and the threads that run them; see :class:`cvsr.Upscaler`.
 
-    ``tuned``: whether plans that were measured on this machine may be used.
+    ``tuned``: whether plans that were measured on this machine may be used; ``effort``: see :mod:`cvsr.flat`.
     """
 
     models: dict[int, ModelInfo]
@@ -34,6 +34,7 @@ class Execution:
     tile: int | None
     threads: int | None
     tuned: bool
+    effort: str = "full"
     _networks: dict[int, Network | Original] = field(default_factory=dict[int, "Network | Original"])
     _deep: dict[Network, Deep | None] = field(default_factory=dict[Network, "Deep | None"])
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -76,7 +77,7 @@ class Execution:
 
             network.unload()
             return Streamed(source, parts, bands, self.pool(), watch)
-        measured = self._measured(network)
+        measured, fast = self._measured(network), self._fast(network)
         how = plan.tiles(
             network.info,
             source.size,
@@ -84,9 +85,9 @@ class Execution:
             threads=measured.workers if measured else count,
             tile=self.tile,
             max_memory=budget,
-            best=measured.tile if measured else None,
+            best=measured.tile if measured else flat.TILE if fast else None,
         )
-        return Upscaled(source, network, how, self.pool(), watch)
+        return Upscaled(source, network, how, self.pool(), watch, fast=fast)
 
     def parts(self, network: Network) -> Deep | None:
         """Return a network in segments where tiles are not asked for, and it is deep enough to gain by that."""
@@ -119,8 +120,13 @@ class Execution:
             return f"{len(parts.segments)} segments, row by row"
         if measured:
             return f"tiles of {measured.tile} pixels, {measured.workers} at a time, as measured on this machine"
+        if self._fast(network):
+            return f"tiles of {self.tile or flat.TILE} pixels, {self._thread_count()} at a time, flat ones interpolated"
         side = plan.side(network.info, self.tile)
         return f"tiles of {side} pixels, {self._thread_count()} at a time" if side else "the whole image at once"
+
+    def _fast(self, network: Network) -> bool:
+        return self.effort == "fast" and network.info.radius is not None
 
     def _thread_count(self) -> int:
         if self.threads is not None:
@@ -132,7 +138,8 @@ class Execution:
 
     def _measured(self, network: Network) -> Tuned | None:
         """Return the plan that was measured for a network on this machine, where the caller leaves it to that."""
-        if not self.tuned or self.tile is not None or self.threads is not None or network.device.name != "cpu":
+        asked = self.tile is not None or self.threads is not None or self.effort == "fast"
+        if asked or not self.tuned or network.device.name != "cpu":
             return None
         found = tuned.known(network.info, self.exact)
         return found if found and found.tile else None

@@ -50,3 +50,11 @@ def checked_size(size: tuple[int, int]) -> tuple[int, int]:
     if width < 1 or height < 1:
         raise OptionError(f"size is {size!r}: both must be at least 1")
     return width, height
+
+
+def check_effort(effort: str, exact: bool) -> None:
+    """Raise OptionError unless ``effort`` is "full", or "fast" where the result may depend on tiles."""
+    if effort not in ("full", "fast"):
+        raise OptionError(f"effort is {effort!r}: use 'full' or 'fast'")
+    if effort == "fast" and exact:
+        raise OptionError("effort='fast' interpolates tiles without detail, and exact=True is to depend on no tiles")

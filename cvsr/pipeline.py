@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cvsr import engines, planes, resample, threads, tiles
+from cvsr import engines, flat, planes, resample, threads, tiles
 from cvsr._cv2 import cv2
 from cvsr.errors import Cancelled
 from cvsr.image import PEAK, Image
@@ -115,6 +115,7 @@ class Upscaled:
     pool: Executor
     watch: Watch
     memory: Memory | None = None
+    fast: bool = False  # flat tiles are interpolated
     size: tuple[int, int] = field(init=False)
     _done: dict[int, Image] = field(default_factory=dict[int, Image], init=False)
 
@@ -192,9 +193,12 @@ class Upscaled:
             pixels = cv2.copyMakeBorder(pixels, *more, cv2.BORDER_REPLICATE)
         if dtype == np.uint16:  # in floats, so that color is rounded once, at the end
             pixels = pixels * np.float32(1 / PEAK["uint16"])
+        keep = (tile.rows.keep, tile.columns.keep)
+        if self.fast and flat.is_flat(pixels):
+            result = flat.enlarged(pixels, keep, info.scale)
+            return result if result.dtype == dtype else planes.stored(result, dtype.name)
         blob = planes.blob(pixels, info)
         output = self.network.forward(blob)
-        keep = (tile.rows.keep, tile.columns.keep)
         result = planes.image(output, blob, pixels, keep, info, self.network.exact)
         return result if result.dtype == dtype else planes.stored(result, dtype.name)
 

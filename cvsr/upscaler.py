@@ -33,6 +33,8 @@ class Upscaler:
     range, and one step of 8 bits); costs up to half the speed. ``tile``: the side of tiles in pixels, 0 for none.
     ``threads``: how many tiles to compute at a time; as many as OpenCV's threads where None.
     ``tuned``: use what ``cvsr tune`` has measured on this machine, if it has, where ``tile`` and ``threads`` are None.
+    ``effort``: "full", or "fast": tiles without detail (:mod:`cvsr.flat`) are interpolated. It pays where more than a
+    sixth of a picture is flat, as in screens and drawings; deep networks, which run in segments, compute all the same.
     ``engine``: "auto", or "superres" for OpenCV's own ``cv2.dnn_superres``: its models (.pb), its 8 bits, on the CPU.
 
     Raises ModelError, DeviceError or OptionError.
@@ -51,6 +53,7 @@ class Upscaler:
         threads: int | None = None,
         engine: str = "auto",
         tuned: bool = True,
+        effort: str = "full",
     ) -> None:
         if scale is not None and size is not None:
             raise OptionError("give scale or size, not both")
@@ -58,12 +61,13 @@ class Upscaler:
         self.size = options.checked_size(size) if size is not None else None
         if tile is not None and tile < 0:
             raise OptionError(f"tile is {tile}: give the side of a tile in pixels, or 0 for none")
+        options.check_effort(effort, exact)
         self.engine = superres.check(engine, tile=tile, max_memory=max_memory)
         self.requested = options.checked_device(device)
-        self.exact, self.tile = exact, tile
+        self.exact, self.tile, self.effort = exact, tile, effort
         self.max_memory = None if max_memory is None else memory_size(max_memory)
         self.models = zoo.find(model)
-        self._execution = Execution(self.models, self.requested, self.engine, exact, tile, threads, tuned)
+        self._execution = Execution(self.models, self.requested, self.engine, exact, tile, threads, tuned, effort)
         if self.interpolates and self.requested not in ("auto", "cpu"):
             raise DeviceError(
                 f"{self.info.name} is an interpolation, which runs on the CPU: use device='cpu' or 'auto'"

@@ -124,6 +124,7 @@ def _plan(task: Task, upscaler: Upscaler, settings: encoder.Settings) -> dict[st
     file = task.source.stat()
     return {
         "source": f"{task.source.resolve()}, {file.st_size} bytes, {file.st_mtime_ns}",
+        "effort": upscaler.effort,
         "model": " ".join(f"{info.name}:{info.sha256}" for info in upscaler.models.values()),
         "scale": f"{upscaler.scale or 0:g}",
         "encoder": f"{settings.encoder} {settings.options} {settings.pix_fmt}",
