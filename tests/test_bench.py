@@ -12,6 +12,7 @@ import pytest
 from cvsr import wire, zoo
 from cvsr.bench import child, cost, peers, race
 from cvsr.cli import main
+from cvsr.errors import ModelError
 from cvsr.model import open_model
 
 
@@ -42,7 +43,7 @@ def test_numbers_of_a_race():
     assert slow.median == pytest.approx(0.4) and fast.spread > 0
 
 
-@pytest.mark.parametrize("kind", ["opencv", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("kind", ["opencv", "onnxruntime", "openvino", "ncnn"])
 def test_a_peer_computes_the_same_picture(kind, photo):
     if kind != "opencv":
         pytest.importorskip(kind, reason=f"{kind} is not installed")
@@ -51,6 +52,24 @@ def test_a_peer_computes_the_same_picture(kind, photo):
 
     made = peers.contestant(kind, info, 1)(image)
     assert np.abs(made.astype(int) - cvsr.upscale(image, 2, model=info)).max() <= 1
+
+
+def test_ncnn_gets_skips_and_slopes_and_refuses_the_rest():
+    pytest.importorskip("ncnn", reason="ncnn is not installed")
+    random = np.random.default_rng(0)
+    weights = {"w": random.normal(size=(3, 3, 3, 3)).astype("f4"), "s": np.float32([0.1, 0.2, 0.3]).reshape(3, 1, 1)}
+    nodes = [
+        onnxlite.node("Conv", ["x", "w"], "a", kernel_shape=[3, 3], pads=[1] * 4),
+        onnxlite.node("PRelu", ["a", "s"], "b"),
+        onnxlite.node("Add", ["a", "b"], "c"),
+        onnxlite.node("Add", ["c", "a"], "y"),
+    ]
+    data = onnxlite.model(nodes, weights, {"x": (1, 3, 8, 9)}, {"y": (1, 3, 8, 9)}, {})
+    x = random.normal(size=(1, 3, 8, 9)).astype("f4")
+    np.testing.assert_allclose(peers.ncnn(data, 1)([x]), peers.opencv(data, 1)([x]), atol=1e-5)
+    data = onnxlite.model([onnxlite.node("Sin", ["x"], "y")], {}, {"x": (1, 3, 8, 9)}, {"y": (1, 3, 8, 9)}, {})
+    with pytest.raises(ModelError, match="Sin is not written for ncnn"):
+        peers.ncnn(data, 1)
 
 
 def test_any_size_changes_nothing_but_sizes():

@@ -103,6 +103,21 @@ def openvino(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
     return run
 
 
+def ncnn(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
+    """Return a function that runs a model in ncnn, on the CPU, in float32. Raises ModelError for other operators."""
+    from cvsr.bench import ncnn as reader
+
+    module = _module("ncnn")
+    net, source, target = reader.load(module, data, threads)
+
+    def run(fed: list[Image]) -> Image:
+        extractor = net.create_extractor()
+        extractor.input(source, module.Mat(fed[0][0]))
+        return np.array(extractor.extract(target)[1])[None]
+
+    return run
+
+
 def opencv(data: bytes, _threads: int) -> Callable[[list[Image]], Image]:
     """Return a function that runs a model in cv2.dnn as tutorials do: the whole image at once.
 
@@ -119,7 +134,7 @@ def opencv(data: bytes, _threads: int) -> Callable[[list[Image]], Image]:
     return run
 
 
-RUNTIMES = {"onnxruntime": onnxruntime, "openvino": openvino, "opencv": opencv}
+RUNTIMES = {"onnxruntime": onnxruntime, "openvino": openvino, "ncnn": ncnn, "opencv": opencv}
 
 
 def dnn_superres(info: ModelInfo) -> Callable[[Image], Image]:
