@@ -39,9 +39,10 @@ def spent(work: Callable[[], object]) -> tuple[float, float]:
 
 @pytest.mark.long
 def test_a_film_keeps_the_speed_of_the_network(photo, tmp_path):
-    """Nine tenths of it are wanted: 0.92 was measured where nothing else ran.
+    """Nine tenths of it are wanted. On two shared cores, 0.92 and 0.93 were measured while they were calm.
 
-    That says nothing where something does, so what must hold is looser, and of processor time at its best.
+    Other work takes from a film's threads and from the network's in different measure, so what must hold is looser, and
+    of processor time at its best.
     """
     images = moving(np.tile(photo("coffee"), (1, 3, 1)))
     source = films.make(tmp_path / "in.mp4", FRAMES, size=SIZE, sound=True, images=images)
