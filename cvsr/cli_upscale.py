@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -20,11 +21,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cvsr import cli_jobs, files, folder, formats
+from cvsr import cli_jobs, cli_together, files, folder, formats
 from cvsr.cli_jobs import PIPE
 from cvsr.cli_large import Large, head_of
 from cvsr.cli_memory import Budget, peak, resident
-from cvsr.errors import DeviceError, FileError, ModelError, OpenCVError
+from cvsr.errors import Cancelled, DeviceError, FileError, ModelError, OpenCVError
 from cvsr.folder import Job
 from cvsr.formats import Array, Format, Writer
 from cvsr.options import memory_size
@@ -43,6 +44,31 @@ class Outcome:
     written: int = 0
     skipped: list[str] = field(default_factory=list[str])
     failed: list[str] = field(default_factory=list[str])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def attempt(
+        self,
+        converter: Converter,
+        job: Job,
+        progress: Callable[[int, int], None],
+        cancel: Callable[[], bool] | None = None,
+    ) -> None:
+        """Do one job; whatever is wrong with its files is noted and does not stop the others."""
+        if job.skip:
+            self.skipped.append(job.skip)
+            return
+        name = "stdin" if job.source == PIPE else str(job.source)
+        try:
+            if job.refusal:
+                raise FileError(f"{name}: {job.refusal}")
+            converter.convert(job, progress=progress, cancel=cancel)
+            with self._lock:  # others may be at work beside this one
+                self.written += 1
+        except (Cancelled, DeviceError, ModelError, OpenCVError, BrokenPipeError):
+            raise  # it would go the same way with the next file
+        except Exception as error:
+            text = str(error) or type(error).__name__
+            self.failed.append(text if text.startswith((name, str(job.target))) else f"{name}: {text}")
 
     def say(self, stopped: bool) -> None:
         """Say how many files were written, skipped and failed, and why."""
@@ -64,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
     with stopped_by_signals() as caught, notes_to(bar):
         forced = cli_jobs.format_named(args.format) if args.format else None
         jobs = cli_jobs.plan(args, forced)
-        work = _way(args, bar, forced)
+        work = _way(args, bar, forced, jobs)
         outcome = Outcome(bar, len(jobs))
         stopped = True
         try:
@@ -80,37 +106,22 @@ def main(args: argparse.Namespace) -> int:
         return 1 if outcome.failed else 0
 
 
-def _way(args: argparse.Namespace, bar: Bar, forced: Format | None) -> Callable[[list[Job], Outcome], None]:
-    """Return what does the jobs: this process one after the other, or the workers of a cluster."""
+def _way(
+    args: argparse.Namespace, bar: Bar, forced: Format | None, jobs: list[Job]
+) -> Callable[[list[Job], Outcome], None]:
+    """Return what does the jobs: this process, one or two at a time, or the workers of a cluster."""
     if args.scheduler:
         from cvsr import cluster  # it needs dask, and this module
 
         return partial(cluster.run, args)
-    return partial(_one_by_one, Converter(args, bar, forced))
+    several = len(jobs) > 1 and not args.max_memory and all(PIPE not in (job.source, job.target) for job in jobs)
+    return partial(cli_together.run if several else _one_by_one, Converter(args, bar, forced))
 
 
 def _one_by_one(converter: Converter, jobs: list[Job], outcome: Outcome) -> None:
     for number, job in enumerate(jobs, 1):
         outcome.bar.start(job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}")
-        _attempt(converter, job, outcome)
-
-
-def _attempt(converter: Converter, job: Job, outcome: Outcome) -> None:
-    """Do one job; whatever is wrong with its files is noted and does not stop the others."""
-    if job.skip:
-        outcome.skipped.append(job.skip)
-        return
-    name = "stdin" if job.source == PIPE else str(job.source)
-    try:
-        if job.refusal:
-            raise FileError(f"{name}: {job.refusal}")
-        converter.convert(job)
-        outcome.written += 1
-    except (DeviceError, ModelError, OpenCVError, BrokenPipeError):
-        raise  # it would go the same way with the next file
-    except Exception as error:
-        text = str(error) or type(error).__name__
-        outcome.failed.append(text if text.startswith((name, str(job.target))) else f"{name}: {text}")
+        outcome.attempt(converter, job, outcome.bar.update)
 
 
 class Converter:
@@ -126,10 +137,18 @@ class Converter:
         self._forced = forced
         self._large = Large(self._upscaler, self._budget, bar, args.quality, args.normalize or None)
 
-    def convert(self, job: Job, check: Callable[[], object] = lambda: None) -> None:
-        """Read, upscale and write one file. Raise FileError, ImageError or MemoryBudgetError.
+    def convert(
+        self,
+        job: Job,
+        check: Callable[[], object] = lambda: None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> None:
+        """Read, upscale and write one file. Raise FileError, ImageError, MemoryBudgetError or Cancelled.
 
-        ``check`` is called before the result takes its name: it may raise what speaks against that.
+        ``check`` is called before the result takes its name: it may raise what speaks against that. ``progress`` gets
+        (done, total), else the bar does.
         """
         data = sys.stdin.buffer.read() if job.source == PIPE else job.source
         head = head_of(data)
@@ -141,7 +160,7 @@ class Converter:
         picture = self._read(data)
         format = self._format(job, picture.suffix)
         with _written(job.target, check) as stream:
-            self._upscale(picture, format, stream)
+            self._upscale(picture, format, stream, progress or self._bar.update, cancel)
 
     def _format(self, job: Job, suffix: str) -> Format:
         """Return the format to write, for a source with that ``suffix``."""
@@ -161,7 +180,14 @@ class Converter:
             self._budget.check_reading(before)
         return picture
 
-    def _upscale(self, picture: files.Picture, format: Format, stream: BinaryIO) -> None:
+    def _upscale(
+        self,
+        picture: files.Picture,
+        format: Format,
+        stream: BinaryIO,
+        progress: Callable[[int, int], None],
+        cancel: Callable[[], bool] | None,
+    ) -> None:
         image = formats.fit(picture.image, format)
         dtype = formats.dtype_for(image.dtype, format)
         width, height = self._upscaler.output_size(image.shape[1], image.shape[0])
@@ -173,7 +199,7 @@ class Converter:
         writer = formats.open_writer(
             stream, format, shape, dtype, quality=self._quality, exif=picture.exif, icc=picture.icc
         )
-        for band in self._upscaler.bands(image, progress=lambda p: self._bar.update(p.done, p.total)):
+        for band in self._upscaler.bands(image, progress=lambda p: progress(p.done, p.total), cancel=cancel):
             _feed(writer, band, dtype)
         writer.close()
 

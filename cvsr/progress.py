@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 import unicodedata
 from collections.abc import Callable
@@ -27,15 +28,22 @@ class Bar:
         self._before = 0
         self._started = self._drawn = 0.0
         self._line = ""
+        self._own = threading.local()
+        self._lock = threading.RLock()  # several files may be at work
 
     def start(self, label: str, unit: str = "", done: int = 0) -> None:
         """Begin anew, for the next file. With a ``unit`` such as "frames", say how many of them are done a second.
 
         ``done`` steps were done by an earlier run, and say nothing about the speed of this one.
         """
-        self._label, self._unit, self._before = label, unit, done
+        self.rename(label)
+        self._unit, self._before = unit, done
         self._started, self._drawn = self._clock(), 0.0
         self.update(0, 1)
+
+    def rename(self, label: str) -> None:
+        """Go on under another name. Remarks of this thread are on what it is called, whatever others are at."""
+        self._label = self._own.label = label
 
     def update(self, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` steps are done, unless that was shown a moment ago."""
@@ -55,25 +63,29 @@ class Bar:
 
     def say(self, text: str) -> None:
         """Print a line of text, above the bar where there is one."""
-        self.clear()
-        print(text, file=self._stream, flush=True)
+        with self._lock:
+            self.clear()
+            print(text, file=self._stream, flush=True)
 
     def note(self, text: str) -> None:
         """Print a remark on the current file."""
-        self.say(f"cvsr: {self._label}: {text}" if self._label else f"cvsr: {text}")
+        label = getattr(self._own, "label", self._label)
+        self.say(f"cvsr: {label}: {text}" if label else f"cvsr: {text}")
 
     def clear(self) -> None:
         """Take the bar away."""
-        if self._line:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-            self._line = ""
+        with self._lock:
+            if self._line:
+                self._stream.write("\r\x1b[K")
+                self._stream.flush()
+                self._line = ""
 
     def _put(self, line: str) -> None:
-        if line != self._line:
-            self._stream.write("\r" + line + "\x1b[K")
-            self._stream.flush()
-            self._line = line
+        with self._lock:
+            if line != self._line:
+                self._stream.write("\r" + line + "\x1b[K")
+                self._stream.flush()
+                self._line = line
 
 
 def _left(elapsed: float, share: float) -> str:

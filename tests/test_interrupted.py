@@ -101,7 +101,8 @@ def test_stopped_at_random_moments(folder, how, moment):
         said = re.search(r"cvsr: (\d) written, 0 skipped, 0 failed, stopped with (\d) to go", error)
         assert said is not None
         assert int(said[1]) + int(said[2]) == IMAGES
-        assert written - int(said[1]) in (0, 1)  # a signal just behind a rename comes before the count
+        # a signal just behind a rename comes before the count; two files are at work at a time
+        assert written - int(said[1]) in (0, 1, 2)
         assert "Traceback" not in error
 
     again = start(folder)
@@ -118,11 +119,12 @@ def test_a_killed_run_leaves_a_file_that_the_next_one_removes(folder):
     assert wait_for(lambda: any(path.stat().st_size for path in temporaries(folder)), process)
     process.kill()
     process.wait(timeout=30)
-    [left] = temporaries(folder)
+    left = temporaries(folder)
+    assert len(left) in (1, 2), "two files are at work at a time"
     assert not list(folder.glob("*_x8.png"))
     again = start(folder / "0.png", "-o", folder / "r.png")
     assert again.communicate(timeout=30) and again.returncode == 0
-    assert not left.exists()
+    assert not any(path.exists() for path in left)
 
 
 def test_a_run_leaves_the_temporary_files_of_a_living_one(folder):
