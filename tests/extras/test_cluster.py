@@ -136,7 +136,7 @@ def test_a_worker_that_is_killed_loses_nothing(workers, client, inputs, tmp_path
 
 @pytest.mark.long
 def test_an_array_is_whole_though_a_worker_is_killed(workers, client, model):
-    """What it had computed is computed anew by others, to the same bits; half a minute goes by until dask gives it up."""
+    """What it had computed is computed anew, to the same bits; half a minute goes by until dask gives it up."""
     image = content(0, 900, 800)
     upscaler = cvsr.Upscaler(model, 2, exact=True)
     chunks = cvsr.dask.upscale(da.from_array(image, chunks=(60, 60, 3)), upscaler)
