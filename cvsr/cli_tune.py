@@ -14,7 +14,7 @@ from cvsr.model import ModelInfo
 from cvsr.tuned import Tuned
 from cvsr.upscaler import Upscaler
 
-SIDES = (64, 96, 128, 160, 192, 256)
+SIDES = (64, 80, 96, 128, 160, 192, 256)
 _SIZE = (640, 360)
 _ROUNDS = 3  # at least, however slow the model is
 _WORTH = 1.03  # what a plan must gain over the rules to be kept: less is the noise of a measurement
@@ -63,14 +63,19 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def plans(count: int) -> list[Tuned]:
+    """Return all that may be chosen where OpenCV has ``count`` threads."""
+    return [Tuned(side, workers) for side in SIDES for workers in sorted({1, count})]
+
+
 def measured(info: ModelInfo, seconds: float, *, exact: bool = False) -> Tuned:
     """Return the fastest plan for a model; one of tile 0, which stands for the rules, where none is worth keeping."""
     image = picture(*_SIZE, 3)
     count = threads.count()
-    plans = [Tuned(side, workers) for side in SIDES for workers in sorted({1, count})]
+    candidates = plans(count)
     rules = Upscaler(info, info.scale, exact=exact, tuned=False)
     running = {Tuned(0, count): rules} | {
-        plan: Upscaler(info, info.scale, exact=exact, tile=plan.tile, threads=plan.workers) for plan in plans
+        plan: Upscaler(info, info.scale, exact=exact, tile=plan.tile, threads=plan.workers) for plan in candidates
     }
     times: dict[Tuned, list[float]] = {plan: [] for plan in running}
     for upscaler in running.values():
@@ -88,5 +93,5 @@ def measured(info: ModelInfo, seconds: float, *, exact: bool = False) -> Tuned:
     def gain(plan: Tuned) -> float:
         return statistics.median(before / after for before, after in zip(reference, times[plan], strict=True))
 
-    best = max(plans, key=gain)
+    best = max(candidates, key=gain)
     return Tuned(best.tile, best.workers, round(gain(best), 2)) if gain(best) >= _WORTH else Tuned(0, count)

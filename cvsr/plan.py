@@ -20,7 +20,7 @@ _MUCH = 2**30  # bytes that are worth a word
 DEEP = 16
 """Below this radius, tiles of a whole network lose less to their halo than segments to storing maps."""
 _MAPS = 2**28  # bytes that the maps of a deep network may take where no budget says otherwise
-_TILES = (192, 160, 128, 96, 64, 48, 32, 16)
+_TILES = (192, 160, 128, 96, 80, 64, 48, 32, 16)
 
 
 def chain(scales: list[int], factor: float) -> list[int]:
@@ -166,7 +166,9 @@ def side(info: ModelInfo, tile: int | None) -> int:
 
 def _best(info: ModelInfo) -> int:
     """Return the fastest of _TILES on 4.14 and 5.0, within 5 %: larger leave the cache, smaller are mostly halo."""
-    return 192 if info.width <= 20 else 160 if info.width <= 40 else 128
+    if info.width <= 40:
+        return 192 if info.width <= 20 else 160
+    return 80 if (info.radius or 0) <= 8 else 128
 
 
 def _plan(

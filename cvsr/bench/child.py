@@ -23,18 +23,27 @@ from cvsr.cli_memory import peak
 from cvsr.errors import CvsrError
 from cvsr.image import Image
 
+_BLOCK = 256
+
 
 def picture(width: int, height: int, channels: int) -> Image:
-    """Return an image with detail of all sizes, uint8, (H, W) for one channel; the same every time."""
+    """Return an image with detail of all sizes, uint8, (H, W) for one channel; the same every time.
+
+    A block of it and mirror images of that, so that making it takes hardly more memory than it has itself.
+    """
     random = np.random.default_rng(0)
-    total = np.zeros((height, width, channels), np.float32)
+    total = np.zeros((_BLOCK, _BLOCK, channels), np.float32)
     for cell in (64, 16, 4, 1):
-        shape = (height // cell + 2, width // cell + 2, channels)
-        large = cv2.resize(random.random(shape, np.float32), None, fx=cell, fy=cell, interpolation=cv2.INTER_CUBIC)
-        total += large.reshape(*large.shape[:2], channels)[:height, :width] * np.float32(cell**0.5)
+        side = _BLOCK // cell + 2
+        large = cv2.resize(
+            random.random((side, side, channels), np.float32), None, fx=cell, fy=cell, interpolation=cv2.INTER_CUBIC
+        )
+        total += large.reshape(*large.shape[:2], channels)[:_BLOCK, :_BLOCK] * np.float32(cell**0.5)
     total -= total.min()
-    image: Image = (total * np.float32(255 / total.max())).astype(np.uint8)
-    return image[:, :, 0] if channels == 1 else image
+    block = (total * np.float32(255 / total.max())).astype(np.uint8)[: min(height, _BLOCK), : min(width, _BLOCK)]
+    border = (0, height - block.shape[0], 0, width - block.shape[1])
+    image: Image = cv2.copyMakeBorder(block, *border, cv2.BORDER_REFLECT)
+    return image[:, :, 0] if image.ndim == 3 and channels == 1 else image
 
 
 def _made(spec: dict[str, Any]) -> tuple[Callable[[Image], Image], str]:

@@ -177,6 +177,25 @@ def test_tiles_were_really_made(environment, ran):
     assert [name for name in networks if tiles[name] < 4 * tiles[name.replace("tiled", "whole")]] == []
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [each for each in ENVIRONMENTS if each.name.startswith("contrib-headless") or each.name == "system"],
+    ids=lambda environment: environment.name,
+)
+def test_no_plan_of_tune_changes_the_picture(environment, ran, photo, tmp_path):
+    """Bit for bit with exact=True, and as any other tiles without it."""
+    outcome = ran(environment)
+    np.save(tmp_path / "photo.npy", photo("astronaut")[:301, :333])
+    variables = outcome.variables | {"CVSR_CACHE": str(tmp_path)}
+    child = [scripts(outcome.folder) / "python", CHILD.with_name("plans_child.py"), tmp_path / "photo.npy"]
+    said = json.loads(run(child, env=variables, cwd=str(tmp_path)).stdout.splitlines()[-1])
+    assert len(said["differences"]) == 2 * 2 * 7 * len({1, said["threads"]})
+    for name, worst in said["differences"].items():
+        _, way, tile, workers, plan = name.split("/")
+        assert plan == f"tiles of {tile} pixels, {workers} at a time, as measured on this machine"
+        assert worst <= (0 if way == "exact" else TOLERANCE["uint8"]), name
+
+
 @every_opencv
 def test_doctor(environment, ran):
     outcome = ran(environment)
