@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("models", nargs="*", default=["cvsr-small"], metavar="MODEL", help="names or files; default cvsr-small")
     add("-s", "--scale", type=int, help="of models that have several; default 2, or a file's own")
-    add("--size", default="640x360", metavar="WxH", help="of the image; default 640x360")
+    add("--size", action="append", metavar="WxH", help="of the image; default 640x360; may be given several times")
     add("--against", default="", metavar="NAMES", help=f"of {', '.join([*peers.RUNTIMES, 'dnn_superres'])}")
     add("--python", action="append", default=[], metavar="PATH", help="cvsr on the OpenCV of another Python, too")
     add("--what", choices=["picture", "gray"], default="picture", help="8-bit color (default), or gray: no color")
@@ -43,8 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the race that the arguments describe, print it; return 0, or 1 where somebody could not take part."""
-    size, memory = _size(args.size), _size(args.memory) if args.memory else None
-    threads, contestants = args.threads or cv2.getNumThreads(), _contestants(args, size)
+    sizes = [_size(text) for text in args.size or ["640x360"]]
+    memory = _size(args.memory) if args.memory else None
+    threads = args.threads or cv2.getNumThreads()
+    contestants = [each for size in sizes for each in _contestants(args, size, several=len(sizes) > 1)]
     finished = race.run(contestants, max(1, args.rounds))
     for contestant in finished:
         contestant.peak = race.peak_memory(contestant, memory) if memory else 0
@@ -53,16 +55,16 @@ def main(args: argparse.Namespace) -> int:
     problems = {each.label: each.problem for each in contestants if each.problem}
     if args.json:
         machine = {"processor": tuned.processor(), "threads": threads, "macs_per_second": speed}
-        print(json.dumps({"machine": machine, "size": size, "rows": rows, "problems": problems}, indent=2))
+        print(json.dumps({"machine": machine, "rows": rows, "problems": problems}, indent=2))
     else:
-        print(f"{tuned.processor()}, {threads} threads, {args.size}, {args.what}\n")
+        print(f"{tuned.processor()}, {threads} threads, {', '.join(args.size or ['640x360'])}, {args.what}\n")
         print(_table(rows))
     for label, problem in problems.items():
         print(f"cvsr: {label}: {problem}", file=sys.stderr)
     return 1 if problems else 0
 
 
-def _contestants(args: argparse.Namespace, size: tuple[int, int]) -> list[Contestant]:
+def _contestants(args: argparse.Namespace, size: tuple[int, int], *, several: bool) -> list[Contestant]:
     threads = args.threads or cv2.getNumThreads()
     kinds = [name for name in args.against.split(",") if name]
     unknown = [name for name in kinds if name not in (*peers.RUNTIMES, "dnn_superres")]
@@ -74,11 +76,12 @@ def _contestants(args: argparse.Namespace, size: tuple[int, int]) -> list[Contes
         spec = {"model": model if model in zoo.families() else str(info.path), "scale": info.scale, "size": list(size)}
         spec |= {"what": args.what, "threads": threads, "name": info.name, "macs": cost.macs(info, size)}
         own = {"kind": "cvsr", "options": {"exact": args.exact}}
-        found.append(Contestant(f"{info.name}, cvsr", spec | own))
-        found += [Contestant(f"{info.name}, cvsr", spec | own, path) for path in args.python]
+        name = f"{info.name}, {size[0]}x{size[1]}" if several else info.name
+        found.append(Contestant(f"{name}, cvsr", spec | own))
+        found += [Contestant(f"{name}, cvsr", spec | own, path) for path in args.python]
         if info.format != "interpolation":
             found += [
-                Contestant(f"{info.name}, {kind}", spec | {"kind": kind})
+                Contestant(f"{name}, {kind}", spec | {"kind": kind})
                 for kind in kinds
                 if kind != "dnn_superres" or info.format == "pb"
             ]
@@ -90,7 +93,9 @@ def _row(each: Contestant, first: Contestant, speed: float) -> dict[str, object]
     return {
         "contestant": each.label,
         "version": each.version,
+        "size": each.spec["size"],
         "milliseconds": round(each.median * 1e3, 1),
+        "per_megapixel": round(each.median * 1e9 / (each.spec["size"][0] * each.spec["size"][1]), 1),
         "spread": round(each.spread, 3),
         "speed": round(each.speed_of(first), 2),
         "megabytes": round(each.peak / 2**20) or None,
@@ -99,9 +104,10 @@ def _row(each: Contestant, first: Contestant, speed: float) -> dict[str, object]
 
 
 def _table(rows: list[dict[str, object]]) -> str:
-    lines = [["contestant", "version", "ms", "+-", "speed", "MB", "of peak"]]
+    lines = [["contestant", "version", "ms", "ms/MP", "+-", "speed", "MB", "of peak"]]
     for row in rows:
-        numbers = [f"{row['milliseconds']:.1f}", f"{row['spread']:.0%}", f"{row['speed']:.2f}"]
+        times = [f"{row['milliseconds']:.1f}", f"{row['per_megapixel']:.0f}"]
+        numbers = [*times, f"{row['spread']:.0%}", f"{row['speed']:.2f}"]
         rest = [str(row["megabytes"] or "-"), "-" if row["of_peak"] is None else f"{row['of_peak']:.0%}"]
         lines.append([str(row["contestant"]), str(row["version"]), *numbers, *rest])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

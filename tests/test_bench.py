@@ -106,6 +106,18 @@ def test_the_command(capsys):
     assert "cvsr-small_x2, opencv" in capsys.readouterr().out
 
 
+def test_several_sizes_race_each_other(capsys):
+    assert main(["bench", "cvsr-small", "--size", "40x30", "--size", "80x60", "--rounds", "2", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["contestant"] for row in rows] == ["cvsr-small_x2, 40x30, cvsr", "cvsr-small_x2, 80x60, cvsr"]
+    assert [row["size"] for row in rows] == [[40, 30], [80, 60]]
+    for row in rows:
+        pixels = row["size"][0] * row["size"][1]
+        assert row["per_megapixel"] == pytest.approx(
+            row["milliseconds"] * 1e6 / pixels, rel=0.01, abs=0.1 * 1e6 / pixels
+        )
+
+
 @pytest.mark.parametrize("arguments, text", [
     (["--against", "magic"], "magic"), (["-s", "7"], "scales"), (["--size", "0x4"], "0x4"),
     (["--python", "/nowhere/python"], "/nowhere/python"),
