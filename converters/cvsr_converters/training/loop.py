@@ -21,6 +21,7 @@ from cvsr_converters.training.muon import Adam, Muon
 
 AVERAGE = 0.999  # decay of the exponential moving average that is validated and kept; less in the first steps
 STEPS = 10  # between looks at the clock
+LONGEST = 60  # seconds between two looks that count: a process that was stopped meanwhile has not trained
 OPTIMIZERS = {"adam": Adam, "muon": Muon}
 
 
@@ -106,7 +107,7 @@ class Training:
     def run(self):
         """Train until the recipe's steps or minutes are over; return the record."""
         step = self._stepper()
-        begun, before, values = time.monotonic(), float(self.seconds), []
+        last, values = time.monotonic(), []
         next_log = next_save = 0.0
         while self.progress < 1:
             self.optimizer.set_rate(self.rate())
@@ -117,7 +118,9 @@ class Training:
                 decay = min(AVERAGE, (int(self.step) + number + 1) / (int(self.step) + number + 10))
                 values.append(step({s: next(pairs) for s, pairs in self.batches.items()}, tf.constant(decay)))
             self.step.assign_add(STEPS)
-            self.seconds.assign(before + time.monotonic() - begun)
+            now = time.monotonic()
+            self.seconds.assign_add(min(now - last, LONGEST))
+            last = now
             if time.monotonic() > next_save:
                 self.manager.save()
                 next_save = time.monotonic() + 60
