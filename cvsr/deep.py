@@ -47,7 +47,7 @@ class Deep:
         return results
 
     def _loaded(self, segment: Segment) -> Any:
-        engine = engines.argument(self.network.device.name, self.exact)
+        engine = engines.argument(self.network.device.name, self.exact, self.info.ops)
         if engine:  # from memory, 5.0 ignores which engine is asked for
             with file_of(segment.onnx, ".onnx") as name:
                 net = cv2.dnn.readNetFromONNX(name, **engine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from cvsr._cv2 import VERSION, cv2
@@ -45,21 +46,28 @@ def lost(name: str) -> tuple[str, str]:
     return f"has no ENGINE_CLASSIC, the only engine that runs on {name}", "Use OpenCV 4.x or 5.0"
 
 
-def argument(device: str, exact: bool = False) -> dict[str, int]:
+def argument(device: str, exact: bool = False, ops: Sequence[str] = ()) -> dict[str, int]:
     """Return the keyword for ``cv2.dnn.readNet*`` on a named device.
 
     {} on 4.x, {"engine": ENGINE_CLASSIC} on 5.x as long as it exists.
 
-    The classic engine has every device, reads more files and is faster; for ``exact`` results switch its Winograd
-    convolutions off. Without it ``exact`` asks for ENGINE_NEW, which has none, by name. OpenCV 5.0 ignores the keyword
-    when it reads from memory: read from a file. Raise DeviceError where a device that is no CPU loses its engine.
+    The classic engine has every device, reads more files and is faster, but for networks with a ConvTranspose among
+    their ``ops``, for which it takes ten times as long. For ``exact`` results switch its Winograd convolutions off.
+    Without it ``exact`` asks for ENGINE_NEW, which has none, by name. OpenCV 5.0 ignores the keyword when it reads from
+    memory: read from a file. Raise DeviceError where a device that is no CPU loses its engine.
     """
     wrong, remedy = lost(device)
     if wrong:
         raise DeviceError(f"{opencv_name()} {wrong}. {remedy}, or use device='cpu'.")
     known = available()
-    engine = "ENGINE_CLASSIC" if "ENGINE_CLASSIC" in known or not exact else "ENGINE_NEW"
+    slow = device == "cpu" and "ConvTranspose" in ops and "ENGINE_NEW" in known
+    engine = "ENGINE_NEW" if slow or (exact and "ENGINE_CLASSIC" not in known) else "ENGINE_CLASSIC"
     return {"engine": known[engine]} if engine in known else {}
+
+
+def is_new(argument: dict[str, int]) -> bool:
+    """Whether what :func:`argument` returned asks for the new engine, which takes no back end and no target."""
+    return argument.get("engine", -1) == available().get("ENGINE_NEW")
 
 
 def grain(exact: bool) -> int:

@@ -99,15 +99,18 @@ class Network:
 
     def configured(self, net: Any) -> Any:
         """Put a net that was just read on the device, and return it."""
-        net.setPreferableBackend(self.device.backend)
-        net.setPreferableTarget(self.device.target)
+        if not engines.is_new(engines.argument(self.device.name, self.exact, self.info.ops)):  # that would warn
+            net.setPreferableBackend(self.device.backend)
+            net.setPreferableTarget(self.device.target)
         # Winograd convolutions round differently with where a tile begins, by about 1e-6; versions without lack it
         if self.exact and hasattr(net, "enableWinograd"):
             net.enableWinograd(False)
         return net
 
     def _read(self, path: Path) -> Any:
-        engine = engines.argument(self.device.name, self.exact)
+        engine = engines.argument(self.device.name, self.exact, self.info.ops)
+        if self.info.format == "onnx" and VERSION < (4, 8, 0) and "Cast" in self.info.ops:  # weights in 16 bits
+            return cv2.dnn.readNetFromONNX(np.frombuffer(as_onnx(self.info).onnx, np.uint8))
         if self.info.format == "onnx":
             return cv2.dnn.readNetFromONNX(str(path), **engine)
         if self._rewritten and not engine:
@@ -150,6 +153,10 @@ def as_onnx(info: ModelInfo) -> graphdef.Rewritten:
         return _rewritten_once(data, info.channels, info.scale)
     from cvsr import graphdef
 
+    if "Cast" in info.ops:
+        from cvsr import halves
+
+        data = halves.expanded(data)
     return graphdef.Rewritten(data, subpixel=False, tanh=False)
 
 

@@ -63,7 +63,7 @@ class Graph:
         read = {name for node in self.nodes for name in node.inputs}
         graph = [block(1, _node(node, renamed)) for node in self.nodes]
         graph.append(block(2, b"graph"))
-        graph += [block(5, _tensor(name, values)) for name, values in self.constants.items() if name in read]
+        graph += [block(5, tensor(name, values)) for name, values in self.constants.items() if name in read]
         graph.append(block(11, value_info(*source)))
         graph += [block(12, value_info(name, shape)) for name, (_, shape) in outputs.items()]
         opset = block(8, _integer(2, _OPSET))
@@ -93,7 +93,8 @@ def _attribute(name: str, value: Attribute) -> bytes:
     return _text(1, name) + encode(2 << 3 | 5) + np.float32(value).tobytes() + _integer(20, _FLOAT)
 
 
-def _tensor(name: str, values: NDArray[Any]) -> bytes:
+def tensor(name: str, values: NDArray[Any]) -> bytes:
+    """Return a constant of a graph."""
     dims = b"".join(_integer(1, extent) for extent in values.shape)
     data = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
     return dims + _integer(2, _TYPES[values.dtype.name]) + _text(8, name) + block(9, data)

@@ -87,3 +87,16 @@ def test_what_opencv_cannot_load_is_a_model_error(tmp_path):
     path.write_bytes(onnxlite.conv_chain(4, 1, 2, 0).replace(b"\x22\x04Relu", b"\x22\x04Rely"))
     with pytest.raises(ModelError, match=r"net\.onnx"):
         cvsr.Upscaler(cvsr.open_model(path), 2)
+
+
+def test_deconvolutions_take_the_new_engine_where_there_is_one(monkeypatch):
+    """On 5.0 the classic one takes ten times as long for LapSRN, and fifty times for a ConvTranspose alone."""
+    from cvsr import engines
+
+    monkeypatch.setattr(engines, "available", lambda: {"ENGINE_CLASSIC": 1, "ENGINE_NEW": 2})
+    monkeypatch.setattr(engines, "forced", lambda: ("", True))
+    assert engines.argument("cpu", ops=("Conv", "ConvTranspose")) == {"engine": 2}
+    assert engines.is_new({"engine": 2}) and not engines.is_new({"engine": 1}) and not engines.is_new({})
+    assert engines.argument("cpu", ops=("Conv",)) == engines.argument("cuda", ops=("ConvTranspose",)) == {"engine": 1}
+    monkeypatch.setattr(engines, "available", dict)
+    assert engines.argument("cpu", ops=("ConvTranspose",)) == {}

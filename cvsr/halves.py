@@ -1,0 +1,40 @@
+"""Weights in 16 bits, brought back to 32: OpenCV before 4.8 reads no others, nor does the code that takes graphs apart.
+
+weight (float16) ── Cast to float32 ── Conv      →      weight (float32) ── Conv
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cvsr import onnxfile, wire
+
+_FLOAT16 = 10
+
+
+def expanded(data: bytes) -> bytes:
+    """Return an ONNX file with its float16 constants as float32, without the Casts behind them; others as they are."""
+    graph = next(wire.messages(data, 7), None)
+    if graph is None:
+        return data
+    constants = {wire.text(tensor, 8): dict(wire.fields(tensor)).get(2) for tensor in wire.messages(graph, 5)}
+    casts = {
+        name: wire.text(node, 2)
+        for node in wire.messages(graph, 1)
+        if wire.text(node, 4) == "Cast" and (name := wire.text(node, 1)) in constants and constants[name] == _FLOAT16
+    }
+    if not casts:
+        return data
+    parts: list[bytes] = []
+    for number, value in wire.fields(graph):
+        is_node, is_constant = number == 1, number == 5
+        if is_node and isinstance(value, memoryview) and wire.text(value, 4) == "Cast" and wire.text(value, 1) in casts:
+            continue
+        if is_constant and isinstance(value, memoryview) and (name := wire.text(value, 8)) in casts:
+            raw = next(wire.messages(value, 9))
+            array = np.frombuffer(raw, "<f2").astype(np.float32).reshape(wire.ints(value, 1))
+            parts.append(wire.block(5, onnxfile.tensor(casts[name], array)))
+        else:
+            parts.append(wire.field_of(number, value))
+    whole = [wire.field_of(number, value) for number, value in wire.fields(data) if number != 7]
+    return b"".join([*whole, wire.block(7, b"".join(parts))])
