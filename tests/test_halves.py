@@ -34,11 +34,11 @@ def test_an_old_opencv_gets_32_bits(monkeypatch, photo):
     from cvsr import network
 
     image, asked = photo("astronaut")[:24, :24], []
-    wanted = cvsr.upscale(image, 2, model="srdensenet", device="cpu")
+    wanted = cvsr.upscale(image, 2, model="rdn", device="cpu")
     real = cv2.dnn.readNetFromONNX
     monkeypatch.setattr(network, "VERSION", (4, 6, 0))
     monkeypatch.setattr(
         network.cv2.dnn, "readNetFromONNX", lambda what, **more: asked.append(what) or real(what, **more)
     )
-    made = cvsr.Upscaler("srdensenet", 2, device="cpu")(image)
+    made = cvsr.Upscaler("rdn", 2, device="cpu")(image)
     assert not isinstance(asked[0], str) and np.array_equal(made, wanted)
