@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the race that the arguments describe, print it; return 0, or 1 where somebody could not take part."""
-    sizes = [_size(text) for text in args.size or ["640x360"]]
+    wanted = args.size or ["640x360"]
+    sizes = [_size(text) for text in wanted]
     memory = _size(args.memory) if args.memory else None
     threads = args.threads or cv2.getNumThreads()
     contestants = [each for size in sizes for each in _contestants(args, size, several=len(sizes) > 1)]
@@ -57,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
         machine = {"processor": tuned.processor(), "threads": threads, "macs_per_second": speed}
         print(json.dumps({"machine": machine, "rows": rows, "problems": problems}, indent=2))
     else:
-        print(f"{tuned.processor()}, {threads} threads, {', '.join(args.size or ['640x360'])}, {args.what}\n")
+        print(f"{tuned.processor()}, {threads} threads, {', '.join(wanted)}, {args.what}\n")
         print(_table(rows))
     for label, problem in problems.items():
         print(f"cvsr: {label}: {problem}", file=sys.stderr)

@@ -36,5 +36,4 @@ def expanded(data: bytes) -> bytes:
             parts.append(wire.block(5, onnxfile.tensor(casts[name], array)))
         else:
             parts.append(wire.field_of(number, value))
-    whole = [wire.field_of(number, value) for number, value in wire.fields(data) if number != 7]
-    return b"".join([*whole, wire.block(7, b"".join(parts))])
+    return onnxfile.with_graph(data, parts)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cvsr import wire
 from cvsr.wire import block, encode
 
 SIDE = 64  # pixels that the file names: OpenCV 4.x wants a size, and takes any other one too
@@ -104,3 +105,9 @@ def value_info(name: str, shape: Sequence[int | str]) -> bytes:
     """Return what names an input or output, float32, of a shape of numbers and of names for what may differ."""
     dims = b"".join(block(1, _text(2, each) if isinstance(each, str) else _integer(1, each)) for each in shape)
     return _text(1, name) + block(2, block(1, _integer(1, _FLOAT) + block(2, dims)))
+
+
+def with_graph(data: bytes, parts: Sequence[bytes]) -> bytes:
+    """Return an ONNX file with another graph, which the ``parts`` make up; the rest of it as it is."""
+    whole = [wire.field_of(number, value) for number, value in wire.fields(data) if number != 7]
+    return b"".join([*whole, block(7, b"".join(parts))])

@@ -196,10 +196,10 @@ class Upscaled:
         keep = (tile.rows.keep, tile.columns.keep)
         if self.fast and flat.is_flat(pixels):
             result = flat.enlarged(pixels, keep, info.scale)
-            return result if result.dtype == dtype else planes.stored(result, dtype.name)
-        blob = planes.blob(pixels, info)
-        output = self.network.forward(blob)
-        result = planes.image(output, blob, pixels, keep, info, self.network.exact)
+        else:
+            blob = planes.blob(pixels, info)
+            output = self.network.forward(blob)
+            result = planes.image(output, blob, pixels, keep, info, self.network.exact)
         return result if result.dtype == dtype else planes.stored(result, dtype.name)
 
 

@@ -130,7 +130,7 @@ def _streams_memory(info: ModelInfo, parts: Sequence[Segment], width: int, how: 
         maps += row * 2 * part.radius
         most = max(most, row * rows)
         if len(part.inputs) > 1:
-            maps += width * max(part.channels[0] for part in parts[:1]) * skip
+            maps += width * parts[0].channels[0] * skip
     return nets + 4 * (maps + 2 * most + 2 * enlarged)
 
 

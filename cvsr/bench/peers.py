@@ -63,8 +63,7 @@ def any_size(data: bytes) -> bytes:
             )
         elif number != 13:  # the sizes of what lies between
             parts.append(wire.field_of(number, value))
-    whole = [wire.field_of(number, value) for number, value in wire.fields(data) if number != 7]
-    return b"".join([*whole, wire.block(7, b"".join(parts))])
+    return onnxfile.with_graph(data, parts)
 
 
 def _module(name: str) -> Any:
