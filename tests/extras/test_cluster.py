@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxlite
 import pytest
 
 import cvsr
@@ -48,13 +47,6 @@ def inputs(tmp_path) -> Path:
     here = tmp_path / "in"
     here.mkdir()
     return here
-
-
-@pytest.fixture
-def model(tmp_path) -> Path:
-    path = tmp_path / "random_x2.onnx"
-    path.write_bytes(onnxlite.conv_chain(8, 2, 2))
-    return path
 
 
 def content(number: int, height: int = 30, width: int = 40) -> np.ndarray:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxlite
 import pytest
 
 from cvsr import cli, cluster, clusterworker, files
@@ -26,13 +25,6 @@ def inputs(tmp_path) -> Path:
     here.mkdir()
     cv2.imwrite(str(here / "000.png"), np.full((30, 40, 3), 90, np.uint8))
     return here
-
-
-@pytest.fixture
-def model(tmp_path) -> Path:
-    path = tmp_path / "random_x2.onnx"
-    path.write_bytes(onnxlite.conv_chain(8, 2, 2))
-    return path
 
 
 def order(**changes) -> clusterworker.Order:
