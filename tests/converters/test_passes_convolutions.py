@@ -16,6 +16,7 @@ from cvsr_converters.passes import (  # noqa: E402
     conv_transpose_pads,
     fold_bias,
     kernel_shape,
+    subpixel,
 )
 
 
@@ -71,6 +72,42 @@ def test_conv_transpose_pads_leaves_symmetric_ones_and_dilated_kernels():
     rewritten(conv_transpose_pads, model("y = ConvTranspose<pads = [1, 1, 1, 1]>(x, w)", out=out, w=w), changes=False)
     body = "y = ConvTranspose<pads = [0, 0, 1, 1], dilations = [2, 2]>(x, w)"
     rewritten(conv_transpose_pads, model(body, out=out, w=w), changes=False)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "attrs"),
+    [
+        (3, 2, "pads = [0, 0, 1, 1]"),
+        (4, 2, "pads = [1, 1, 1, 1]"),
+        (3, 3, ""),
+        (9, 3, "pads = [3, 3, 3, 3]"),
+        (4, 2, "pads = [1, 2, 1, 0]"),
+        (3, 2, "pads = [1, 1, 1, 1], output_padding = [1, 1]"),
+    ],
+)
+@pytest.mark.parametrize("bias", [", b", ""])
+def test_transposed_convolutions_become_subpixel_ones(kernel, stride, attrs, bias):
+    body = f"a = ConvTranspose<strides = [{stride}, {stride}], {attrs}>(x, w{bias}) y = Relu(a)"
+    before = model(body.replace(", >", ">"), out=(1, 2, "I", "J"), w=weights(4, 2, kernel, kernel), b=weights(2))
+    assert rewritten(subpixel, before) == ["Conv", "DepthToSpace", "Relu"]
+    after = passes.lower(before)
+    assert "ConvTranspose" not in [n.op_type for n in after.graph.node]
+    np.testing.assert_allclose(run(after)[0], run(before)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("attrs", "shape"),
+    [
+        ("strides = [2, 2]", (4, 2, 3, 3)),  # not a whole number of times as large
+        ("strides = [2, 2], group = 2", (4, 1, 2, 2)),
+        ("strides = [2, 1]", (4, 2, 2, 1)),
+        ("pads = [1, 1, 1, 1]", (4, 2, 3, 3)),
+        ("strides = [3, 3], dilations = [2, 2]", (4, 2, 2, 2)),
+    ],
+)
+def test_other_transposed_convolutions_stay(attrs, shape):
+    before = model(f"y = ConvTranspose<{attrs}>(x, w)", out=(1, 2, "I", "J"), w=weights(*shape))
+    rewritten(subpixel, before, changes=False)
 
 
 def test_kernel_shape_is_written():

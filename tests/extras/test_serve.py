@@ -263,7 +263,7 @@ def test_the_description_is_true_of_answers(client):
 
 
 def test_work_that_takes_too_long_is_given_up(cat):
-    client = TestClient(application("cvsr-small", Limits(timeout=1e-9)), base_url="http://127.0.0.1")
+    client = TestClient(application("cvsr-small", Limits(upload=2_000_000, timeout=1e-9)), base_url="http://127.0.0.1")
     answer = client.post("/upscale", content=encoded(cat))
     assert answer.status_code == 504 and "1e-09 seconds" in answer.json()["error"]
 

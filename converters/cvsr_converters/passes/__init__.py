@@ -50,6 +50,7 @@ from cvsr_converters.passes import (
     sink_transposes,
     space_to_depth,
     spell,
+    subpixel,
     whole_slice,
 )
 from cvsr_converters.passes.graph import Graph
@@ -94,6 +95,7 @@ LOWERING = (
     cubic,
     average_pool,
     space_to_depth,
+    subpixel,
     shuffle,
     conv_transpose_pads,
     kernel_shape,
