@@ -80,6 +80,22 @@ def test_content_lets_the_gradient_through_and_keeps_its_weights():
     assert float(tf.reduce_max(tf.abs(gradient))) > 0
 
 
+def test_content_in_16_bits_is_nearly_the_same():
+    target, output = tf.random.stateless_uniform((2, 1, 32, 32, 3), seed=(1, 2))
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        keras.utils.set_random_seed(0)
+        loss = losses.content("vgg16", weights=None, layer="block2_conv2", precision=precision)
+        with tf.GradientTape() as tape:
+            tape.watch(output)
+            value = loss(target, output)
+        assert value.dtype == tf.float32
+        found[precision] = float(value), tape.gradient(value, output).numpy()
+    (one, wanted), (other, got) = found.values()
+    assert 0 < abs(one - other) < 0.02 * one
+    assert 0 < np.linalg.norm(got - wanted) < 0.1 * np.linalg.norm(wanted)
+
+
 def test_missing_weights_say_where_they_belong(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"vgg19 in .*vgg19_weights.*notop\.h5"):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from cvsr_converters.networks.srgan import discriminator
 from cvsr_converters.training import losses
 from cvsr_converters.training.muon import Adam
+from cvsr_converters.training.precision import computing
 
 
 class Adversary:
@@ -16,13 +17,14 @@ class Adversary:
     ``weights``: {"relativistic": 0.005, "features": 1.0}: one adversarial loss, and if wanted the mean absolute
     distance between the discriminator's features of the real and the made picture, which stands in for a content loss
     where there is no pretrained extractor (feature matching: Salimans et al. 2016, "Improved Techniques for Training
-    GANs"; Wang et al. 2018, "pix2pixHD").
+    GANs"; Wang et al. 2018, "pix2pixHD"). ``precision``: what its convolutions compute in.
     """
 
-    def __init__(self, size, weights, options):
+    def __init__(self, size, weights, options, precision="float32"):
         options = dict(options)
         self.factor = options.pop("lr", 1.0)  # of the generator's learning rate
-        model = discriminator(size=size, **options)
+        with computing(precision):
+            model = discriminator(size=size, **options)
         self.compared = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][1:]
         self.model = keras.Model(model.input, [model.output, *self.compared])
         (self.kind,) = (k for k in weights if k in losses.ADVERSARIAL)
@@ -46,7 +48,7 @@ class Adversary:
         self.optimizer.apply(tape.gradient(loss, self.model.trainable_variables))
 
     def _seen(self, real, made):
-        return self.model(real, training=True), self.model(made, training=True)
+        return [[tf.cast(each, tf.float32) for each in self.model(seen, training=True)] for seen in (real, made)]
 
     def set_rate(self, rate):
         """Set the learning rate, given the generator's."""
@@ -58,4 +60,5 @@ def made(recipe, loss):
     if not any(name in losses.ADVERSARIAL for name in loss.adversarial):
         return None
     size = recipe["data"]["patch"] * recipe["network"]["scale"]
-    return Adversary(size, loss.adversarial, recipe.get("discriminator", {}))
+    precision = recipe.get("precision", "float32")
+    return Adversary(size, loss.adversarial, recipe.get("discriminator", {}), precision)

@@ -46,7 +46,7 @@ class Training:
         self.variables = self.model.trainable_variables
         self.average = [tf.Variable(v.value) for v in self.model.variables]
         self.optimizer = OPTIMIZERS[self.schedule.get("optimizer", "muon")](self.variables, self.schedule.get("clip"))
-        self.loss = losses.Weighted(recipe["loss"])
+        self.loss = losses.Weighted(recipe["loss"], recipe.get("precision", "float32"))
         self.adversary = adversary.made(recipe, self.loss)
         self.step, self.seconds = tf.Variable(0, dtype=tf.int64), tf.Variable(0.0, dtype=tf.float64)
         state = tf.train.Checkpoint(

