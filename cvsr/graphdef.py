@@ -25,11 +25,12 @@ from cvsr.values import Network, Unfit, Value
 
 @dataclass(frozen=True)
 class Rewritten:
-    """The bytes of an ONNX file, and what is still to be done to its outputs: first tanh, then to shuffle planes."""
+    """The bytes of an ONNX file, its operations, and what is still to be done to its outputs: tanh, then a shuffle."""
 
     onnx: bytes
     subpixel: bool
     tanh: bool
+    ops: tuple[str, ...]
 
 
 def rewrite(data: bytes, channels: int, scale: int) -> Rewritten:
@@ -55,7 +56,8 @@ def rewrite(data: bytes, channels: int, scale: int) -> Rewritten:
     elif not cut:
         values = [network.shuffled(value) for value in values]
     outputs = dict(zip(ends, ((value.tensor, value.shape()) for value in values), strict=True))
-    return Rewritten(network.graph.serialized((reader.source, (1, channels, SIDE, SIDE)), outputs), cut, bool(before))
+    onnx = network.graph.serialized((reader.source, (1, channels, SIDE, SIDE)), outputs)
+    return Rewritten(onnx, cut, bool(before), tuple(node.op for node in network.graph.nodes))
 
 
 class _Reader:

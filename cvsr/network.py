@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from cvsr import graphdef
 
 
+UNFUSED = frozenset({
+    "Abs", "Elu", "Exp", "HardSigmoid", "LeakyRelu", "PRelu", "Selu", "Sigmoid", "Softplus", "Tanh",
+})  # fmt: skip
+"""Activations that take 1.2 to 6 times as long fused with a convolution, which calls them row by row, as alone."""
+
+
 class Network:
     """A model on a device. ``cv2.dnn.Net`` gives wrong results when threads share one, so each thread has its own.
 
@@ -38,6 +44,7 @@ class Network:
         self._rewritten = None if importer else _rewritten(info)
         cut = self._rewritten is not None and self._rewritten.subpixel
         self.info = replace(info, tail="subpixel") if cut else info
+        self._ops = frozenset(self._rewritten.ops if self._rewritten else info.ops if info.format == "onnx" else ())
         self._local = threading.local()
         self.ran_on: RanOn | None = None
 
@@ -105,6 +112,8 @@ class Network:
         # Winograd convolutions round differently with where a tile begins, by about 1e-6; versions without lack it
         if self.exact and hasattr(net, "enableWinograd"):
             net.enableWinograd(False)
+        if self.device.name == "cpu" and self._ops & UNFUSED and "BatchNormalization" not in self._ops:
+            net.enableFusion(False)
         return net
 
     def _read(self, path: Path) -> Any:
@@ -157,7 +166,7 @@ def as_onnx(info: ModelInfo) -> graphdef.Rewritten:
         from cvsr import halves
 
         data = halves.expanded(data)
-    return graphdef.Rewritten(data, subpixel=False, tanh=False)
+    return graphdef.Rewritten(data, subpixel=False, tanh=False, ops=info.ops)
 
 
 @functools.lru_cache(maxsize=4)  # scripts make an object for each image

@@ -168,7 +168,7 @@ def _best(info: ModelInfo) -> int:
     """Return the fastest of _TILES on 4.14 and 5.0, within 5 %: larger leave the cache, smaller are mostly halo."""
     if info.width <= 40:
         return 192 if info.width <= 20 else 160
-    return 80 if (info.radius or 0) <= 8 else 128
+    return 128
 
 
 def _plan(

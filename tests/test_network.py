@@ -9,7 +9,7 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import devices
+from cvsr import devices, zoo
 from cvsr.errors import ModelError
 from cvsr.network import Network
 
@@ -100,3 +100,25 @@ def test_deconvolutions_take_the_new_engine_where_there_is_one(monkeypatch):
     assert engines.argument("cpu", ops=("Conv",)) == engines.argument("cuda", ops=("ConvTranspose",)) == {"engine": 1}
     monkeypatch.setattr(engines, "available", dict)
     assert engines.argument("cpu", ops=("ConvTranspose",)) == {}
+
+
+class Recorded:
+    """A net that only remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.asked.append((name, *arguments))
+
+
+@pytest.mark.parametrize(
+    ("model", "alone"), [("fsrcnn", True), ("lapsrn", True), ("cvsr-small", False), ("FSRCNN_x2.pb", True)]
+)
+def test_activations_are_fused_only_where_that_is_no_slower(model, alone):
+    info = zoo.chosen("fsrcnn" if model.endswith(".pb") else model, 2)
+    if model.endswith(".pb"):
+        info = cvsr.open_model(info.path.with_name(model))
+    network, net = Network(info, devices.resolve("cpu")), Recorded()
+    network.configured(net)
+    assert (("enableFusion", False) in net.asked) is alone

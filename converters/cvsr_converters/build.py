@@ -32,12 +32,14 @@ class Built:
 def onnx(understood, name, half=False):
     """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle, the rest is in its metadata."""
     original, facts = understood.original, understood.facts
-    graph, facts, limited = tail.cut(_traced(understood), facts)
+    graph = _traced(understood)
+    counted = parameters(graph)
+    graph, facts, limited = tail.cut(graph, facts)
     factors = [one.factor for one in original.inputs]
     facts |= {"name": name, "radius": radius.fact(graph, facts)}
     graph = passes.lower(graph)
     ops.check(graph, OLDEST)
-    facts["parameters"] = parameters(graph)
+    facts["parameters"] = counted  # of the network as it was given: kernels grow, or are split, on the way
     graph, tolerance = _stored(graph, half)
     data = onnx_file.pack(graph, facts, math.lcm(onnx_file.SIZE, facts.get("multiple", 1)), factors)
     # where a limit was cut off, what lies beyond it differs, and the host's own limit comes after

@@ -9,11 +9,12 @@ onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 
 from onnx import numpy_helper  # noqa: E402
-from passkit import attributes, model, rewritten, run, weights  # noqa: E402
+from passkit import attributes, model, rewritten, rewritten_model, run, weights  # noqa: E402
 
 from cvsr_converters import passes  # noqa: E402
 from cvsr_converters.passes import (  # noqa: E402
     conv_transpose_pads,
+    few_outputs,
     fold_bias,
     kernel_shape,
     subpixel,
@@ -108,6 +109,38 @@ def test_transposed_convolutions_become_subpixel_ones(kernel, stride, attrs, bia
 def test_other_transposed_convolutions_stay(attrs, shape):
     before = model(f"y = ConvTranspose<{attrs}>(x, w)", out=(1, 2, "I", "J"), w=weights(*shape))
     rewritten(subpixel, before, changes=False)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "kernel", "attrs"),
+    [(1, (5, 5), "pads = [2, 2, 2, 2]"), (4, (5, 7), "pads = [0, 3, 1, 2]"), (8, (9, 9), "pads = [4, 4, 4, 4]")],
+)
+def test_large_convolutions_with_few_outputs_become_columns_and_rows(outputs, kernel, attrs):
+    w, b = weights(outputs, 8, *kernel), weights(outputs)
+    before = model(f"y = Conv<{attrs}>(x, w, b)", channels=8, out=(1, outputs, "I", "J"), w=w, b=b)
+    after = rewritten_model(few_outputs, before, tolerance=1e-4)
+    first, second = (numpy_helper.to_array(i) for i in after.graph.initializer if len(i.dims) == 4)
+    assert (first.shape[2:], second.shape[2:]) == ((kernel[0], 1), (1, kernel[1]))
+    rewritten(
+        few_outputs, model(f"y = Conv<{attrs}>(x, w)", channels=8, out=(1, outputs, "I", "J"), w=w), tolerance=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs", "kernel", "attrs"),
+    [
+        (9, 8, 5, ""),
+        (4, 8, 3, ""),
+        (4, 4, 5, ""),
+        (4, 8, 5, "strides = [2, 2]"),
+        (4, 8, 5, "dilations = [2, 2], pads = [4, 4, 4, 4]"),
+        (8, 8, 5, "group = 2"),
+    ],
+)
+def test_other_convolutions_stay_whole(outputs, inputs, kernel, attrs):
+    w = weights(outputs, inputs // (2 if "group" in attrs else 1), kernel, kernel)
+    before = model(f"y = Conv<{attrs}>(x, w)".replace("<>", ""), channels=inputs, out=(1, outputs, "I", "J"), w=w)
+    rewritten(few_outputs, before, changes=False)
 
 
 def test_kernel_shape_is_written():

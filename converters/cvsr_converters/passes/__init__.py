@@ -26,6 +26,7 @@ from cvsr_converters.passes import (
     depth_to_space,
     drop_dead,
     drop_identity,
+    few_outputs,
     flat,
     fold_bias,
     fold_constants,
@@ -101,6 +102,7 @@ LOWERING = (
     kernel_shape,
     channel_extremes,
     fold_bias,  # again, because a shuffle has become a ConvTranspose
+    few_outputs,
     plain_layout,
 )
 
