@@ -15,7 +15,7 @@ from cvsr.formats import FORMATS, Array, Format
 MB = 1 << 20
 
 _WRITER = 8 * MB  # a block of rows with its filtered forms, and compressed data on its way to the file
-_SLACK = 8 * MB  # what allocators keep back
+_SLACK = 16 * MB  # what allocators keep back
 
 
 def resident() -> int:
