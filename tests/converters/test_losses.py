@@ -104,3 +104,12 @@ def test_missing_weights_say_where_they_belong(tmp_path, monkeypatch):
         losses.content("resnet50", weights=tmp_path / "nowhere.h5")
     with pytest.raises(ValueError, match="vgg19, vgg16, resnet50"):
         losses.content("alexnet")
+
+
+def test_what_judges_by_strides_sees_pictures_shifted_together():
+    rows = tf.tile(tf.reshape(tf.range(20.0), (1, 20, 1, 1)), (1, 1, 20, 3))
+    found = [losses.shifted(rows, rows + 100) for _ in range(40)]
+    assert all(one.shape == other.shape == (1, 12, 12, 3) for one, other in found)
+    assert all((other - one == 100).numpy().all() for one, other in found)
+    assert len({int(one[0, 0, 0, 0]) for one, _ in found}) > 4
+    assert losses.Weighted({"l1": 1, "vanilla": 1}).strides and not losses.Weighted({"l1": 1}).strides

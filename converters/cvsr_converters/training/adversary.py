@@ -59,6 +59,6 @@ def made(recipe, loss):
     """Return the Adversary that a recipe asks for, or None."""
     if not any(name in losses.ADVERSARIAL for name in loss.adversarial):
         return None
-    size = recipe["data"]["patch"] * recipe["network"]["scale"]
+    size = recipe["data"]["patch"] * recipe["network"]["scale"] - losses.SHIFT
     precision = recipe.get("precision", "float32")
     return Adversary(size, loss.adversarial, recipe.get("discriminator", {}), precision)

@@ -43,6 +43,7 @@ class Training:
         self.judge = task.built(recipe["network"])
         if recipe.get("start"):
             start.begin(self.model, recipe["start"], self.folder.parent)
+        self.begun = [v.numpy() for v in self.model.variables]
         self.variables = self.model.trainable_variables
         self.average = [tf.Variable(v.value) for v in self.model.variables]
         self.optimizer = OPTIMIZERS[self.schedule.get("optimizer", "muon")](self.variables, self.schedule.get("clip"))
@@ -92,6 +93,9 @@ class Training:
                 for scale, function in functions.items():  # all in one step, where MDSR's authors take turns
                     batch = batches[scale]
                     made = function(batch, training=True)
+                    if self.loss.strides:
+                        pairs = {key: losses.shifted(batch[key], picture) for key, picture in made.items()}
+                        batch, made = ({key: pair[i] for key, pair in pairs.items()} for i in (0, 1))
                     value += self.loss.pixels(batch, made)
                 if self.adversary:
                     value += self.adversary.opinion(batch[name], made[name])
@@ -160,6 +164,9 @@ class Training:
             log.write(json.dumps(line) + "\n")
 
     def _finish(self):
+        keep = self.recipe.get("start", {}).get("keep", 0.0)
+        for average, begun in zip(self.average, self.begun, strict=True):
+            average.assign(keep * begun + (1 - keep) * average)
         psnr = self.validate()
         self.judge.save_weights(self.folder / "average.weights.h5")
         record = {

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from cvsr_converters import perceptual
@@ -118,6 +119,19 @@ def _weights(name, weights):
     return str(path)
 
 
+SHIFT = 8
+
+
+def shifted(target, output):
+    """Return the same crop of both, SHIFT pixels smaller than they are and at random.
+
+    What judges pictures by strides sees them on a grid, and teaches its pattern if that is always the same.
+    """
+    row, column = (tf.random.uniform((), 0, SHIFT + 1, tf.int32) for _ in "yx")
+    side = target.shape[1] - SHIFT
+    return [image[:, row : row + side, column : column + side] for image in (target, output)]
+
+
 LOSSES = {"l1": l1, "l2": l2, "charbonnier": charbonnier}
 ADVERSARIAL = {"vanilla": vanilla, "lsgan": least_squares, "relativistic": relativistic}
 
@@ -127,7 +141,7 @@ class Weighted:
 
     Terms are the names of LOSSES, "total_variation", "content" (a table: weight, and the options of :func:`content`),
     and, left to the adversary in ``adversarial``, a name of ADVERSARIAL and "features". ``precision`` is that of the
-    networks that judge.
+    networks that judge; ``strides`` says whether there are any, which had better see :func:`shifted` pictures.
     """
 
     def __init__(self, terms, precision="float32"):
@@ -140,6 +154,7 @@ class Weighted:
         self.terms = [(v, LOSSES[k]) for k, v in terms.items() if k in LOSSES]
         if "total_variation" in terms:
             self.terms.append((terms["total_variation"], lambda target, output: total_variation(output)))
+        self.strides = bool(self.adversarial) or "content" in terms
         if "content" in terms:
             options = {"precision": precision, **terms["content"]}
             self.terms.append((options.pop("weight"), content(**options)))
