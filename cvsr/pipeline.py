@@ -66,6 +66,10 @@ class Stage(Protocol):
         ...
 
 
+_SHALLOW = 8
+"""Up to this radius, tiles of one size gain more (a quarter for FSRCNN) than the wider halo at the edges costs."""
+
+
 class Network(Protocol):
     """What computes the planes of a tile: :class:`cvsr.network.Network`, or another runtime beside it in a race."""
 
@@ -126,8 +130,9 @@ class Upscaled:
         multiple = self.network.info.multiple
         grain = engines.grain(self.network.exact) if multiple == 1 else 1
         halo = self.plan.halo + (grain > 1)  # the last row is not the image's, and so must not matter
-        self._down = tiles.spans(height, down, halo, multiple=multiple, grain=grain)
-        self._across = tiles.spans(width, across, halo, multiple=multiple, grain=grain)
+        alike = halo <= _SHALLOW
+        self._down = tiles.spans(height, down, halo, multiple=multiple, grain=grain, alike=alike)
+        self._across = tiles.spans(width, across, halo, multiple=multiple, grain=grain, alike=alike)
         self.watch.total += len(self._down) * len(self._across)
         self._slots = threading.BoundedSemaphore(self.plan.workers)  # the pool may be larger than the budget allows
 

@@ -45,13 +45,23 @@ class Tile:
 
 
 def spans(
-    size: int, tile: int, halo: int, start: int = 0, stop: int | None = None, *, multiple: int = 1, grain: int = 1
+    size: int,
+    tile: int,
+    halo: int,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    multiple: int = 1,
+    grain: int = 1,
+    alike: bool = False,
 ) -> list[Span]:
     """Return the spans that cover ``start:stop`` of an axis of ``size`` pixels, each keeping at most ``tile`` of them.
 
     Their sizes differ by one block of ``multiple`` pixels at most, so that no sliver is left over at the end; what each
     feeds begins with a block and ends with one. ``start`` begins a block; ``tile`` may be exceeded by a part of one.
-    What they feed begins at a multiple of ``grain``, and ends at one where the axis does not.
+    What they feed begins at a multiple of ``grain``, and ends at one where the axis does not. ``alike``: those at the
+    ends feed more than they need, as many pixels as the others: a net whose input changes its size allocates all of its
+    memory anew, which costs small ones up to a third of their time.
     """
     stop = size if stop is None else stop
     length = stop - start
@@ -60,7 +70,10 @@ def spans(
     blocks, halo = math.ceil(length / multiple), multiple * math.ceil(halo / multiple)
     count = math.ceil(blocks / max(1, tile // multiple))
     edges = [min(stop, start + multiple * (blocks * i // count)) for i in range(count + 1)]
-    found = [_span(a, b, size, halo, multiple) for a, b in itertools.pairwise(edges)]
+    kept = [b - a for a, b in itertools.pairwise(edges)]
+    # where tiles are smaller than their halo, moving what they feed inwards could let one begin before the one above it
+    fed = multiple * math.ceil(max(kept) / multiple) + 2 * halo if alike and min(kept) >= halo else 0
+    found = [_span(a, b, size, halo, multiple, fed) for a, b in itertools.pairwise(edges)]
     return [grained(span, size, grain) for span in found] if grain > 1 else found
 
 
@@ -70,6 +83,11 @@ def grained(span: Span, size: int, grain: int) -> Span:
     return Span(span.start, span.stop, begin, end, span.extra)
 
 
-def _span(start: int, stop: int, size: int, halo: int, multiple: int) -> Span:
-    begin, end = max(0, start - halo), min(size, multiple * math.ceil(stop / multiple) + halo)
-    return Span(start, stop, begin, end, (begin - end) % multiple)
+def _span(start: int, stop: int, size: int, halo: int, multiple: int, fed: int) -> Span:
+    """Return the span that keeps ``start:stop`` and feeds what it needs, or ``fed`` pixels if the axis has so many."""
+    whole = multiple * math.ceil(size / multiple)
+    begin, end = max(0, start - halo), min(whole, multiple * math.ceil(stop / multiple) + halo)
+    if fed:
+        begin = max(0, min(begin, whole - fed))
+        end = min(whole, begin + fed)
+    return Span(start, stop, begin, min(size, end), max(0, end - size))

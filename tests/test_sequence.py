@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvsr
+from cvsr import planes, tiles
 from cvsr.errors import ImageError
 from cvsr.sequence import Sequence
 
@@ -30,10 +33,9 @@ def test_only_tiles_that_see_a_change_are_computed(upscaler, photo):
     film = Sequence(upscaler)
     film(frame)
     frame[50, 50] ^= 1  # in the middle of a tile; the halo of those around it reaches it
-    radius = upscaler.info.radius
-    touched = sum(x - radius <= 50 < x + 32 + radius for x in range(0, 128, 32)) * sum(
-        y - radius <= 50 < y + 32 + radius for y in range(0, 96, 32)
-    )
+    halo = max(upscaler.info.radius, planes.CHROMA_HALO)
+    rows, columns = (tiles.spans(size, 32, halo) for size in (96, 128))
+    touched = math.prod(sum(span.begin <= 50 < span.end for span in axis) for axis in (rows, columns))
     made = film(frame)  # the same array, changed in place, as cameras do
     assert film.computed == 12 + touched < 24
     assert np.array_equal(made, upscaler(frame))

@@ -20,6 +20,20 @@ def test_spans_cover_an_axis_once_and_feed_their_halo(size, tile, halo):
     assert max(lengths) <= tile and max(lengths) - min(lengths) <= 1
 
 
+@given(sizes, st.integers(1, 300), halos, st.integers(1, 9))
+def test_spans_alike_feed_equally_much_and_what_they_need(size, tile, halo, multiple):
+    needed = tiles.spans(size, tile, halo, multiple=multiple)
+    spans = tiles.spans(size, tile, halo, multiple=multiple, alike=True)
+    for span, least in zip(spans, needed, strict=True):
+        assert (span.start, span.stop) == (least.start, least.stop)
+        assert 0 <= span.begin <= least.begin and least.end + least.extra <= span.end + span.extra
+        assert span.begin % multiple == 0 and (span.end - span.begin + span.extra) % multiple == 0
+        assert span.end <= size and (span.extra == 0 or span.end == size) and span.extra < multiple
+    assert [span.begin for span in spans] == sorted(span.begin for span in spans)
+    if min(span.stop - span.start for span in spans) >= multiple * -(-halo // multiple):
+        assert len({span.end - span.begin + span.extra for span in spans}) == 1
+
+
 @given(sizes, st.integers(1, 300), halos, st.data())
 def test_a_part_of_an_axis_is_covered_with_the_halo_that_the_whole_has(size, tile, halo, data):
     start = data.draw(st.integers(0, size))
