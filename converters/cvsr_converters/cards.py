@@ -13,6 +13,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from cvsr import open_model
 from cvsr.errors import ModelError
 from cvsr_converters.targets import write_atomic
 from cvsr_converters.training import losses
@@ -94,7 +95,7 @@ def card(folder, survey):
         quality="\n".join(_quality(scale, rows[scale], survey[str(scale)]["bicubic"]) for scale in scales),
         folders=", images/".join(recipe["data"]["folders"]),
         validate=" and ".join(recipe["data"]["validate"]),
-        commands="\n".join(_commands(folder.name, name, entry) for name, entry in book.items()),
+        commands="\n".join(_commands(folder / name, entry) for name, entry in book.items()),
         degradation=DEGRADATIONS[recipe["data"].get("degradation", "bicubic")],
         loss=", or ".join(dict.fromkeys(_loss(entry["recipe"]["loss"]) for entry in book.values())),
         runs="\n".join(_run(name, entry) for name, entry in book.items()),
@@ -142,11 +143,12 @@ def _quality(scale, row, bicubic):
     return f"| x{scale} | " + " | ".join(cells) + " |"
 
 
-def _commands(family, name, entry):
+def _commands(path, entry):
     recipe = entry["recipe"]["name"]
+    half = " --half" if "Cast" in open_model(path).ops else ""
     return (
         f"python -m cvsr_converters.train {recipe} --threads 1\n"
-        f"python -m cvsr_converters.export runs/{recipe} -o models/{family}/{name}"
+        f"python -m cvsr_converters.export runs/{recipe} -o models/{path.parent.name}/{path.name}{half}"
     )
 
 
