@@ -20,7 +20,7 @@ _UPSCALE_EXAMPLES = """examples:
   cvsr upscale photo.jpg                        writes photo_x2.jpg beside it
   cvsr upscale photo.jpg -s 4 -o large.png
   cvsr upscale scans/ -r -o results/            all images below scans/, the same folders below results/
-  cvsr upscale huge.tif -o huger.png --max-memory 700M
+  cvsr upscale huge.tif -o huger.png --max-memory 512M
   curl -s https://example.org/a.png | cvsr upscale - > a_x2.png
 """
 

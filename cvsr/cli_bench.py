@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 
 from cvsr import cli, tuned, zoo
 from cvsr._cv2 import cv2
@@ -15,6 +16,7 @@ from cvsr.errors import OptionError
 _EPILOG = """examples:
   cvsr bench cvsr-small --against onnxruntime,openvino
   cvsr bench FSRCNN_x2.pb --against dnn_superres --memory 1280x720
+  cvsr bench cvsr-small --layers                         what limits it
   cvsr bench cvsr-small --python opencv5/bin/python      the OpenCV of another environment beside this one's
 other runtimes: pip install "cvsr[bench]"
 """
@@ -38,11 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rounds", type=int, default=15, help="how many turns each has; default 15")
     add("--memory", metavar="WxH", help="also the peak memory of a fresh process for an image of this size")
     add("--exact", action="store_true", help="cvsr with exact=True")
+    add("--layers", action="store_true", help="where a network's time goes instead: layer by layer, a tile on a thread")
     add("--json", action="store_true", help="print JSON instead of a table")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the race that the arguments describe, print it; return 0, or 1 where somebody could not take part."""
+    if args.layers:
+        return _profiles(args)
     wanted = args.size or ["640x360"]
     sizes = [_size(text) for text in wanted]
     memory = _size(args.memory) if args.memory else None
@@ -63,6 +68,31 @@ def main(args: argparse.Namespace) -> int:
     for label, problem in problems.items():
         print(f"cvsr: {label}: {problem}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _profiles(args: argparse.Namespace) -> int:
+    from cvsr.bench import layers
+
+    speed = cost.machine(1)
+    found: dict[str, object] = {}
+    for model in args.models:
+        info = zoo.chosen(model, args.scale)
+        side, rows = layers.profile(info)
+        total = sum(row.seconds for row in rows)
+        lines = [["layer", "kind", "ms", "share", "GMAC/s", "of peak"]]
+        for row in rows:
+            rate = row.macs / row.seconds if row.macs else 0
+            numbers = [f"{row.seconds * 1e3:.2f}", f"{row.seconds / total:.0%}"]
+            numbers += [f"{rate / 1e9:.1f}", f"{rate / speed:.0%}"] if rate else ["-", "-"]
+            lines.append([row.name, row.kind, *numbers])
+        found[info.name] = {"side": side, "layers": [asdict(row) for row in rows]}
+        if not args.json:
+            print(f"{info.name}, a tile of {side}x{side} pixels with its halo, one thread: {total * 1e3:.1f} ms")
+            print(f"{tuned.processor()}, OpenCV {cv2.__version__}; a matrix product makes {speed / 1e9:.1f} GMAC/s\n")
+            print(_aligned(lines) + "\n")
+    if args.json:
+        print(json.dumps({"macs_per_second": speed, "models": found}, indent=2))
+    return 0
 
 
 def _contestants(args: argparse.Namespace, size: tuple[int, int], *, several: bool) -> list[Contestant]:
@@ -111,6 +141,10 @@ def _table(rows: list[dict[str, object]]) -> str:
         numbers = [*times, f"{row['spread']:.0%}", f"{row['speed']:.2f}"]
         rest = [str(row["megabytes"] or "-"), "-" if row["of_peak"] is None else f"{row['of_peak']:.0%}"]
         lines.append([str(row["contestant"]), str(row["version"]), *numbers, *rest])
+    return _aligned(lines)
+
+
+def _aligned(lines: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join([line[0].ljust(widths[0]), line[1].ljust(widths[1]), *map(str.rjust, line[2:], widths[2:])])

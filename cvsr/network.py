@@ -74,6 +74,13 @@ class Network:
                 self.ran_on = ran.ran_on(self.device, requested or self.device.name, net)
         return result
 
+    def layers(self) -> list[tuple[str, str, float]]:
+        """Return (name, kind, seconds) of each layer in this thread's last forward, as OpenCV measured it."""
+        net = self._local.net
+        ticks = np.ravel(net.getPerfProfile()[1]) / cv2.getTickFrequency()
+        found = [net.getLayer(net.getLayerId(name)) for name in net.getLayerNames()]
+        return [(one.name, one.type, float(time)) for one, time in zip(found, ticks, strict=False)]
+
     def unload(self) -> None:
         """Give back what this thread's net takes; the next forward loads it again."""
         self._local.net = None

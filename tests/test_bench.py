@@ -10,7 +10,7 @@ import onnxlite
 import pytest
 
 from cvsr import wire, zoo
-from cvsr.bench import child, cost, peers, race
+from cvsr.bench import child, cost, layers, peers, race
 from cvsr.cli import main
 from cvsr.errors import ModelError
 from cvsr.model import open_model
@@ -123,3 +123,23 @@ def test_several_sizes_race_each_other(capsys):
 def test_wrong_usage_is_said(arguments, text, capsys):
     assert main(["bench", "cvsr-small", "--rounds", "1", *arguments]) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["cvsr-small", "fsrcnn", "carn"])
+def test_layers_are_timed_and_their_work_is_counted(model):
+    info = zoo.chosen(model, 2)
+    side, rows = layers.profile(info)
+    assert side > 2 * info.radius and all(row.seconds > 0 for row in rows)
+    convolutions = [row for row in rows if row.kind == "Convolution"]
+    counted = sum(row.macs for row in convolutions if row.macs)
+    if model == "carn":  # what lies behind its shuffle is not counted
+        assert cost.macs(info, (side, side)) is None and counted > 0
+    else:
+        assert counted == cost.macs(info, (side, side))
+
+
+def test_the_profile_as_a_table(capsys):
+    assert main(["bench", "cvsr-small", "--layers"]) == 0
+    said = capsys.readouterr().out
+    assert "a tile of 210x210 pixels" in said and said.count("Convolution") == 8 and "of peak" in said
+    assert main(["bench", "bicubic", "--layers"]) != 0 and "no network" in capsys.readouterr().err

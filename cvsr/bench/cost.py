@@ -13,7 +13,7 @@ from cvsr.errors import ModelError
 from cvsr.model import ModelInfo
 from cvsr.network import as_onnx
 
-_ENLARGES = ("ConvTranspose", "DepthToSpace", "Resize", "Upsample")
+_ENLARGES = ("ConvTranspose", "DepthToSpace", "Reshape", "Resize", "Upsample")  # a shuffle is written in Reshapes
 
 
 def macs(info: ModelInfo, size: tuple[int, int]) -> int | None:
@@ -22,20 +22,30 @@ def macs(info: ModelInfo, size: tuple[int, int]) -> int | None:
     None where convolutions lie after an enlargement inside the network: their size cannot be told without running it.
     """
     try:
-        graph = next(wire.messages(as_onnx(info).onnx, 7))
+        each = kernels(info)
     except ModelError:
         return None
+    if None in each:
+        return None
+    return sum(filter(None, each)) * size[0] * size[1] * (info.scale**2 if info.inputs == "bicubic" else 1)
+
+
+def kernels(info: ModelInfo) -> list[int | None]:
+    """Return the multiply-accumulates for a pixel of each convolution, in order; None behind an enlargement.
+
+    Raises ModelError where the file cannot be read as ONNX.
+    """
+    graph = next(wire.messages(as_onnx(info).onnx, 7))
     weights = {wire.text(tensor, 8): math.prod(wire.ints(tensor, 1)) for tensor in wire.messages(graph, 5)}
-    total, enlarged = 0, False
+    found: list[int | None] = []
+    enlarged = False
     for node in wire.messages(graph, 1):
         op = wire.text(node, 4)
         if op in ("Conv", "ConvTranspose"):
-            if enlarged:
-                return None
             names = [bytes(name).decode() for name in wire.messages(node, 1)]
-            total += weights.get(names[1], 0)
+            found.append(None if enlarged else weights.get(names[1], 0))
         enlarged = enlarged or op in _ENLARGES
-    return total * size[0] * size[1] * (info.scale**2 if info.inputs == "bicubic" else 1)
+    return found
 
 
 def machine(threads: int) -> float:
