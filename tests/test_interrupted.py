@@ -132,6 +132,7 @@ def test_a_run_leaves_the_temporary_files_of_a_living_one(folder):
     try:
         assert wait_for(lambda: temporaries(folder), process)
         process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)  # until all of its threads stand still
         living = temporaries(folder)
         other = start(folder / "0.png", "-o", folder / "r.png")
         assert other.communicate(timeout=30) and other.returncode == 0
