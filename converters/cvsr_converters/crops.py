@@ -2,9 +2,9 @@
 
 ``python -m cvsr_converters.crops bicubic models/esrgan/esrgan_x4.onnx --crop photo.png:240,60,96 -o crops.png``
 
-Each photo is made small by antialiased bicubic interpolation, as the literature does, and enlarged again as a whole;
-the crop, ``x,y,side`` in pixels of the photo, is cut from the results. Below each stand the PSNR of luma over the whole
-photo and, where the extra ``perceptual`` is installed, LPIPS (0 for equal pictures).
+Each photo is made small, by antialiased bicubic interpolation as the literature does, or as ``--degradation`` says, and
+enlarged again as a whole; the crop, ``x,y,side`` in pixels of the photo, is cut from the results. Below each stand the
+PSNR of luma over the whole photo and, where the extra ``perceptual`` is installed, LPIPS (0 for equal pictures).
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ import numpy as np
 import cvsr
 from cvsr import evaluate
 from cvsr_converters import perceptual
+from cvsr_converters.training.degrade import DEGRADATIONS
 
 ZOOM, LINE, GAP = 2, 22, 8  # of the crops; pixels for a line of text; between crops
 
 
-def made(image, models, scale):
+def made(image, models, scale, degradation="bicubic"):
     """Return [(name, the photo enlarged from ``scale`` times smaller, PSNR, LPIPS or None)], the original last.
 
     ``image``: BGR uint8; what a multiple of ``scale`` leaves over at its right and bottom is cut off.
     """
-    reference, small = evaluate.degrade(image, scale)
+    height, width = (side - side % scale for side in image.shape[:2])
+    reference = image[:height, :width]
+    small = DEGRADATIONS[degradation](reference, scale, np.random.default_rng(0))
     rows = []
     for model in models:
         result = cvsr.Upscaler(model, scale)(small)
@@ -56,12 +59,12 @@ def cell(name, result, numbers, box):
     return np.vstack([crop, words])
 
 
-def page(crops, models, scale):
+def page(crops, models, scale, degradation="bicubic"):
     """Return the page, BGR uint8: a row for each of ``crops``, (path, (x, y, side)), a column for each model."""
     rows = []
     for path, box in crops:
         cells = []
-        for name, result, psnr, lpips in made(evaluate.read_image(path), models, scale):
+        for name, result, psnr, lpips in made(evaluate.read_image(path), models, scale, degradation):
             numbers = "" if psnr is None else f"{psnr:.2f} dB" + ("" if lpips is None else f"   LPIPS {lpips:.3f}")
             cells.append(cell(name, result, numbers, box))
         gap = np.full((cells[0].shape[0], GAP, 3), 255, np.uint8)
@@ -83,9 +86,10 @@ def main(argv=None):
     parser.add_argument("models", nargs="+", help="names, or paths of files")
     parser.add_argument("--crop", type=_crop, action="append", required=True, metavar="PHOTO:X,Y,SIDE")
     parser.add_argument("-s", "--scale", type=int, default=4)
+    parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic", help="how photos become small")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a .png")
     args = parser.parse_args(argv)
-    cv2.imwrite(str(args.output), page(args.crop, args.models, args.scale))
+    cv2.imwrite(str(args.output), page(args.crop, args.models, args.scale, args.degradation))
     return 0
 
 
