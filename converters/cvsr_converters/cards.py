@@ -72,6 +72,7 @@ DEGRADATIONS = {
     "real": "blur, any of OpenCV's ways to resize, noise and JPEG, at random",
 }
 CLEAN = "- Trained on clean reductions: noise and JPEG blocks of the input are kept, and sharpened a little."
+REAL = "- It takes fine grain for noise: for clean and sharp pictures cvsr-small and cvsr-medium are better."
 SHORT = """\
 - Trained for minutes on a CPU, at a fraction of the paper's width where `options` say so: it stands for its paper's
   idea, not for its paper's numbers."""
@@ -111,8 +112,7 @@ def _loss(terms):
 def _limits(recipe):
     if losses.ADVERSARIAL.keys() & recipe["loss"].keys():
         yield GAN
-    if recipe["data"].get("degradation") != "real":
-        yield CLEAN
+    yield REAL if recipe["data"].get("degradation") == "real" else CLEAN
     if recipe["network"]["name"] != "reparam":
         yield SHORT
 
