@@ -65,9 +65,12 @@ def argument(device: str, exact: bool = False, ops: Sequence[str] = ()) -> dict[
     return {"engine": known[engine]} if engine in known else {}
 
 
-def is_new(argument: dict[str, int]) -> bool:
-    """Whether what :func:`argument` returned asks for the new engine, which takes no back end and no target."""
-    return argument.get("engine", -1) == available().get("ENGINE_NEW")
+def is_classic(argument: dict[str, int]) -> bool:
+    """Whether a net that was read with what :func:`argument` returned runs on the classic engine."""
+    said, classic = forced()
+    if is_4x() or said:
+        return classic
+    return argument.get("engine", -1) == available().get("ENGINE_CLASSIC")
 
 
 def grain(exact: bool) -> int:

@@ -113,13 +113,15 @@ class Network:
 
     def configured(self, net: Any) -> Any:
         """Put a net that was just read on the device, and return it."""
-        if not engines.is_new(engines.argument(self.device.name, self.exact, self.info.ops)):  # that would warn
+        classic = engines.is_classic(engines.argument(self.device.name, self.exact, self.info.ops))
+        if classic:  # the new engine of 5.0 would warn
             net.setPreferableBackend(self.device.backend)
             net.setPreferableTarget(self.device.target)
         # Winograd convolutions round differently with where a tile begins, by about 1e-6; versions without lack it
         if self.exact and hasattr(net, "enableWinograd"):
             net.enableWinograd(False)
-        if self.device.name == "cpu" and self._ops & UNFUSED and "BatchNormalization" not in self._ops:
+        slow = self.device.name == "cpu" and self._ops & UNFUSED and "BatchNormalization" not in self._ops
+        if slow and classic:  # the new engine forgets the network when it is asked for this
             net.enableFusion(False)
         return net
 

@@ -9,7 +9,7 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import devices, zoo
+from cvsr import devices, engines, zoo
 from cvsr.errors import ModelError
 from cvsr.network import Network
 
@@ -91,12 +91,14 @@ def test_what_opencv_cannot_load_is_a_model_error(tmp_path):
 
 def test_deconvolutions_take_the_new_engine_where_there_is_one(monkeypatch):
     """On 5.0 the classic one takes ten times as long for LapSRN, and fifty times for a ConvTranspose alone."""
-    from cvsr import engines
-
     monkeypatch.setattr(engines, "available", lambda: {"ENGINE_CLASSIC": 1, "ENGINE_NEW": 2})
     monkeypatch.setattr(engines, "forced", lambda: ("", True))
     assert engines.argument("cpu", ops=("Conv", "ConvTranspose")) == {"engine": 2}
-    assert engines.is_new({"engine": 2}) and not engines.is_new({"engine": 1}) and not engines.is_new({})
+    monkeypatch.setattr(engines, "is_4x", lambda: False)
+    assert engines.is_classic({"engine": 1}) and not engines.is_classic({"engine": 2})
+    monkeypatch.setattr(engines, "forced", lambda: ("forced to the new one", False))
+    assert not engines.is_classic({"engine": 1})
+    monkeypatch.setattr(engines, "forced", lambda: ("", True))
     assert engines.argument("cpu", ops=("Conv",)) == engines.argument("cuda", ops=("ConvTranspose",)) == {"engine": 1}
     monkeypatch.setattr(engines, "available", dict)
     assert engines.argument("cpu", ops=("ConvTranspose",)) == {}
@@ -115,10 +117,14 @@ class Recorded:
 @pytest.mark.parametrize(
     ("model", "alone"), [("fsrcnn", True), ("lapsrn", True), ("cvsr-small", False), ("FSRCNN_x2.pb", True)]
 )
-def test_activations_are_fused_only_where_that_is_no_slower(model, alone):
+def test_activations_are_fused_only_where_that_is_no_slower(model, alone, monkeypatch):
     info = zoo.chosen("fsrcnn" if model.endswith(".pb") else model, 2)
     if model.endswith(".pb"):
         info = cvsr.open_model(info.path.with_name(model))
     network, net = Network(info, devices.resolve("cpu")), Recorded()
+    monkeypatch.setattr(engines, "is_classic", lambda argument: True)
     network.configured(net)
     assert (("enableFusion", False) in net.asked) is alone
+    monkeypatch.setattr(engines, "is_classic", lambda argument: False)
+    network.configured(new := Recorded())
+    assert new.asked == [], "5.0's new engine forgets the network"
