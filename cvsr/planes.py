@@ -75,7 +75,7 @@ def image(output: Image, fed: Image, tile: Image, keep: tuple[slice, slice], inf
         color = cv2.merge(_reordered(channels, info))
         color = cv2.cvtColor(color, cv2.COLOR_YCrCb2BGR) if info.color in _YCC else color
     if tile.ndim == 2:
-        color = cv2.cvtColor(color, cv2.COLOR_BGR2GRAY)
+        color = _luma(color)
     return stored(color, tile.dtype.name)
 
 
@@ -112,11 +112,16 @@ def ycrcb(bgr: Image) -> Image:
     """Return BGR, uint8 or float32 0..1, as YCrCb, BT.601 full range, in the same dtype (chroma around a half)."""
     if bgr.dtype == np.uint8:
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb)
+    y, half = _luma(bgr), np.float32(0.5)
+    b, r = bgr[:, :, 0], bgr[:, :, 2]
+    return np.dstack((y, (r - y) * np.float32(0.713) + half, (b - y) * np.float32(0.564) + half))
+
+
+def _luma(bgr: Image) -> Image:
+    """Return the luma of float32 BGR, BT.601."""
     # cvtColor fuses multiplication and addition in vectors but not at a row's end, so that a tile would differ
     b, g, r = (bgr[:, :, i] for i in range(3))
-    half = np.float32(0.5)
-    y = b * np.float32(0.114) + g * np.float32(0.587) + r * np.float32(0.299)
-    return np.dstack((y, (r - y) * np.float32(0.713) + half, (b - y) * np.float32(0.564) + half))
+    return b * np.float32(0.114) + g * np.float32(0.587) + r * np.float32(0.299)
 
 
 def shuffle(planes: list[Image], scale: int) -> Image:

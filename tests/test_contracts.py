@@ -146,3 +146,9 @@ def test_gray_in_color_stays_gray(tmp_path):
     for pixels in (image, image.astype(np.uint16) * 257, image.astype(np.float32) / 255):
         result = cvsr.upscale(pixels, 2, model=path)
         assert np.abs(result[::2, ::2] - pixels.astype(np.float64)).max() <= np.finfo(np.float32).eps
+
+
+def test_a_gray_image_of_floats_through_a_network_of_color_is_exact_in_tiles(photo):
+    gray = photo("astronaut")[:45, 100:163, 1] / np.float32(255)
+    whole, tiled = (cvsr.Upscaler("carn", 2, exact=True, tile=tile)(gray) for tile in (0, 24))
+    assert np.array_equal(whole, tiled)
