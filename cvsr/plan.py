@@ -181,12 +181,13 @@ def _plan(
     group = max(1, round(8 * workers / math.ceil(width / tile[0])))
     while group > 1 and max_memory is not None and 3 * group * band > max_memory // 4:
         group -= 1
-    return Plan(tile, halo, workers, group), workers * _net_memory(info, tile, halo) + 3 * group * band
+    fed = min(width, tile[0] + 2 * halo), min(height, tile[1] + 2 * halo)
+    return Plan(tile, halo, workers, group), workers * _net_memory(info, fed) + 3 * group * band
 
 
-def _net_memory(info: ModelInfo, tile: tuple[int, int], halo: int) -> int:
-    """Return an upper estimate of what cv2.dnn allocates for one forward, in bytes."""
-    pixels = (tile[0] + 2 * halo) * (tile[1] + 2 * halo)
+def _net_memory(info: ModelInfo, fed: tuple[int, int]) -> int:
+    """Return an upper estimate of what cv2.dnn allocates for one forward of so many pixels, in bytes."""
+    pixels = fed[0] * fed[1]
     # input, output and scratch of the widest layer, as measured on chains; more where layers lie after an upsampling
     inside = 5 * info.width * (info.scale**2 if info.tail == "image" and len(info.ops) > 1 else 1)
     return 4 * pixels * (inside + 4 * info.channels * info.scale**2)
