@@ -19,6 +19,7 @@ import numpy as np
 import cvsr
 from cvsr import evaluate
 from cvsr_converters import perceptual
+from cvsr_converters.targets import write_atomic
 from cvsr_converters.training.degrade import DEGRADATIONS
 
 ZOOM, LINE, GAP = 2, 22, 8  # of the crops; pixels for a line of text; between crops
@@ -87,9 +88,10 @@ def main(argv=None):
     parser.add_argument("--crop", type=_crop, action="append", required=True, metavar="PHOTO:X,Y,SIDE")
     parser.add_argument("-s", "--scale", type=int, default=4)
     parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic", help="how photos become small")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="a .png")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="a .png or .jpg")
     args = parser.parse_args(argv)
-    cv2.imwrite(str(args.output), page(args.crop, args.models, args.scale, args.degradation))
+    image = page(args.crop, args.models, args.scale, args.degradation)
+    write_atomic(args.output, cv2.imencode(args.output.suffix, image)[1].tobytes())
     return 0
 
 
