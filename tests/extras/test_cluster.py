@@ -88,6 +88,11 @@ def wait_for(condition, seconds: float = 60) -> None:
         time.sleep(0.005)
 
 
+def busy(dask_worker) -> bool:
+    """Return whether a worker computes: of cancelled tasks that had begun it knows, and the scheduler no longer."""
+    return bool(dask_worker.state.executing)
+
+
 def test_a_folder_is_done_like_on_one_machine_and_each_process_makes_its_network_once(
     workers, client, inputs, model, tmp_path
 ):
@@ -173,7 +178,8 @@ def test_ctrl_c_cancels_what_is_left_and_the_next_run_goes_on(workers, client, i
     assert process.returncode == 130
     assert "Traceback" not in said
     assert re.search(r"\d+ written, 0 skipped, 0 failed, stopped with \d+ to go", said)
-    wait_for(lambda: not any(client.processing().values()))  # what workers had begun, they finish
+    wait_for(lambda: not any(client.processing().values()))
+    wait_for(lambda: not any(client.run(busy).values()))  # what workers had begun, they finish
     done = len(list(out.glob("*_x4.png")))
     assert 3 <= done < 16
     assert f"{16 - done} written, {done} skipped" in run(workers, *options)
