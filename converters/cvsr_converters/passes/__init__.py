@@ -101,7 +101,6 @@ LOWERING = (
     conv_transpose_pads,
     kernel_shape,
     channel_extremes,
-    fold_bias,  # again, because a shuffle has become a ConvTranspose
     few_outputs,
     plain_layout,
 )
