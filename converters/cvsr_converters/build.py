@@ -29,7 +29,7 @@ class Built:
     verify: Callable
 
 
-def onnx(understood, name, half=False):
+def onnx(understood, name, half=False, bits=None):
     """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle, the rest is in its metadata."""
     original, facts = understood.original, understood.facts
     graph = _traced(understood)
@@ -40,7 +40,7 @@ def onnx(understood, name, half=False):
     graph = passes.lower(graph)
     ops.check(graph, OLDEST)
     facts["parameters"] = counted  # of the network as it was given: kernels grow, or are split, on the way
-    graph, tolerance = _stored(graph, half)
+    graph, tolerance = _stored(graph, half, bits)
     data = onnx_file.pack(graph, facts, math.lcm(onnx_file.SIZE, facts.get("multiple", 1)), factors)
     # where a limit was cut off, what lies beyond it differs, and the host's own limit comes after
     limit = host.limited(facts) if limited else np.asarray
@@ -61,14 +61,14 @@ def onnx(understood, name, half=False):
     return Built(data, facts, proof)
 
 
-def standalone(understood, name, half=False):
+def standalone(understood, name, half=False, bits=None):
     """Return the :class:`Built` ONNX file that takes and gives 8-bit BGR, with everything inside."""
     from cvsr_converters.targets import standalone as target
 
     original, facts = understood.original, understood.facts | {"name": name}
     graph = _traced(understood)
     ops.check(passes.lower(graph), OLDEST)
-    model, tolerance = _stored(load_from_string(target.pack(graph, facts)), half)
+    model, tolerance = _stored(load_from_string(target.pack(graph, facts)), half, bits)
     data = model.SerializeToString(deterministic=True)
     said = {one.key.removeprefix("cvsr."): one.value for one in model.metadata_props if one.key != "cvsr.version"}
 
@@ -80,14 +80,15 @@ def standalone(understood, name, half=False):
     return Built(data, {key: int(value) if value.isdecimal() else value for key, value in said.items()}, proof)
 
 
-def pb(understood, name, half=False):
+def pb(understood, name, half=False, bits=None):
     """Return the :class:`Built` frozen graph for ``cv2.dnn_superres``."""
     from cvsr_converters.targets import pb as target
 
     if half:
         raise OptionError("weights in 16 bits are for ONNX files: dnn_superres does not read them")
     original, facts = understood.original, understood.facts | {"name": name}
-    data = target.pack(_traced(understood), facts)
+    graph, _ = _stored(_traced(understood), half, bits)
+    data = target.pack(graph, facts)
     said = {"name": name, "scale": facts["scale"], "family": target.family(facts)}
 
     def proof(pythons):
@@ -101,13 +102,16 @@ def _traced(understood):
     return trace(understood.original, understood.facts.get("multiple", 1))
 
 
-def _stored(graph, half):
-    """Return the graph with its weights as they are stored, and how far off the result may be for that."""
-    if not half:
-        return graph, TOLERANCE
+def _stored(graph, half, bits):
+    """Return the graph with its weights as they are stored, and how far off the result may be for that.
+
+    ``half``: in 16 bits. ``bits``: with as many significant bits only.
+    """
     from cvsr_converters.targets import half as half_precision
 
-    return half_precision.weights(graph), half_precision.TOLERANCE
+    if bits:
+        graph = half_precision.rounded(graph, bits)
+    return half_precision.weights(graph) if half else graph, half_precision.TOLERANCE if half or bits else TOLERANCE
 
 
 def fitting(facts):

@@ -20,19 +20,14 @@ import cvsr
 from cvsr import evaluate
 from cvsr_converters import perceptual
 from cvsr_converters.targets import write_atomic
-from cvsr_converters.training.degrade import DEGRADATIONS
+from cvsr_converters.training import data
 
 ZOOM, LINE, GAP = 2, 22, 8  # of the crops; pixels for a line of text; between crops
 
 
-def made(image, models, scale, degradation="bicubic"):
-    """Return [(name, the photo enlarged from ``scale`` times smaller, PSNR, LPIPS or None)], the original last.
-
-    ``image``: BGR uint8; what a multiple of ``scale`` leaves over at its right and bottom is cut off.
-    """
-    height, width = (side - side % scale for side in image.shape[:2])
-    reference = image[:height, :width]
-    small = DEGRADATIONS[degradation](reference, scale, np.random.default_rng(0))
+def made(path, models, scale, degradation="bicubic"):
+    """Return [(name, the photo enlarged from ``scale`` times smaller, PSNR, LPIPS or None)], the original last."""
+    reference, small = data.pair(path, scale, degradation)
     rows = []
     for model in models:
         result = cvsr.Upscaler(model, scale)(small)
@@ -65,7 +60,7 @@ def page(crops, models, scale, degradation="bicubic"):
     rows = []
     for path, box in crops:
         cells = []
-        for name, result, psnr, lpips in made(evaluate.read_image(path), models, scale, degradation):
+        for name, result, psnr, lpips in made(path, models, scale, degradation):
             numbers = "" if psnr is None else f"{psnr:.2f} dB" + ("" if lpips is None else f"   LPIPS {lpips:.3f}")
             cells.append(cell(name, result, numbers, box))
         gap = np.full((cells[0].shape[0], GAP, 3), 255, np.uint8)
@@ -87,7 +82,7 @@ def main(argv=None):
     parser.add_argument("models", nargs="+", help="names, or paths of files")
     parser.add_argument("--crop", type=_crop, action="append", required=True, metavar="PHOTO:X,Y,SIDE")
     parser.add_argument("-s", "--scale", type=int, default=4)
-    parser.add_argument("--degradation", choices=DEGRADATIONS, default="bicubic", help="how photos become small")
+    parser.add_argument("--degradation", choices=data.DEGRADATIONS, default="bicubic", help="how photos become small")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a .png or .jpg")
     args = parser.parse_args(argv)
     image = page(args.crop, args.models, args.scale, args.degradation)

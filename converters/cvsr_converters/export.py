@@ -47,7 +47,7 @@ def load(run, scale):
     return keras.Model(model.input, made[f"x{scale}"], name=model.name), record
 
 
-def built(model, record, name, scale, target="onnx", half=False):
+def built(model, record, name, scale, target="onnx", half=False, bits=None):
     """Return the :class:`~cvsr_converters.build.Built` file of a trained network, for one of build's targets."""
     from cvsr_converters import build, networks
     from cvsr_converters.tensorflow_graph import original
@@ -56,22 +56,22 @@ def built(model, record, name, scale, target="onnx", half=False):
     # traced as it is deployed, compared with what was trained
     deployed = replace(original(networks.collapse(model)), run=original(model).run)
     facts = networks.facts(**record["recipe"]["network"]) | {"scale": scale, "license": LICENSE}
-    return build.TARGETS[target](Understood(deployed, facts, []), name, half)
+    return build.TARGETS[target](Understood(deployed, facts, []), name, half, bits)
 
 
-def export(run, path, *, pythons=(), use=None, half=False):
+def export(run, path, *, pythons=(), use=None, half=False, bits=None):
     """Write the model file of a finished run to ``path``; return the verification's Report.
 
     ``path`` is named FAMILY_xSCALE.onnx, or .pb for ``cv2.dnn_superres``. ``pythons`` are interpreters with other
-    OpenCVs to verify in. ``use`` is a line that says what the model is for; ``half`` stores weights in 16 bits. Nothing
-    is written unless all is ok.
+    OpenCVs to verify in. ``use`` is a line that says what the model is for; ``half`` stores weights in 16 bits;
+    ``bits``: so many of them significant, so that the wheel is smaller. Nothing is written unless all is ok.
     """
     path = Path(path)
     named = re.fullmatch(r".+_x(\d)\.(onnx|pb)", path.name)
     if not named:
         raise ModelError(f"{path.name} is no name for a model; name it FAMILY_xSCALE.onnx, or .pb")
     model, record = load(run, int(named[1]))
-    made = built(model, record, path.stem, int(named[1]), named[2], half)
+    made = built(model, record, path.stem, int(named[1]), named[2], half, bits)
     report = made.verify(pythons)
     if report.ok:
         write_atomic(path, made.data)
@@ -135,13 +135,20 @@ def main(argv=None):
     parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write: FAMILY_xSCALE.onnx or .pb")
     parser.add_argument("--python", action="append", default=[], help="an interpreter with another OpenCV to verify in")
     parser.add_argument("--half", action="store_true", help="store the weights in 16 bits: half the file")
+    parser.add_argument(
+        "--bits",
+        type=int,
+        choices=range(4, 25),
+        metavar="4…24",
+        help="significant bits of weights: a wheel is smaller",
+    )
     parser.add_argument("--use", help="one line that says what the model is for")
     args = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:
-        report = export(args.run, args.output, pythons=args.python, use=args.use, half=args.half)
+        report = export(args.run, args.output, pythons=args.python, use=args.use, half=args.half, bits=args.bits)
     except ModelError as error:
         print(f"not exported: {error}", file=sys.stderr)
         return 1

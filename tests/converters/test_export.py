@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
+
+from onnx import numpy_helper  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters import export, index  # noqa: E402
@@ -79,6 +82,18 @@ def test_the_file_says_all_that_the_runtime_must_know(exported):
 def test_the_same_run_gives_the_same_bytes(run, exported):
     model, record = export.load(run, 2)
     assert export.built(model, record, "tiny_x2", 2).data == (exported / "tiny" / "tiny_x2.onnx").read_bytes()
+
+
+@pytest.mark.training
+def test_fewer_bits_make_what_packs_it_smaller(run, exported):
+    model, record = export.load(run, 2)
+    data = export.built(model, record, "tiny_x2", 2, half=True, bits=8).data
+    constants = onnx.load_from_string(data).graph.initializer
+    halves = [numpy_helper.to_array(c) for c in constants if c.name.endswith(".half")]
+    assert len(halves) == 3
+    assert not any((array.view(np.uint16) & 0b111).any() for array in halves)
+    shorter, longer = (zlib.compress(d) for d in (data, (exported / "tiny" / "tiny_x2.onnx").read_bytes()))
+    assert len(shorter) < 0.6 * len(longer)
 
 
 @pytest.mark.training

@@ -83,7 +83,7 @@ def test_a_card_tells_how_the_network_was_made(tmp_path):
         "# vdsr\n", "Accurate Image Super-Resolution", "```\n", "depth = 12 | 1,000 | 900 | 4 KB",
         "images/T91, images/BSD200",
         "| x2 | 37.20 / 0.9500 | 33.20 / 0.9000 | 33.70 / 0.9500 | 29.70 / 0.9000 |", "VDSR_x2.pb are",
-        "export runs/vdsr_x2 -o models/vdsr/vdsr_x2.onnx --half", "loss: l1.",
+        "export runs/vdsr_x2 -o models/vdsr/vdsr_x2.onnx --half --bits 8", "loss: l1.",
         "12,345 | 30 | 2026-01-02 | aaaaaaaaaa | 2.21",
     ):  # fmt: skip
         assert part in text, part

@@ -40,6 +40,22 @@ def weights(model):
     return model
 
 
+def rounded(model, bits):
+    """Return the ONNX model with the weights of its convolutions rounded to ``bits`` significant bits.
+
+    The file stays as large, but what packs it (a wheel is a zip file) finds zeros at the end of each number: with 8 of
+    float16's 11 bits it becomes a sixth smaller, with 8 of float32's 24 half as large.
+    """
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    kernels = {node.input[1] for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")}
+    for constant in model.graph.initializer:
+        if constant.name in kernels and constant.data_type == TensorProto.FLOAT:
+            mantissa, exponent = np.frexp(numpy_helper.to_array(constant))
+            short = np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent).astype(np.float32)
+            constant.CopyFrom(numpy_helper.from_array(short, constant.name))
+    return model
+
+
 def _rounded(array):
     """Return ``array`` in float16, or None where it is too small to be worth it or loses more than rounding does."""
     if array.size < SMALLEST or np.abs(array).max() > np.finfo(np.float16).max:

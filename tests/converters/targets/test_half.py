@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,17 @@ def test_bundled_model_in_half_the_size(tmp_path, photo):
 def test_weights_that_float16_cannot_hold_stay(factor):
     kernel = factor * random.normal(size=(8, 4, 5, 5))
     assert stored(half.weights(network(kernel)))["w"].dtype == np.float32
+
+
+@pytest.mark.parametrize("bits", [4, 8, 11])
+def test_rounded_weights_have_so_many_bits_and_pack_better(bits):
+    model = network(random.normal(size=(8, 4, 5, 5)))
+    before, after = stored(model), stored(half.rounded(model, bits))
+    for name in "wv":
+        assert np.abs(after[name] / before[name] - 1).max() <= 2.0**-bits
+        assert not (after[name].view(np.uint32) & (1 << 24 - bits) - 1).any()
+        assert len(zlib.compress(after[name])) < (0.5 + bits / 32) * before[name].nbytes
+    assert {name: after[name].tolist() for name in "bp"} == {name: before[name].tolist() for name in "bp"}
 
 
 def test_small_weights_stay():
