@@ -18,14 +18,20 @@ A, B, C = (
 
 
 def orthogonalised(matrix):
-    """Return nearly U·V^T of ``matrix`` = U·S·V^T by Newton-Schulz iteration."""
+    """Return nearly U·V^T of ``matrix`` = U·S·V^T by Newton-Schulz iteration.
+
+    Its steps multiply the matrix by polynomials of its Gram matrix. They are collected on that, the smaller one, and
+    the matrix itself is multiplied once: half the time for kernels, which are four times as tall as wide.
+    """
     tall = matrix.shape[0] > matrix.shape[1]
-    x = tf.transpose(matrix) if tall else matrix
-    x /= tf.norm(x) + 1e-12
+    gram = tf.matmul(matrix, matrix, transpose_a=tall, transpose_b=not tall)
+    square = tf.linalg.trace(gram) + 1e-24  # of the matrix's norm
+    gram, product = gram / square, tf.eye(gram.shape[0]) / tf.sqrt(square)
     for _ in range(STEPS):
-        square = tf.matmul(x, x, transpose_b=True)
-        x = A * x + tf.matmul(B * square + C * tf.matmul(square, square), x)
-    return tf.transpose(x) if tall else x
+        factor = A * tf.eye(gram.shape[0]) + B * gram + C * tf.matmul(gram, gram)
+        product = tf.matmul(factor, product)
+        gram = tf.matmul(tf.matmul(factor, gram), factor)
+    return tf.matmul(matrix, product) if tall else tf.matmul(product, matrix)
 
 
 class Adam(tf.Module):
