@@ -111,7 +111,9 @@ def _stored(graph, half, bits):
 
     if bits:
         graph = half_precision.rounded(graph, bits)
-    return half_precision.weights(graph) if half else graph, half_precision.TOLERANCE if half or bits else TOLERANCE
+    if not half and not bits:
+        return graph, TOLERANCE
+    return half_precision.weights(graph) if half else graph, half_precision.tolerance(bits)
 
 
 def fitting(facts):

@@ -13,9 +13,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-from cvsr import open_model
+import onnx
+
 from cvsr.errors import ModelError
-from cvsr_converters.targets import write_atomic
+from cvsr_converters.targets import half, write_atomic
 from cvsr_converters.training import losses
 
 CARD = """# {family}
@@ -71,7 +72,6 @@ DEGRADATIONS = {
     "opencv-linear": "`cv2.resize` with INTER_LINEAR and no antialiasing, as in OpenCV's benchmark of dnn_superres",
     "real": "blur, any of OpenCV's ways to resize, noise and JPEG, at random",
 }
-BITS = 8  # of the weights, where they are stored in 16: what the wheel has room for
 CLEAN = "- Trained on clean reductions: noise and JPEG blocks of the input are kept, and sharpened a little."
 REAL = "- It takes fine grain for noise: for clean and sharp pictures cvsr-small and cvsr-medium are better."
 SHORT = """\
@@ -146,10 +146,11 @@ def _quality(scale, row, bicubic):
 
 def _commands(path, entry):
     recipe = entry["recipe"]["name"]
-    half = f" --half --bits {BITS}" if "Cast" in open_model(path).ops else ""
+    bits = half.significant(onnx.load(path))
+    options = f" --half{f' --bits {bits}' if bits < 11 else ''}" if bits else ""
     return (
         f"python -m cvsr_converters.train {recipe} --threads 1\n"
-        f"python -m cvsr_converters.export runs/{recipe} -o models/{path.parent.name}/{path.name}{half}"
+        f"python -m cvsr_converters.export runs/{recipe} -o models/{path.parent.name}/{path.name}{options}"
     )
 
 

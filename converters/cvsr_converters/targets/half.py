@@ -13,7 +13,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 SMALLEST = 256  # numbers in a constant: below that, the Cast would take more bytes than it saves
-TOLERANCE = 1 / 255  # of the range: how far a network with rounded weights may be from the original
+TOLERANCE = 1 / 255  # of the range: how far a network with weights in float16 may be from the original, on noise
+BITS = 11  # significant ones of a number in float16
 ROUNDING = 2**-11  # the relative error of a number in float16, as long as it is no smaller than 2**-14
 
 
@@ -40,6 +41,11 @@ def weights(model):
     return model
 
 
+def tolerance(bits=None):
+    """Return how far, in parts of the range, a network may be whose weights have ``bits`` significant bits."""
+    return TOLERANCE * 2 ** max(0, BITS - (bits or BITS))
+
+
 def rounded(model, bits):
     """Return the ONNX model with the weights of its convolutions rounded to ``bits`` significant bits.
 
@@ -54,6 +60,14 @@ def rounded(model, bits):
             short = np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent).astype(np.float32)
             constant.CopyFrom(numpy_helper.from_array(short, constant.name))
     return model
+
+
+def significant(model):
+    """Return how many significant bits the weights have that a model stores in 16 bits; 0 where there are none."""
+    halves = [numpy_helper.to_array(c).ravel() for c in model.graph.initializer if c.data_type == TensorProto.FLOAT16]
+    numbers = np.concatenate([np.zeros(1, np.float16), *halves])
+    used = np.bitwise_or.reduce(numbers[np.abs(numbers) >= 2.0**-14].view(np.uint16))  # smaller ones have fewer bits
+    return next((BITS - zeros for zeros in range(BITS) if used >> zeros & 1), 0)
 
 
 def _rounded(array):

@@ -86,7 +86,13 @@ def test_rounded_weights_have_so_many_bits_and_pack_better(bits):
         assert np.abs(after[name] / before[name] - 1).max() <= 2.0**-bits
         assert not (after[name].view(np.uint32) & (1 << 24 - bits) - 1).any()
         assert len(zlib.compress(after[name])) < (0.5 + bits / 32) * before[name].nbytes
+    assert half.significant(half.weights(half.rounded(model, bits))) == bits
+    assert half.significant(model) == 0
     assert {name: after[name].tolist() for name in "bp"} == {name: before[name].tolist() for name in "bp"}
+
+
+def test_each_bit_less_may_be_twice_as_far_off():
+    assert [half.tolerance(bits) * 255 for bits in (None, 24, 11, 10, 8)] == [1, 1, 1, 2, 8]
 
 
 def test_small_weights_stay():
