@@ -41,4 +41,5 @@ def test_an_old_opencv_gets_32_bits(monkeypatch, photo):
         network.cv2.dnn, "readNetFromONNX", lambda what, **more: asked.append(what) or real(what, **more)
     )
     made = cvsr.Upscaler("rdn", 2, device="cpu")(image)
-    assert not isinstance(asked[0], str) and np.array_equal(made, wanted)
+    assert not isinstance(asked[0], str)
+    assert np.abs(made.astype(int) - wanted).max() <= 1  # another engine than this OpenCV's own may have run it
