@@ -250,6 +250,7 @@ def test_every_recipe_starts_from_one_that_there_is_and_is_small(path):
         assert train.load(before["run"])["network"]["name"] in (loaded["network"]["name"], "srresnet")
     elif before:
         assert zoo.find(before["model"])
+        start.begin(task.built(loaded["network"]), before, path.parent)  # its kernels fit
     if loaded["network"]["name"] == "reparam":
         limit = {"small": 20_000, "large": 450_000}.get(path.stem.split("_")[0].split("-")[1], 110_000)
         assert networks.collapse(task.built(loaded["network"])).count_params() <= limit
