@@ -147,7 +147,7 @@ def _quality(scale, row, bicubic):
 def _commands(path, entry):
     recipe = entry["recipe"]["name"]
     bits = half.significant(onnx.load(path))
-    options = f" --half{f' --bits {bits}' if bits < 11 else ''}" if bits else ""
+    options = f" --half{f' --bits {bits}' if bits < half.BITS else ''}" if bits else ""
     return (
         f"python -m cvsr_converters.train {recipe} --threads 1\n"
         f"python -m cvsr_converters.export runs/{recipe} -o models/{path.parent.name}/{path.name}{options}"

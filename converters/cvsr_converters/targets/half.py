@@ -25,11 +25,8 @@ def weights(model):
     all of them too small, stay as they are. Metadata is kept.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    kernels = {node.input[1] for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")}
     casts = []
-    for constant in model.graph.initializer:
-        if constant.name not in kernels or constant.data_type != TensorProto.FLOAT:
-            continue
+    for constant in _kernels(model):
         rounded = _rounded(numpy_helper.to_array(constant))
         if rounded is not None:
             name = constant.name
@@ -53,12 +50,10 @@ def rounded(model, bits):
     float16's 11 bits it becomes a sixth smaller, with 8 of float32's 24 half as large.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    kernels = {node.input[1] for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")}
-    for constant in model.graph.initializer:
-        if constant.name in kernels and constant.data_type == TensorProto.FLOAT:
-            mantissa, exponent = np.frexp(numpy_helper.to_array(constant))
-            short = np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent).astype(np.float32)
-            constant.CopyFrom(numpy_helper.from_array(short, constant.name))
+    for constant in _kernels(model):
+        mantissa, exponent = np.frexp(numpy_helper.to_array(constant))
+        short = np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent).astype(np.float32)
+        constant.CopyFrom(numpy_helper.from_array(short, constant.name))
     return model
 
 
@@ -68,6 +63,12 @@ def significant(model):
     numbers = np.concatenate([np.zeros(1, np.float16), *halves])
     used = np.bitwise_or.reduce(numbers[np.abs(numbers) >= 2.0**-14].view(np.uint16))  # smaller ones have fewer bits
     return next((BITS - zeros for zeros in range(BITS) if used >> zeros & 1), 0)
+
+
+def _kernels(model):
+    """Return the constants in float32 that are weights of the model's convolutions."""
+    names = {node.input[1] for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")}
+    return [c for c in model.graph.initializer if c.name in names and c.data_type == TensorProto.FLOAT]
 
 
 def _rounded(array):
