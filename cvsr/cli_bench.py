@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from cvsr import cli, tuned, zoo
+from cvsr import cli, processor, zoo
 from cvsr._cv2 import cv2
 from cvsr.bench import cost, peers, race
 from cvsr.bench.race import Contestant
@@ -60,10 +60,10 @@ def main(args: argparse.Namespace) -> int:
     rows = [_row(each, finished[0], speed) for each in finished]
     problems = {each.label: each.problem for each in contestants if each.problem}
     if args.json:
-        machine = {"processor": tuned.processor(), "threads": threads, "macs_per_second": speed}
+        machine = {"processor": processor.name(), "threads": threads, "macs_per_second": speed}
         print(json.dumps({"machine": machine, "rows": rows, "problems": problems}, indent=2))
     else:
-        print(f"{tuned.processor()}, {threads} threads, {', '.join(wanted)}, {args.what}\n")
+        print(f"{processor.name()}, {threads} threads, {', '.join(wanted)}, {args.what}\n")
         print(_table(rows))
     for label, problem in problems.items():
         print(f"cvsr: {label}: {problem}", file=sys.stderr)
@@ -88,7 +88,7 @@ def _profiles(args: argparse.Namespace) -> int:
         found[info.name] = {"side": side, "layers": [asdict(row) for row in rows]}
         if not args.json:
             print(f"{info.name}, a tile of {side}x{side} pixels with its halo, one thread: {total * 1e3:.1f} ms")
-            print(f"{tuned.processor()}, OpenCV {cv2.__version__}; a matrix product makes {speed / 1e9:.1f} GMAC/s\n")
+            print(f"{processor.name()}, OpenCV {cv2.__version__}; a matrix product makes {speed / 1e9:.1f} GMAC/s\n")
             print(_aligned(lines) + "\n")
     if args.json:
         print(json.dumps({"macs_per_second": speed, "models": found}, indent=2))

@@ -10,12 +10,11 @@ import functools
 import hashlib
 import json
 import os
-import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cvsr import threads
+from cvsr import processor, threads
 from cvsr._cv2 import cv2
 from cvsr.model import ModelInfo
 
@@ -45,23 +44,13 @@ def file() -> Path:
 
 
 @functools.lru_cache(maxsize=1)
-def processor() -> str:
-    """Return the name of the processor, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model")))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-@functools.lru_cache(maxsize=1)
 def _build() -> str:
     return hashlib.sha256(cv2.getBuildInformation().encode()).hexdigest()[:16]
 
 
 def key(info: ModelInfo, exact: bool) -> str:
     """Return what a plan for a model on this machine is kept under."""
-    return "/".join([info.sha256[:16], _build(), processor(), str(threads.count()), "exact" if exact else "fast"])
+    return "/".join([info.sha256[:16], _build(), processor.name(), str(threads.count()), "exact" if exact else "fast"])
 
 
 def known(info: ModelInfo, exact: bool) -> Tuned | None:

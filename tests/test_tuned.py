@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import cli_tune, plan, tuned, zoo
+from cvsr import cli_tune, plan, processor, tuned, zoo
 from cvsr.cli import main
 from cvsr.tuned import Tuned
 
@@ -51,7 +51,7 @@ def test_a_small_budget_takes_smaller_tiles(info):
 
 def test_other_machines_and_builds_have_other_plans(info, monkeypatch):
     tuned.remember({tuned.key(info, exact=False): Tuned(48, 1)})
-    monkeypatch.setattr(tuned, "processor", lambda: "another")
+    monkeypatch.setattr(processor, "name", lambda: "another")
     assert tuned.known(info, exact=False) is None
     tuned.remember({tuned.key(info, exact=False): Tuned(64, 1)})
     monkeypatch.undo()

@@ -1,0 +1,39 @@
+"""What the system tells of the processor, and what plans make of it."""
+
+import pytest
+
+from cvsr import plan, processor, zoo
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    processor.cache.cache_clear()
+    yield
+    processor.cache.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("level", "size", "wanted"),
+    [("2", "2048K", 2**21), ("2", "1M\n", 2**20), ("2", "512K", 2**19), ("2", "lots", 0), ("3", "2048K", 0)],
+)
+def test_the_second_level_cache_is_what_the_system_says(tmp_path, monkeypatch, level, size, wanted):
+    for number, (where, what) in enumerate((("1", "32K"), (level, size))):
+        (tmp_path / f"index{number}").mkdir()
+        (tmp_path / f"index{number}" / "level").write_text(where + "\n")
+        (tmp_path / f"index{number}" / "size").write_text(what)
+    monkeypatch.setattr(processor, "_CACHES", tmp_path)
+    assert processor.cache() == wanted
+
+
+def test_where_the_system_tells_nothing_the_cache_is_unknown(tmp_path, monkeypatch):
+    monkeypatch.setattr(processor, "_CACHES", tmp_path / "none")
+    assert processor.cache() == 0
+
+
+def test_tiles_are_larger_where_the_cache_is(monkeypatch):
+    sides = {}
+    for size in (0, 2**20, 2**21, 2**22):
+        monkeypatch.setattr(processor, "cache", lambda size=size: size)
+        sides[size] = [plan.side(zoo.chosen(name, 2), None) for name in ("cvsr-small", "cvsr-medium", "cvsr-large")]
+    assert sides[0] == sides[2**20] == [192, 160, 128]
+    assert sides[2**21] == sides[2**22] == [192, 224, 192]
