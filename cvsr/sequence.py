@@ -1,7 +1,8 @@
 """Frames that follow each other: tiles that are as they were in the frame before are not computed again.
 
 What a tile becomes depends on nothing but the pixels that its network sees, which are the tile's and those of the halo
-around it: where all of them are byte for byte the same, so is the result.
+around it: where all of them are byte for byte the same, so is the result. A deep network, which runs in segments, not
+in tiles, is spared where the whole frame is the same.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Sequence:
         self.upscaler = upscaler
         self._memories: dict[Hashable, TileMemory] = {}
         self._shape: tuple[int, ...] = ()
+        self._last: tuple[Image, Image] | None = None  # a frame and its result, where no tiles were remembered
 
     @property
     def reused(self) -> int:
@@ -74,7 +76,12 @@ class Sequence:
         if checked.shape != self._shape:  # its tiles are others: those of the last would stay for nothing
             self._memories.clear()
             self._shape = checked.shape
-        return self.upscaler.picture(checked, Watch(progress, cancel), self._memory)
+        last = self._last
+        if last is not None and last[0].dtype == checked.dtype and np.array_equal(last[0], checked):
+            return last[1].copy()
+        result = self.upscaler.picture(checked, Watch(progress, cancel), self._memory)
+        self._last = None if self._memories else (checked.copy(), result.copy())
+        return result
 
     def _memory(self, key: Hashable) -> TileMemory:
         return self._memories.setdefault(key, TileMemory())

@@ -207,6 +207,22 @@ def test_progress_and_cancel(models, bands, photo):
 
 
 @pytest.mark.skipif(VERSION < (4, 11, 0), reason="this OpenCV reads DepthToSpace for one size only")
+def test_a_frame_as_the_last_is_not_computed_again(models, photo, bands, monkeypatch):
+    bands(24, 8)
+    frame, other = photo("astronaut")[:50, :60].copy(), photo("chelsea")[:50, :60]
+    upscaler = cvsr.Upscaler(models["chain"], 2)
+    film, wanted = cvsr.Sequence(upscaler), [upscaler(frame), upscaler(other)]
+    runs, part = [], deep.Deep.part
+    monkeypatch.setattr(deep.Deep, "part", lambda *args: runs.append(1) or part(*args))
+    counts = []
+    for shown, result in ((frame, 0), (frame, 0), (other, 1), (frame, 0)):
+        made = film(shown)
+        assert np.array_equal(made, wanted[result])
+        made[:] = 0  # the caller's own
+        counts.append(len(runs))
+    assert 0 < counts[0] == counts[1] < counts[2] < counts[3]
+
+
 def test_networks_that_cannot_be_cut_run_as_before(tmp_path, photo):
     dense, order = Net(), Net()
     first = [dense.conv() for _ in range(17)]
