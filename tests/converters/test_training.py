@@ -10,9 +10,10 @@ tf = pytest.importorskip("tensorflow")
 
 import cv2  # noqa: E402
 
+import cvsr  # noqa: E402
 from cvsr import zoo  # noqa: E402
 from cvsr_converters import networks, train  # noqa: E402
-from cvsr_converters.training import data, degrade, loop, losses, muon, start, task  # noqa: E402
+from cvsr_converters.training import data, degrade, loop, losses, muon, start, task, teacher  # noqa: E402
 
 pytestmark = pytest.mark.training
 RECIPES = sorted(train.RECIPES.glob("*.toml"))
@@ -115,6 +116,49 @@ def test_chance_is_prepared_several_times_and_apart(folder, tmp_path):
     assert len(real.index) == degrade.VARIANTS * len(plain.index)
     with pytest.raises(ValueError, match="opencv-linear"):
         data.prepare([folder], data.Wanted(2), tmp_path / "cache", "real-life")
+
+
+def test_every_turn_has_an_inverse():
+    image = np.random.default_rng(0).random((3, 5, 2))
+    assert sorted(teacher.TURNS) == list(range(8))
+    for turn, inverse in enumerate(teacher.INVERSE):
+        assert np.array_equal(data.turned(data.turned(image, turn), inverse), image)
+    assert len({data.turned(image[:3, :3], turn).tobytes() for turn in teacher.TURNS}) == 8
+
+
+@pytest.mark.parametrize("color", ["luma", "rgb"])
+def test_a_target_is_blended_with_what_the_teacher_makes(folder, color):
+    high, low = data.pair(folder / "b.png", 2)
+    wanted = data.Wanted(2, color)
+    plain, taught, blend = (
+        data.unit(data.pictures(high, low, wanted, which))
+        for which in (None, teacher.Teacher("cvsr-small_x2", 1, 1), teacher.Teacher("cvsr-small_x2", 0.25, 1))
+    )
+    image = plain["low"] if color == "luma" else plain["low"][:, :, ::-1]
+    made = np.atleast_3d(cvsr.Upscaler("cvsr-small_x2")(image)).reshape(plain["x2"].shape)
+    assert np.abs(taught["x2"] - (made if color == "luma" else made[:, :, ::-1])).max() < 1e-4
+    assert np.abs(blend["x2"] - (0.75 * plain["x2"] + 0.25 * taught["x2"])).max() < 1e-4
+    assert np.array_equal(blend["low"], plain["low"])
+
+
+def test_a_teacher_turns_the_image_and_its_results_back(folder):
+    """Nearest neighbours commute with turns: the mean of all is each of them."""
+    high, low = data.pair(folder / "b.png", 2)
+    assert low.shape[0] != low.shape[1]
+    small, target = np.atleast_3d(low[:, :, 0]), np.float32(np.atleast_3d(high[:, :, 0]))
+    made = [teacher.Teacher("nearest", 1, turns).blended(small, target) for turns in (1, 8)]
+    assert np.allclose(*made, atol=1e-3)
+    assert np.allclose(made[0][::2, ::2], small, atol=1e-3)
+
+
+def test_a_teacher_that_does_not_fit_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match="has the scales 3"):
+        data.prepare([folder], data.Wanted(2), tmp_path, teacher=teacher.Teacher("cvsr-small_x3"))
+    with pytest.raises(ValueError, match="1 to 8 turns"):
+        teacher.Teacher("cvsr-small_x2", turns=9)
+    key = teacher.Teacher("cvsr-small", 0.5).key(2)
+    for other in (("cvsr-small", 0.6), ("cvsr-medium", 0.5), ("cvsr-small", 0.5, 4)):
+        assert key != teacher.Teacher(*other).key(2)
 
 
 def test_missing_data_say_what_to_set(monkeypatch):

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import logging
 import os
 import tempfile
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from cvsr_converters.training.degrade import DEGRADATIONS, RANDOM, VARIANTS
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 _VERSION = 2  # of the cache's format
+_SAYS = logging.getLogger(__name__)
 
 
 def data_root():
@@ -86,10 +88,11 @@ class Wanted:
         return 1 if self.color == "luma" else 3
 
 
-def pictures(image, low, wanted):
+def pictures(image, low, wanted, teacher=None):
     """Return {"low": uint8, "x2": …, "x4": …, "enlarged": …} of a pair: what one image is to a network, (H, W, C) each.
 
     Targets are named by their scale; they and the enlarged image are uint16, 256 times 0..255: luma is not rounded.
+    The target of the largest scale is blended with what a :class:`~.teacher.Teacher` makes of it.
     """
     convert = luma if wanted.color == "luma" else (lambda bgr: np.float32(bgr[:, :, ::-1]))
     small = resample.to_uint8(convert(low))  # 8 bits, because that is what the runtime feeds
@@ -98,6 +101,9 @@ def pictures(image, low, wanted):
         if level != wanted.scale:
             size = (low.shape[1] * level, low.shape[0] * level)
             found[f"x{level}"] = convert(resample.to_uint8(resample.resize(image, size)))
+    if teacher:
+        small, target = (x.reshape(*x.shape[:2], wanted.channels) for x in (small, found[f"x{wanted.scale}"]))
+        found[f"x{wanted.scale}"] = teacher.blended(small, target)
     if wanted.enlarged:
         # as the runtime does it, not as the literature does: OpenCV's kernel is the sharper one
         found["enlarged"] = cv2.resize(np.float32(small), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
@@ -157,32 +163,42 @@ class Pairs:
                 y, x = (int(rng.integers(side - patch + 1)) for side in view["low"].shape[:2])
                 turn = int(rng.integers(8))
                 for key, f in self.factors.items():
-                    made[key][i] = _turned(view[key][y * f : (y + patch) * f, x * f : (x + patch) * f], turn)
+                    made[key][i] = turned(view[key][y * f : (y + patch) * f, x * f : (x + patch) * f], turn)
             yield unit(made)
 
 
-def _turned(patch, turn):
-    """Return one of the eight flips and quarter turns of a square patch."""
+def turned(patch, turn):
+    """Return one of the eight flips and quarter turns of an image."""
     patch = patch[:, ::-1] if turn & 1 else patch
     patch = patch[::-1] if turn & 2 else patch
     return patch.swapaxes(0, 1) if turn & 4 else patch
 
 
-def prepare(folders, wanted, cache, degradation="bicubic", shrink=(1.0,)):
+def prepare(folders, wanted, cache, degradation="bicubic", shrink=(1.0,), teacher=None):
     """Return the :class:`Pairs` of ``folders`` that are ``wanted``, from ``cache`` where it holds them already.
 
     Each image is there once for each factor of ``shrink``, and several times where the degradation has chance in it.
+    A :class:`~.teacher.Teacher` is blended into the targets.
     """
     if degradation not in DEGRADATIONS:
         raise ValueError(f"no degradation is called {degradation!r}; there are: {', '.join(DEGRADATIONS)}")
     files = [(number, file) for number, folder in enumerate(folders) for file in images([folder])]
     variants = VARIANTS if degradation in RANDOM else 1
     listing = [(f.parent.name, f.name, f.stat().st_size) for _, f in files]
-    what = [_VERSION, asdict(wanted), listing, degradation, variants, list(shrink)]
+    what = [
+        _VERSION,
+        asdict(wanted),
+        listing,
+        degradation,
+        variants,
+        list(shrink),
+        *(teacher.key(wanted.scale) if teacher else ()),
+    ]
     folder = Path(cache) / hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     if not (folder / "index.json").exists():
+        _SAYS.info("preparing %d images in %s, once", len(files), folder)
         with tempfile.TemporaryDirectory(dir=_made(cache)) as unfinished:  # two runs may prepare the same at once
-            _write(Path(unfinished), files, wanted, degradation, variants, shrink)
+            _write(Path(unfinished), files, wanted, degradation, variants, shrink, teacher)
             with contextlib.suppress(OSError):  # the other was first
                 Path(unfinished).rename(folder)
             Path(unfinished).mkdir(exist_ok=True)
@@ -194,12 +210,12 @@ def _made(folder):
     return folder
 
 
-def _write(folder, files, wanted, degradation, variants, shrink):
+def _write(folder, files, wanted, degradation, variants, shrink, teacher):
     index, first = [], 0
     with contextlib.ExitStack() as stack:
         streams = {}
         for (number, path), variant, factor in itertools.product(files, range(variants), shrink):
-            made = pictures(*pair(path, wanted.scale, degradation, variant, factor), wanted)
+            made = pictures(*pair(path, wanted.scale, degradation, variant, factor), wanted, teacher)
             for key, pixels in made.items():
                 if key not in streams:
                     streams[key] = stack.enter_context(open(folder / f"{key}.raw", "wb"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import queue
 import subprocess
@@ -18,10 +19,12 @@ from cvsr import metrics
 from cvsr_converters import networks
 from cvsr_converters.training import adversary, data, losses, start, task
 from cvsr_converters.training.muon import Adam, Muon
+from cvsr_converters.training.teacher import Teacher
 
 AVERAGE = 0.999  # decay of the exponential moving average that is validated and kept; less in the first steps
 STEPS = 10  # between looks at the clock
 LONGEST = 60  # seconds between two looks that count: a process that was stopped meanwhile has not trained
+_SAYS = logging.getLogger(__name__)
 OPTIMIZERS = {"adam": Adam, "muon": Muon}
 
 
@@ -62,9 +65,10 @@ class Training:
 
     def _read(self, options, cache, seed):
         degradation, shrink = options.get("degradation", "bicubic"), options.get("shrink", [1.0])
+        taught = Teacher(**options["teacher"]) if "teacher" in options else None
         self.batches, self.tests = {}, {}
         for scale, wanted in self.task.wanted(self.model).items():
-            pairs = data.prepare(options["folders"], wanted, cache, degradation, shrink)
+            pairs = data.prepare(options["folders"], wanted, cache, degradation, shrink, taught)
             sampler = pairs.sampler(options["patch"], options["batch"], seed, options.get("weights", ()))
             self.batches[scale] = _prefetch(sampler)
             for name in options.get("validate", []):
@@ -162,6 +166,7 @@ class Training:
         }
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
+        _SAYS.info(", ".join(f"{key} {value:g}" for key, value in line.items()))
 
     def _finish(self):
         keep = self.recipe.get("start", {}).get("keep", 0.0)
