@@ -13,6 +13,8 @@ import os
 import sys
 from pathlib import Path
 
+from cvsr.errors import CvsrError
+
 RECIPES = Path(__file__).parent / "training" / "recipes"
 
 
@@ -55,7 +57,7 @@ def main(argv=None):
         tf.config.threading.set_inter_op_parallelism_threads(args.threads)
     try:
         record = train(load(args.recipe), args)
-    except (FileNotFoundError, ValueError) as error:
+    except (CvsrError, FileNotFoundError, ValueError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
     print(json.dumps({k: v for k, v in record.items() if k != "recipe"}))

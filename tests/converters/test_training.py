@@ -388,12 +388,17 @@ def test_gradients_are_clipped_together():
     assert muon.clipped([1, 2], None) == [1, 2]
 
 
-def test_the_command_trains_a_few_steps(folder, tmp_path, capsys):
+def test_the_command_trains_a_few_steps(folder, tmp_path, capsys, caplog):
     text = (train.RECIPES / "cvsr-small-seed_x2.toml").read_text()
     text = text.replace('["T91", "BSD200", "BSDS500_test"]', f'["{folder}"]').replace('["Set5", "Set14"]', "[]")
     (tmp_path / "mine.toml").write_text(text)
     arguments = [str(tmp_path / "mine.toml"), "--out", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
     assert train.main([*arguments, "--minutes", "0.02"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] >= 10
+    assert "preparing 3 images" in caplog.text and "step 10" in caplog.text
     with pytest.raises(SystemExit, match="no recipe"):
         train.main(["nothing-of-that-name"])
+    text = text.replace("patch =", 'teacher = { model = "nobody" }\npatch =')
+    (tmp_path / "taught.toml").write_text(text)
+    assert train.main([str(tmp_path / "taught.toml"), *arguments[1:]]) == 2
+    assert "train: no model is called 'nobody'" in capsys.readouterr().err
