@@ -75,12 +75,14 @@ class Sequence:
         checked = check(frame)
         if checked.shape != self._shape:  # its tiles are others: those of the last would stay for nothing
             self._memories.clear()
+            self._last = None
             self._shape = checked.shape
         last = self._last
         if last is not None and last[0].dtype == checked.dtype and np.array_equal(last[0], checked):
             return last[1].copy()
         result = self.upscaler.picture(checked, Watch(progress, cancel), self._memory)
-        self._last = None if self._memories else (checked.copy(), result.copy())
+        if not self._memories and not self.upscaler.interpolates:  # copies take longer than to interpolate again
+            self._last = checked.copy(), result.copy()
         return result
 
     def _memory(self, key: Hashable) -> TileMemory:
