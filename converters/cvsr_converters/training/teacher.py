@@ -9,7 +9,6 @@ Improve Example-Based Single Image Super Resolution"); what the model cannot do,
 from __future__ import annotations
 
 import functools
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +37,7 @@ class Teacher:
 
     def key(self, scale):
         """Return what a cache of its targets depends on. Raises OptionError where the model has not that scale."""
-        file = zoo.chosen(self.model, scale).path
-        return [hashlib.sha256(file.read_bytes()).hexdigest(), self.weight, self.turns]
+        return [zoo.chosen(self.model, scale).sha256, self.weight, self.turns]
 
     def blended(self, low, high):
         """Return the target: ``high`` and the teacher's result for ``low``, which is uint8; (H, W, C), luma or RGB."""
