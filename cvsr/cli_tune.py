@@ -64,7 +64,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 def plans(count: int) -> list[Tuned]:
-    """Return all that may be chosen where OpenCV has ``count`` threads."""
+    """Return all that may be chosen where OpenCV has ``count`` threads.
+
+    The engine and Winograd are left to the rules: measured for seven networks of 12 to 64 channels on 4.14 and 5.0,
+    direct convolutions had 0.42 to 0.85 of the speed, and the new engine 0.45 to 0.74.
+    """
     return [Tuned(side, workers) for side in SIDES for workers in sorted({1, count})]
 
 

@@ -2,7 +2,7 @@
 
 What a tile becomes depends on nothing but the pixels that its network sees, which are the tile's and those of the halo
 around it: where all of them are byte for byte the same, so is the result. A deep network, which runs in segments, not
-in tiles, is spared where the whole frame is the same.
+in tiles, is spared where the whole frame is the same; an upscaler that was given a ``tile`` runs it in tiles, too.
 """
 
 from __future__ import annotations

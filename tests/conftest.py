@@ -6,8 +6,11 @@ import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+
+cv2.ocl.haveOpenCL()  # before TensorFlow is imported, whose LLVM crashes a driver (pocl) that starts after it
 
 ROOT = Path(__file__).resolve().parent.parent
 
