@@ -9,13 +9,14 @@ import json
 import logging
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from cvsr import resample
+from cvsr import resample, threads
 from cvsr_converters.training.degrade import DEGRADATIONS, RANDOM, VARIANTS
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
@@ -211,11 +212,15 @@ def _made(folder):
 
 
 def _write(folder, files, wanted, degradation, variants, shrink, teacher):
-    index, first = [], 0
+    def made_of(job):
+        (number, path), variant, factor = job
+        return number, pictures(*pair(path, wanted.scale, degradation, variant, factor), wanted, teacher)
+
+    index, first, streams = [], 0, {}
     with contextlib.ExitStack() as stack:
-        streams = {}
-        for (number, path), variant, factor in itertools.product(files, range(variants), shrink):
-            made = pictures(*pair(path, wanted.scale, degradation, variant, factor), wanted, teacher)
+        # most images are one tile to a teacher: several at a time keep all cores busy
+        workers = stack.enter_context(ThreadPoolExecutor(threads.count()))
+        for number, made in workers.map(made_of, itertools.product(files, range(variants), shrink)):
             for key, pixels in made.items():
                 if key not in streams:
                     streams[key] = stack.enter_context(open(folder / f"{key}.raw", "wb"))
