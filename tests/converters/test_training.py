@@ -9,6 +9,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 import cv2  # noqa: E402
+import keras  # noqa: E402
 
 import cvsr  # noqa: E402
 from cvsr import zoo  # noqa: E402
@@ -218,6 +219,31 @@ def test_a_deeper_network_starts_as_the_shallower_one(tmp_path):
     assert (other.get_layer("head").get_weights()[0] == shallow.get_layer("head").get_weights()[0]).all()
 
 
+def test_kernels_with_a_mean_are_no_start_for_those_without(tmp_path):
+    options = {"name": "reparam", "scale": 2, "channels": 4, "blocks": 1, "expand": 8}
+    run, before = left(tmp_path / "before", options | {"zero_mean": False})
+    model = task.built(options)
+    with pytest.raises(ValueError, match='name "head" in'):
+        start.from_run(model, run)
+    start.from_run(model, run, ["head"])
+    assert (model.get_layer("body0").get_weights()[0] == before.get_layer("body0").get_weights()[0]).all()
+    (tmp_path / "a.onnx").write_bytes(onnxlite.conv_chain(4, 1, 2, 0))
+    with pytest.raises(ValueError, match="zero_mean = false"):
+        start.from_file(networks.build("reparam", channels=4, blocks=2, expand=40), tmp_path / "a.onnx")
+
+
+def test_first_kernels_without_a_mean_answer_to_every_photo():
+    photo = np.float32(pytest.importorskip("skimage.data").camera())[None, ::4, ::4, None] / 255
+    rare = {}
+    for zero_mean in (True, False):
+        keras.utils.set_random_seed(0)
+        head = networks.build("reparam", channels=64, blocks=1, zero_mean=zero_mean).get_layer("head")
+        answers = head(photo)[:, 2:-2, 2:-2].numpy()  # beyond the edge are zeros
+        rare[zero_mean] = int(((answers > 0).mean((0, 1, 2)) < 0.01).sum())
+        assert (np.abs(head.kernel().numpy().mean((0, 1))).max() < 1e-6) == zero_mean
+    assert rare[True] == 0 < 5 < rare[False]
+
+
 def test_a_network_whose_layers_have_no_names_of_their_own_starts_in_their_order(tmp_path):
     options = {"scale": 4, "channels": 4, "blocks": 1, "ends": 3}
     run, before = left(tmp_path / "first", {"name": "srresnet"} | options)
@@ -233,14 +259,16 @@ def test_a_run_can_start_from_a_model_file(tmp_path):
     from onnx import reference
 
     (tmp_path / "a.onnx").write_bytes(onnxlite.conv_chain(4, 1, 2, 0))
-    model = networks.build("reparam", scale=2, channels=4, blocks=2, expand=40)
+    model = networks.build("reparam", scale=2, channels=4, blocks=2, expand=40, zero_mean=False)
     start.begin(model, {"model": tmp_path / "a.onnx"}, tmp_path)
     x = np.random.default_rng(0).random((1, 1, 64, 64), np.float32)
     expected = reference.ReferenceEvaluator(str(tmp_path / "a.onnx")).run(None, {"input": x})[0]
     assert np.abs(model(x.transpose(0, 2, 3, 1)).numpy().transpose(0, 3, 1, 2) - expected).max() < 1e-5
     with pytest.raises(ValueError, match="expands to 2"):
         start.begin(
-            networks.build("reparam", scale=2, channels=4, blocks=1, expand=2), {"model": tmp_path / "a.onnx"}, ""
+            networks.build("reparam", scale=2, channels=4, blocks=1, expand=2, zero_mean=False),
+            {"model": tmp_path / "a.onnx"},
+            "",
         )
 
 
@@ -257,7 +285,7 @@ def test_a_run_trains_records_and_ends(folder, tmp_path, precision):
 
 
 def test_a_wider_and_deeper_network_starts_as_a_model_that_comes_with_cvsr(tmp_path):
-    model = networks.build("reparam", scale=2, channels=20, blocks=7, expand=32)
+    model = networks.build("reparam", scale=2, channels=20, blocks=7, expand=32, zero_mean=False)
     start.begin(model, {"model": "cvsr-small_x2"}, tmp_path)
     (known,) = zoo.find("cvsr-small_x2").values()
     net = cv2.dnn.readNetFromONNX(str(known.path))
