@@ -72,6 +72,8 @@ def widened(layer, kernel, bias):
     shape = (*kernel.shape[:2], layer.wide.shape[2], layer.filters)
     inputs, outputs = kernel.shape[2:]
     result = np.random.default_rng(0).normal(0, (2 / np.prod(shape[:3])) ** 0.5, shape).astype(np.float32)
+    if layer.zero_mean:
+        result -= result.mean((0, 1))
     result[..., :outputs] = 0
     result[:, :, :inputs, :outputs] = kernel
     return result, np.concatenate([bias, np.zeros(shape[3] - outputs, np.float32)])
