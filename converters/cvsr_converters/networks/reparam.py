@@ -6,10 +6,6 @@ Each convolution is trained as an expansion to many channels and a projection ba
 forward pass (so training costs what the plain network costs), plus the identity where the channels allow it:
 K = W_expand · W_project + I. Deployed, only K is left.
 
-The first kernels have no mean: they answer to edges, not to brightness, which the sum at the end brings. With a mean,
-its sign decides for all images at once whether a ReLU ever opens, and training ends with most of them closed for good:
-of the first 64 channels of cvsr-large 58 were always zero.
-
 Bhardwaj et al. 2022, "Collapsible Linear Blocks for Super-Efficient Super Resolution" (SESR);
 Zhang et al. 2021, "Edge-oriented Convolution Block" (ECBSR); Berger et al. 2022, "QuickSRNet".
 """
@@ -68,7 +64,11 @@ def reparam(scale=2, channels=16, blocks=5, expand=128, zero_mean=True):
     """Return the trainable network: luma 0..1 of shape (N, H, W, 1) → residual sub-pixel planes (N, H, W, scale²).
 
     The picture is shuffle(planes + luma): plane ``r * scale + c`` holds the pixels at row r and column c of each
-    scale x scale block. ``zero_mean``: of the first layer's kernels.
+    scale x scale block.
+
+    ``zero_mean``: the first kernels have no mean and answer to edges, not to brightness, which the sum brings. With a
+    mean, its sign decides for all images at once whether a ReLU ever opens, and a network may end with most of the
+    first layer closed for good: in a cvsr-large, 58 channels of 64.
     """
     x = keras.Input((None, None, 1), name="luma")
     y = CollapsibleConv2D(channels, 5, name="head", expand=expand, zero_mean=zero_mean)(x)

@@ -40,7 +40,7 @@ def from_run(model, run, fresh=()):
         known = {layer.name: other for layer, other in zip(here, there, strict=True)}
     for layer in here:
         if layer.name in known and layer.name not in fresh:
-            if hasattr(layer, "wide"):
+            if getattr(layer, "zero_mean", False):
                 check_mean(layer, known[layer.name].kernel())
             layer.set_weights(known[layer.name].get_weights())
         elif getattr(layer, "identity", False):
@@ -82,7 +82,7 @@ def widened(layer, kernel, bias):
 def check_mean(layer, kernel):
     """Raise ValueError, with what to do, where a layer whose kernels have no mean is to hold ones that do."""
     kernel = np.asarray(kernel)
-    if layer.zero_mean and np.abs(kernel.mean((0, 1))).max() > 0.01 * np.abs(kernel).max():
+    if np.abs(kernel.mean((0, 1))).max() > 0.01 * np.abs(kernel).max():
         raise ValueError(
             f"the kernels to start from have a mean, and those of {layer.name} must not: "
             f'name "{layer.name}" in [start] fresh, with the layers after it, or set zero_mean = false in [network]'
@@ -95,7 +95,8 @@ def factor(layer, kernel, bias):
     The singular values are shared evenly; columns of the expansion that are not needed keep their random weights, and
     rows of the projection that meet them are zero.
     """
-    check_mean(layer, kernel)
+    if layer.zero_mean:
+        check_mean(layer, kernel)
     matrix = (kernel - layer.delta if layer.identity else kernel).reshape(-1, kernel.shape[-1])
     u, s, v = np.linalg.svd(matrix, full_matrices=False)
     wide = np.array(layer.wide).reshape(-1, layer.expand)
