@@ -1,6 +1,6 @@
 """Training, conversion and verification of super-resolution networks: everything of cvsr that needs TensorFlow."""
 
-from cvsr_converters.conversion import convert
-from cvsr_converters.report import Conversion
+from cvsr_converters.conversion.convert import convert
+from cvsr_converters.proof.report import Conversion
 
 __all__ = ["Conversion", "convert"]

@@ -54,7 +54,7 @@ def add_arguments(parser):
 
 def main(args):
     """Convert; return the exit code."""
-    from cvsr_converters.conversion import convert
+    from cvsr_converters.conversion.convert import convert
 
     name, options = args.network or (None, {})
     try:

@@ -48,10 +48,11 @@ def load(run, scale):
 
 
 def built(model, record, name, scale, target="onnx", half=False, bits=None):
-    """Return the :class:`~cvsr_converters.build.Built` file of a trained network, for one of build's targets."""
-    from cvsr_converters import build, networks
-    from cvsr_converters.tensorflow_graph import original
-    from cvsr_converters.understand import Understood
+    """Return the :class:`~cvsr_converters.conversion.build.Built` file of a trained network, for one of build's targets."""
+    from cvsr_converters import networks
+    from cvsr_converters.conversion import build
+    from cvsr_converters.conversion.understand import Understood
+    from cvsr_converters.sources.tensorflow.keras_graph import original
 
     # traced as it is deployed, compared with what was trained
     deployed = replace(original(networks.collapse(model)), run=original(model).run)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cvsr_converters.environments import NUMPY1_UNTIL, scripts
+from cvsr_converters.proof.environments import NUMPY1_UNTIL, scripts
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 

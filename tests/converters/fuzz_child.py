@@ -19,11 +19,12 @@ def main(options, paths):
     import logging
 
     from cvsr.errors import CvsrError
-    from cvsr_converters import conversion, sources, trace, work
+    from cvsr_converters import sources
+    from cvsr_converters.conversion import child, convert, trace
 
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     logging.disable(logging.ERROR)
-    work._limit_memory(conversion.MEMORY)
+    child._limit_memory(convert.MEMORY)
     out, sys.stdout = sys.stdout, sys.stderr
     signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError("it hangs")))
     for path in map(Path, paths):

@@ -8,7 +8,7 @@ import onnxruntime
 from onnx import numpy_helper, parser
 
 from cvsr_converters import passes
-from cvsr_converters.passes import drop_dead
+from cvsr_converters.passes.simplify import drop_dead
 
 random = np.random.default_rng(7)
 

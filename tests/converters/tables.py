@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from cvsr.errors import ModelError
-from cvsr_converters import convert, environments
+from cvsr_converters import convert
+from cvsr_converters.proof import environments
 
 README = Path(__file__).parents[2] / "converters" / "README.md"
 OPENCV = ("4.8.1.78", "4.14.0.94", "5.0.0.93")

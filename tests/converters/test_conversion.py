@@ -17,7 +17,9 @@ from onnx import numpy_helper, parser  # noqa: E402
 import cvsr  # noqa: E402
 from cvsr import cli  # noqa: E402
 from cvsr.errors import ModelError, OptionError  # noqa: E402
-from cvsr_converters import Conversion, conversion, convert, environments, verify  # noqa: E402
+from cvsr_converters import Conversion, convert
+from cvsr_converters.conversion import convert as conversion
+from cvsr_converters.proof import environments, verify  # noqa: E402
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a shell script plays the interpreter")
 

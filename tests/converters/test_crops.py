@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("keras", reason="the converter is not installed")
 
-from cvsr_converters import crops
+from cvsr_converters.publish import crops
 
 
 def test_a_row_for_each_crop_and_a_column_for_each_model(photo, tmp_path, monkeypatch):

@@ -15,7 +15,8 @@ cv2 = pytest.importorskip("cv2")
 import tables  # noqa: E402
 
 import cvsr  # noqa: E402
-from cvsr_converters import convert, environments  # noqa: E402
+from cvsr_converters import convert
+from cvsr_converters.proof import environments  # noqa: E402
 
 pytestmark = [pytest.mark.conformance, pytest.mark.training]
 MODELS = tables.files()

@@ -16,7 +16,8 @@ onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 from onnx import numpy_helper  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import export, index  # noqa: E402
+from cvsr_converters import export
+from cvsr_converters.publish import index  # noqa: E402
 from cvsr_converters.targets import write_atomic  # noqa: E402
 
 
@@ -131,15 +132,15 @@ def test_a_second_model_joins_the_record_and_a_new_use_replaces_the_old(run, exp
 
 @pytest.mark.training
 def test_nothing_is_written_when_verification_fails(run, tmp_path, monkeypatch, capsys):
-    from cvsr_converters import tensorflow_graph
+    from cvsr_converters.sources.tensorflow import keras_graph
 
-    right = tensorflow_graph.original
+    right = keras_graph.original
 
     def wrong(model):
         net = right(model)
         return replace(net, run=lambda blob: [1.01 * net.run(blob)[0]])
 
-    monkeypatch.setattr(tensorflow_graph, "original", wrong)
+    monkeypatch.setattr(keras_graph, "original", wrong)
     assert export.main([str(run), "-o", str(tmp_path / "tiny_x2.onnx")]) == 1
     assert list(tmp_path.iterdir()) == []
     said = capsys.readouterr()

@@ -23,8 +23,8 @@ from fuzzkit import CASES, mutated, read_in_children  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters import convert, networks, sources  # noqa: E402
-from cvsr_converters.tensorflow_graph import original  # noqa: E402
-from cvsr_converters.trace import trace  # noqa: E402
+from cvsr_converters.conversion.trace import trace  # noqa: E402
+from cvsr_converters.sources.tensorflow.keras_graph import original  # noqa: E402
 
 pytestmark = [
     pytest.mark.training,

@@ -75,7 +75,8 @@ TRAINED = [
 @pytest.mark.parametrize(("name", "file", "options", "gain"), TRAINED)
 def test_weights_of_others_beat_bicubic_in_the_color_that_the_facts_say(data_root, name, file, options, gain):
     cv2 = pytest.importorskip("cv2")
-    from cvsr_converters.sources import Options, hdf5
+    from cvsr_converters.sources import Options
+    from cvsr_converters.sources.keras import hdf5
 
     read = Options(network=name, network_options={"channels": 3, "clip": True, **options})
     net = hdf5.read(data_root / "models" / file, read)

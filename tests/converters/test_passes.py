@@ -12,11 +12,7 @@ from passkit import model, ops, rewritten, run, same, weights  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes import (  # noqa: E402
-    drop_dead,
-    drop_identity,
-    fold_constants,
-)
+from cvsr_converters.passes.simplify import drop_dead, drop_identity, fold_constants
 
 
 def test_drop_dead_removes_nodes_and_constants_that_nobody_reads():

@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 from passkit import model, ops, rewritten, rewritten_model, same, weights  # noqa: E402
 
 from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes import clip, drop_dead, prelu, spell  # noqa: E402
+from cvsr_converters.passes.simplify import clip, drop_dead, prelu, spell_out  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -136,13 +136,13 @@ def test_prelu_leaves_what_is_none(body):
 )
 def test_spell(body, expected):
     numbers = {"half": np.float32(0.5), "two": np.float32(2), "three": np.array([3], np.float32)}
-    assert rewritten(spell, model(body, s=weights(4), b=weights(4), **numbers), tolerance=1e-4) == expected.split()
+    assert rewritten(spell_out, model(body, s=weights(4), b=weights(4), **numbers), tolerance=1e-4) == expected.split()
 
 
 def test_spell_leaves_a_normalisation_that_is_not_of_an_image():
     body = "a = Reshape(x, rows) b = InstanceNormalization(a, s, s) y = Reshape(b, image)"
     constants = {"rows": np.array([1, 2, -1]), "image": np.array([1, 4, 6, 10]), "s": weights(2)}
-    rewritten(spell, model(body, **constants), changes=False)
+    rewritten(spell_out, model(body, **constants), changes=False)
 
 
 def test_prelu_that_makes_several_channels_of_one_stays():
@@ -154,14 +154,14 @@ def test_spell_of_the_complement_of_the_error_function():
     before = model("a = Erf(x) y = Sub(one, a)", one=np.float32(1))
     graph = passes.Graph(before)
     graph.nodes[1].op, graph.nodes[1].inputs = "ai.onnx.contrib::Erfc", ["x"]
-    assert spell.run(graph)
+    assert spell_out.run(graph)
     drop_dead.run(graph)
     same(before, graph.to_model())
 
 
 def test_spell_leaves_other_powers_and_scales_that_are_computed():
-    rewritten(spell, model("a = Abs(x) y = Pow(a, p)", p=np.float32(1.7)), changes=False)
-    rewritten(spell, model("a = Abs(x) y = Pow(a, x)"), changes=False)
+    rewritten(spell_out, model("a = Abs(x) y = Pow(a, p)", p=np.float32(1.7)), changes=False)
+    rewritten(spell_out, model("a = Abs(x) y = Pow(a, x)"), changes=False)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,6 @@ def test_spell_of_newer_operations(op, opset, attrs, expected):
     before.opset_import[0].version = opset
     before.ir_version = 9
     graph = passes.Graph(before)
-    assert spell.run(graph)
+    assert spell_out.run(graph)
     assert [n.op for n in graph.nodes] == expected.split()
     same(before, graph.to_model())

@@ -12,13 +12,8 @@ from onnx import numpy_helper  # noqa: E402
 from passkit import attributes, model, rewritten, rewritten_model, run, weights  # noqa: E402
 
 from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes import (  # noqa: E402
-    conv_transpose_pads,
-    few_outputs,
-    fold_bias,
-    kernel_shape,
-    subpixel,
-)
+from cvsr_converters.passes.lower import conv_transpose_pads, few_outputs, kernel_shape, subpixel
+from cvsr_converters.passes.simplify import fold_bias
 
 
 @pytest.mark.parametrize(

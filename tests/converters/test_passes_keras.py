@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 from passkit import attributes, model, ops, rewritten, rewritten_model, run, weights  # noqa: E402
 
 from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes import group_axes, matmul, negative_pads, sink_transposes  # noqa: E402
+from cvsr_converters.passes.simplify import group_axes, matmul, negative_pads, sink_transposes  # noqa: E402
 
 # --- dense layers
 

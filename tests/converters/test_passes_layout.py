@@ -11,13 +11,12 @@ pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 from passkit import model, ops, rewritten, rewritten_model, same, weights  # noqa: E402
 
 from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes import (  # noqa: E402
-    channel_extremes,
-    flat,
+from cvsr_converters.passes.lower import channel_extremes, plain_layout
+from cvsr_converters.passes.simplify import (
     fold_shape,
+    keep_axes,
     matmul,
     merge_transposes,
-    plain_layout,
     reduce,
     reshape,
     sink_transposes,
@@ -182,7 +181,7 @@ def test_channel_attention_keeps_its_four_axes(name):
 
 def test_flat_leaves_what_is_no_single_number_per_channel():
     body = "p = ReduceMean<axes = [2], keepdims = 0>(x) q = Relu(p) r = Unsqueeze(q, axes) y = Mul(x, r)"
-    rewritten(flat, model(body, axes=np.array([2])), changes=False)
+    rewritten(keep_axes, model(body, axes=np.array([2])), changes=False)
 
 
 # --- shapes

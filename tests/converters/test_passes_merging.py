@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 from passkit import attributes, model, ops, rewritten, rewritten_model, same, weights  # noqa: E402
 
 from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes import affine, batch_norm, branches, conv_chain, fold_scale, pad_conv  # noqa: E402
+from cvsr_converters.passes.simplify import affine, batch_norm, branches, conv_chain, fold_scale, pad_conv  # noqa: E402
 
 SAME = "pads = [1, 1, 1, 1]"
 

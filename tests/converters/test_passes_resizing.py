@@ -11,16 +11,8 @@ pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 from passkit import attributes, model, ops, rewritten, rewritten_model, run, weights  # noqa: E402
 
 from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes import (  # noqa: E402
-    average_pool,
-    cubic,
-    depth_to_space,
-    resize,
-    shuffle,
-    shuffle_last,
-    space_to_depth,
-    subpixel,
-)
+from cvsr_converters.passes.lower import average_pool, cubic, shuffle, space_to_depth, subpixel
+from cvsr_converters.passes.simplify import depth_to_space, resize, shuffle_last
 
 # --- enlarging
 

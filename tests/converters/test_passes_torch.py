@@ -9,7 +9,7 @@ pytest.importorskip("onnx", reason="the converter needs onnx")
 
 from passkit import model, rewritten, weights
 
-from cvsr_converters.passes import group_norm, scatter_channels, whole_slice
+from cvsr_converters.passes.simplify import group_norm, scatter_channels, whole_slice
 
 
 def ints(*numbers):

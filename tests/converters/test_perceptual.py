@@ -10,8 +10,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from cvsr_converters import perceptual
-from cvsr_converters.training import losses
+from cvsr_converters.training import losses, perceptual
 
 pytestmark = pytest.mark.training
 needs_weights = pytest.mark.skipif(

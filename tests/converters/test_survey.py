@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx")
 
 import numpy as np  # noqa: E402
 
-from cvsr_converters import cards, cost, survey  # noqa: E402
+from cvsr_converters.publish import cards, cost, survey  # noqa: E402
 
 MODELS = Path(__file__).parents[2] / "models"
 

@@ -10,7 +10,7 @@ onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 from onnx import numpy_helper, parser  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
-from cvsr_converters import host  # noqa: E402
+from cvsr_converters.proof import runtime_model  # noqa: E402
 from cvsr_converters.targets import tail  # noqa: E402
 
 NEAREST = 'mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"'
@@ -74,8 +74,8 @@ def test_the_host_gives_back_what_is_cut_off(name):
     assert was_limited is limited
     x = random.random((1, channels, 6, 10)).astype(np.float32)
     wanted = ReferenceEvaluator(before).run(None, {"x": x})[0]
-    got = host.finish(found)(ReferenceEvaluator(after).run(None, {"input": x})[0], [x])
-    limit = host.limited(found) if limited else np.asarray
+    got = runtime_model.finish(found)(ReferenceEvaluator(after).run(None, {"input": x})[0], [x])
+    limit = runtime_model.limited(found) if limited else np.asarray
     np.testing.assert_allclose(limit(got), limit(wanted), atol=1e-5)
 
 

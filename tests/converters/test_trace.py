@@ -16,21 +16,22 @@ import onnx  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import networks, passes, tensorflow_graph  # noqa: E402
-from cvsr_converters import trace as module  # noqa: E402
+from cvsr_converters import networks, passes
+from cvsr_converters.conversion import trace as module  # noqa: E402
 from cvsr_converters.original import Input, Original  # noqa: E402
+from cvsr_converters.passes.differences import differences  # noqa: E402
+from cvsr_converters.sources.tensorflow import keras_graph  # noqa: E402
 from cvsr_converters.targets import ops  # noqa: E402
-from cvsr_converters.trace import differences  # noqa: E402
 
 pytestmark = pytest.mark.training
 
 
 def trace(model, channels=None):
-    return module.trace(tensorflow_graph.original(model, channels))
+    return module.trace(keras_graph.original(model, channels))
 
 
 def nchw(model, channels=None):
-    run = tensorflow_graph.original(model, channels).run
+    run = keras_graph.original(model, channels).run
     return lambda blob: run(blob)[0]
 
 
@@ -178,7 +179,7 @@ def test_trace_takes_two_inputs_and_gives_two_outputs():
     enlarged = shuffle(2)(conv(4)(a)) + b
     model = randomised(keras.Model([a, b], [enlarged, conv(2)(enlarged)]))
     inputs = [Input("small", 1), Input("large", 1, factor=2)]
-    net = tensorflow_graph.original(model, inputs=inputs)
+    net = keras_graph.original(model, inputs=inputs)
     assert net.outputs == ["output0", "output1"]
     graph = free(module.trace(net))
     assert [i.name for i in graph.graph.input] == ["input0", "input1"]
@@ -206,8 +207,8 @@ def test_differences_are_none_between_equal_graphs_and_told_otherwise():
 DIGEST = """
 import hashlib, keras, numpy, sys
 from cvsr_converters import networks
-from cvsr_converters.tensorflow_graph import original
-from cvsr_converters.trace import trace
+from cvsr_converters.sources.tensorflow.keras_graph import original
+from cvsr_converters.conversion.trace import trace
 
 def digest():
     model = networks.collapse(networks.build("reparam", scale=2, channels=4, blocks=2, expand=4))

@@ -12,9 +12,10 @@ from onnx import numpy_helper, parser  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import host, look, shapes, wrap  # noqa: E402
+from cvsr_converters.conversion import adapters, probe_colors, probe_shapes  # noqa: E402
+from cvsr_converters.conversion.understand import understand  # noqa: E402
 from cvsr_converters.original import Input, Original  # noqa: E402
-from cvsr_converters.understand import understand  # noqa: E402
+from cvsr_converters.proof import runtime_model
 
 
 def enlarged(blob, scale, method=cv2.INTER_LANCZOS4):
@@ -73,7 +74,7 @@ def test_colors_and_ranges_are_seen_on_the_photo(name):
     assert (found.facts["color"], found.facts["range"], found.facts["scale"]) == (color, white, 2)
     assert any(name in note for note in found.notes)
     # the original that comes out of it takes and gives that range
-    image = look._planes(look._photo(1, 0), color)[None] * np.float32(white)
+    image = probe_colors._planes(probe_colors._photo(1, 0), color)[None] * np.float32(white)
     small = enlarged(found.original.run(image)[0], 0.5, cv2.INTER_AREA)
     assert np.abs(small - image).mean() < 0.03 * white
 
@@ -104,9 +105,9 @@ def test_what_is_given_or_in_the_file_is_not_tried():
 
 
 def test_sizes():
-    found = shapes.find(original(lambda x: enlarged(x, 4), 1))
-    assert found == shapes.Shapes(0, 4, 0, 1, 1)
-    lost = shapes.find(original(lambda x: enlarged(x[:, :, 3:-3, 3:-3], 2), 1))
+    found = probe_shapes.find(original(lambda x: enlarged(x, 4), 1))
+    assert found == probe_shapes.Shapes(0, 4, 0, 1, 1)
+    lost = probe_shapes.find(original(lambda x: enlarged(x[:, :, 3:-3, 3:-3], 2), 1))
     assert (lost.scale, lost.margin) == (2, 3)
 
 
@@ -121,8 +122,8 @@ def test_blocks_by_refusal_and_by_a_wrong_size(multiple):
         height, width = (n - n % multiple for n in x.shape[2:])
         return enlarged(x[:, :, :height, :width], 2)
 
-    assert shapes.find(original(refuses, 1)).multiple == multiple
-    assert shapes.find(original(crops, 1)).multiple == multiple
+    assert probe_shapes.find(original(refuses, 1)).multiple == multiple
+    assert probe_shapes.find(original(crops, 1)).multiple == multiple
 
 
 def test_of_several_outputs_the_largest_or_the_named_one():
@@ -215,11 +216,11 @@ def conv_net(pads):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda net: wrap.selected(net, 1),
-        lambda net: wrap.affine(net, (2.0, -1.0), (0.5, 0.5)),
-        lambda net: wrap.affine(net, ([1.0, 2.0], 0.0), (1.0, [3.0, 4.0])),
-        lambda net: wrap.affine(wrap.selected(wrap.padded(net, 2), 0), (255.0, 0.0)),
-        lambda net: wrap.padded(net, 1),
+        lambda net: adapters.selected(net, 1),
+        lambda net: adapters.affine(net, (2.0, -1.0), (0.5, 0.5)),
+        lambda net: adapters.affine(net, ([1.0, 2.0], 0.0), (1.0, [3.0, 4.0])),
+        lambda net: adapters.affine(adapters.selected(adapters.padded(net, 2), 0), (255.0, 0.0)),
+        lambda net: adapters.padded(net, 1),
     ],
 )
 def test_graph_and_function_change_alike(change):
@@ -236,7 +237,7 @@ def test_graph_and_function_change_alike(change):
 
 def test_padding_restores_the_size_and_leaves_the_middle_alone():
     net, x = conv_net(pads=0), np.random.default_rng(1).random((1, 2, 8, 9)).astype(np.float32)
-    padded = wrap.padded(net, 1).run(x)[0]
+    padded = adapters.padded(net, 1).run(x)[0]
     assert padded.shape == x.shape
     np.testing.assert_allclose(padded[:, :, 1:-1, 1:-1], net.run(x)[0], atol=1e-5)
 
@@ -257,13 +258,13 @@ def test_the_host_in_numpy_is_the_runtime_s(channels, skip):
     blob = planes.blob(tile, info)
     wanted = planes.image(output, blob, tile, (slice(0, 5), slice(0, 6)), info, True)
     wanted = wanted.transpose(2, 0, 1) if channels == 3 else wanted[None]
-    image = host.limited(facts)(host.finish(facts)(output, [blob]))
+    image = runtime_model.limited(facts)(runtime_model.finish(facts)(output, [blob]))
     np.testing.assert_allclose(image[0], wanted, atol=1e-6)
 
 
 def test_what_is_drawn_is_what_the_runtime_feeds():
     facts = {"range": 255.0, "mean": (100.0, 110.0, 120.0)}
-    (blob,) = host.draw([Input("x", 3)], facts)((4, 5), np.random.default_rng(0))
+    (blob,) = runtime_model.draw([Input("x", 3)], facts)((4, 5), np.random.default_rng(0))
     assert blob.shape == (1, 3, 4, 5)
     assert blob.dtype == np.float32
     assert -120 <= blob[0, 2].min() < -60 < 60 < blob[0, 2].max() <= 135

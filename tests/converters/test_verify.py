@@ -15,9 +15,9 @@ from onnx import numpy_helper, parser  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import verify as module  # noqa: E402
+from cvsr_converters.proof import verify as module  # noqa: E402
+from cvsr_converters.proof.verify import Report, Row, distance, verify  # noqa: E402
 from cvsr_converters.targets import ops  # noqa: E402
-from cvsr_converters.verify import Report, Row, distance, verify  # noqa: E402
 
 random = np.random.default_rng(5)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a shell script plays the interpreter")

@@ -12,49 +12,51 @@ right in ONNX but not in every OpenCV.
 
 from __future__ import annotations
 
-from cvsr_converters.passes import (
-    affine,
+from cvsr_converters.passes import canonical
+from cvsr_converters.passes.graph import Graph
+from cvsr_converters.passes.lower import (
     average_pool,
-    batch_norm,
-    branches,
-    canonical,
     channel_extremes,
-    clip,
-    conv_chain,
     conv_transpose_pads,
     cubic,
+    few_outputs,
+    kernel_shape,
+    plain_layout,
+    shuffle,
+    space_to_depth,
+    subpixel,
+)
+from cvsr_converters.passes.simplify import (
+    affine,
+    batch_norm,
+    branches,
+    clip,
+    conv_chain,
     depth_to_space,
     drop_dead,
     drop_identity,
-    few_outputs,
-    flat,
     fold_bias,
     fold_constants,
     fold_scale,
     fold_shape,
     group_axes,
     group_norm,
-    kernel_shape,
+    keep_axes,
     matmul,
     merge_transposes,
-    moves,
     negative_pads,
     pad_conv,
-    plain_layout,
     prelu,
+    recognise_moves,
     reduce,
     reshape,
     resize,
     scatter_channels,
-    shuffle,
     shuffle_last,
     sink_transposes,
-    space_to_depth,
-    spell,
-    subpixel,
+    spell_out,
     whole_slice,
 )
-from cvsr_converters.passes.graph import Graph
 
 __all__ = ["LOWERING", "PASSES", "Graph", "lower", "simplify"]
 
@@ -73,10 +75,10 @@ PASSES = (
     matmul,
     merge_transposes,
     sink_transposes,
-    flat,
-    moves,
+    keep_axes,
+    recognise_moves,
     reduce,
-    spell,
+    spell_out,
     prelu,  # before clip, which would take its Relu for a limit
     clip,
     resize,

@@ -1,4 +1,4 @@
-"""Readers of trained models, one module per input format.
+"""Readers of trained models: one module, or one folder of them, for each input format.
 
 Each has
 
@@ -20,12 +20,12 @@ from cvsr.errors import CvsrError, ModelError, ModelNotFoundError
 
 # In this order: the first that matches reads. Names, not modules, because each needs a framework of its own.
 SOURCES: tuple[str, ...] = (
-    "keras_archive",
-    "hdf5",
-    "saved_model",
-    "tf1_graph",
-    "tf1_checkpoint",
-    "tf2_checkpoint",
+    "keras.archive",
+    "keras.hdf5",
+    "tensorflow.saved_model",
+    "tensorflow.frozen_graph",
+    "tensorflow.checkpoint1",
+    "tensorflow.checkpoint2",
     "tfjs",
     "tflite",
     "onnx",

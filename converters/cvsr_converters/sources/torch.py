@@ -48,7 +48,8 @@ def read(path, options):
 
 def original(descriptor, name):
     """Return the :class:`Original` of a network that spandrel has loaded; raise ModelError."""
-    from cvsr_converters.sources import _multiple, _onnx_graph
+    from cvsr_converters.sources import multiple as _multiple
+    from cvsr_converters.sources.onnx import graph as _onnx_graph
 
     torch, spandrel = _libraries()
     kind, needs = descriptor.architecture.name, descriptor.size_requirements

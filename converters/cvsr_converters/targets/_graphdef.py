@@ -13,6 +13,7 @@ from tensorflow.dtypes import float32, int32
 from cvsr.errors import ModelError
 from cvsr_converters.targets._enlarging import guess
 
+OUTPUT = "NCHW_output"  # the name that dnn_superres asks for
 SAME_OP = frozenset({"Abs", "Elu", "Relu", "Sigmoid", "Tanh"})  # one input, no attributes, and the same name in both
 PRODUCER = 440  # version of GraphDef that TensorFlow 2 of some years ago wrote; a reader refuses what is newer than it
 

@@ -14,10 +14,12 @@ import numpy as np
 from cvsr.errors import ModelError
 from cvsr.known import EDSR_MEAN
 from cvsr_converters import passes
-from cvsr_converters.passes import canonical, shuffle
+from cvsr_converters.passes import canonical
 from cvsr_converters.passes.graph import Graph
-from cvsr_converters.targets import _enlarging, _graphdef, _superres, tail
+from cvsr_converters.passes.lower import shuffle
+from cvsr_converters.targets import _enlarging, _graphdef, tail
 from cvsr_converters.targets._around import DEFAULTS, Ops, channels, colors
+from cvsr_converters.targets._graphdef import OUTPUT
 
 
 def family(facts):
@@ -33,7 +35,7 @@ def filename(facts):
 def pack(model, facts):
     """Return the bytes of the file.
 
-    ``model`` is what :func:`cvsr_converters.trace.trace` gives, or the graph of an ONNX file that cvsr runs. ``facts``
+    ``model`` is what :func:`cvsr_converters.conversion.trace.trace` gives, or the graph of an ONNX file that cvsr runs. ``facts``
     are the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError that says what
     does not fit dnn_superres.
     """
@@ -57,17 +59,7 @@ def pack(model, facts):
     _enlarging.shuffles(graph)
     canonical.run(graph)
     _check(graph, facts)
-    return _graphdef.write(graph, "image", _superres.OUTPUT).SerializeToString(deterministic=True)
-
-
-def verify_superres(data, facts, run, pythons=()):
-    """Compare a file with the network that it came from; return a list of :class:`~cvsr_converters.report.Row`.
-
-    ``run`` is that of an :class:`~cvsr_converters.original.Original`, or gives one array, and ``facts`` are those of
-    what it computes. TensorFlow runs the graph; the dnn_superres of this interpreter and of each of ``pythons``, in a
-    child, makes pictures that may differ by one step of 8 bits. Errors are parts of the range.
-    """
-    return _superres.verify(data, facts, run, pythons, family(facts))
+    return _graphdef.write(graph, "image", OUTPUT).SerializeToString(deterministic=True)
 
 
 def _around(ops, graph, facts):

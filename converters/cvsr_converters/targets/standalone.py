@@ -22,10 +22,11 @@ from onnx import TensorProto, helper
 from cvsr import planes, subpixel
 from cvsr.errors import ModelError
 from cvsr.model import ModelInfo
-from cvsr_converters import passes, radius
-from cvsr_converters.passes import canonical, shuffle
+from cvsr_converters import passes
+from cvsr_converters.passes import canonical
 from cvsr_converters.passes.graph import Graph
-from cvsr_converters.targets import onnx
+from cvsr_converters.passes.lower import shuffle
+from cvsr_converters.targets import onnx, receptive_field
 from cvsr_converters.targets._around import BGR, DEFAULTS, Ops, channels, colors
 
 # as cv2.cvtColor has it for 8 bits: Y of B, G, R; then Cr and Cb of B, G, R and rounded Y; exact sums in float32
@@ -37,7 +38,7 @@ KEPT = ("name", "multiple", "parameters", "license")  # of the facts, into the f
 def pack(model, facts):
     """Return the bytes of the file.
 
-    ``model`` is what :func:`cvsr_converters.trace.trace` gives, or the graph of an ONNX file that cvsr runs. ``facts``
+    ``model`` is what :func:`cvsr_converters.conversion.trace.trace` gives, or the graph of an ONNX file that cvsr runs. ``facts``
     are the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError if the network's
     inputs and output do not fit the facts.
     """
@@ -56,7 +57,7 @@ def pack(model, facts):
 
 
 def host(run, facts):
-    """Return what the file must compute, for :func:`cvsr_converters.verify.verify`: a function of a blob to a blob.
+    """Return what the file must compute, for :func:`cvsr_converters.proof.verify.verify`: a function of a blob to a blob.
 
     ``run`` is that of an :class:`~cvsr_converters.original.Original`, or gives one array; the rest is the runtime's.
     """
@@ -180,5 +181,5 @@ def _check(graph, facts):
 
 def _radius(model, facts):
     """Return the receptive-field radius of the whole, or "global"."""
-    found = radius.fact(model, facts)
+    found = receptive_field.fact(model, facts)
     return found if found == "global" else max(found, planes.CHROMA_HALO if channels(facts) == 1 else 0)

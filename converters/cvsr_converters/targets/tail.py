@@ -10,7 +10,9 @@ The host rounds to 8 bits before it shuffles, so that it moves a quarter of the 
 
 from __future__ import annotations
 
-from cvsr_converters.passes import Graph, canonical, drop_dead, subpixel
+from cvsr_converters.passes import Graph, canonical
+from cvsr_converters.passes.lower import subpixel
+from cvsr_converters.passes.simplify import drop_dead
 
 
 def cut(model, facts):

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from cvsr_converters import perceptual
+from cvsr_converters.training import perceptual
 from cvsr_converters.training.precision import computing
 
 

@@ -6,10 +6,13 @@ import tempfile
 from pathlib import Path
 
 from cvsr.errors import ModelError
-from cvsr_converters import host, passes, sources, tensorflow_graph, wrap
+from cvsr_converters import passes, sources
+from cvsr_converters.conversion import adapters
+from cvsr_converters.conversion.trace import trace
+from cvsr_converters.proof import runtime_model
+from cvsr_converters.proof.verify import verify
+from cvsr_converters.sources.tensorflow import keras_graph
 from cvsr_converters.targets import ops
-from cvsr_converters.trace import trace
-from cvsr_converters.verify import verify
 from smallnets.registry import NETS, fill
 
 OLDEST = "4.8"
@@ -17,7 +20,7 @@ OLDEST = "4.8"
 
 def convert(name):
     """Return (the original, its ONNX model for OpenCV) of the network called ``name``; raise ModelError."""
-    original = wrap.selected(_original(NETS[name], name), NETS[name].output)
+    original = adapters.selected(_original(NETS[name], name), NETS[name].output)
     model = passes.lower(trace(original))
     ops.check(model, OLDEST)
     return original, model
@@ -30,17 +33,17 @@ def _original(net, name):
             path = Path(folder, "model.keras")
             model.save(path)
             return sources.find(path).read(path, sources.Options())
-    return tensorflow_graph.original(model, net.channels, inputs=list(net.inputs) or None, name=name)
+    return keras_graph.original(model, net.channels, inputs=list(net.inputs) or None, name=name)
 
 
 def prove(name, pythons=()):
-    """Return the :class:`~cvsr_converters.verify.Report` of the network called ``name``; raise ModelError."""
+    """Return the :class:`~cvsr_converters.proof.verify.Report` of the network called ``name``; raise ModelError."""
     original, model = convert(name)
     return verify(
         model.SerializeToString(),
         lambda *blobs: original.run(*blobs)[0],
         name=name,
-        draw=host.draw(original.inputs, {"range": 1}),
+        draw=runtime_model.draw(original.inputs, {"range": 1}),
         pythons=pythons,
         sizes=NETS[name].sizes,
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from cvsr_converters.original import Input
 
-SIZES = (40, 56), (64, 48), (37, 51)  # of :mod:`cvsr_converters.verify`
+SIZES = (40, 56), (64, 48), (37, 51)  # of :mod:`cvsr_converters.proof.verify`
 BAKED = "the size of the image is baked into this network"
 EVEN = (40, 56), (64, 48), (24, 32)  # for networks that halve
 

@@ -17,8 +17,9 @@ import keras  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters import networks  # noqa: E402
-from cvsr_converters.sources import Options, _hdf5, hdf5  # noqa: E402
-from cvsr_converters.trace import trace  # noqa: E402
+from cvsr_converters.conversion.trace import trace  # noqa: E402
+from cvsr_converters.sources import Options
+from cvsr_converters.sources.keras import hdf5, hdf5_file  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -216,8 +217,8 @@ def test_weights_without_a_network_and_networks_that_cannot_be_built_are_refused
 
 def test_matches_by_name_and_by_first_bytes(tmp_path):
     for name, content, wanted in [
-        ("a.h5", b"", True), ("a.HDF5", b"x", True), ("a.bin", _hdf5.SIGNATURE, True),
-        ("b.keras", _hdf5.SIGNATURE, True), ("a.onnx", b"x", False),
+        ("a.h5", b"", True), ("a.HDF5", b"x", True), ("a.bin", hdf5_file.SIGNATURE, True),
+        ("b.keras", hdf5_file.SIGNATURE, True), ("a.onnx", b"x", False),
     ]:  # fmt: skip
         (tmp_path / name).write_bytes(content)
         assert hdf5.matches(tmp_path / name) is wanted, name
@@ -247,7 +248,7 @@ def opened(write):
     file = io.BytesIO()
     with h5py.File(file, "w") as new:
         write(new)
-    with _hdf5.opened(file, "it") as found:
+    with hdf5_file.opened(file, "it") as found:
         return list(found)
 
 

@@ -15,7 +15,8 @@ import keras  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters import networks  # noqa: E402
-from cvsr_converters.sources import Options, keras_archive  # noqa: E402
+from cvsr_converters.sources import Options
+from cvsr_converters.sources.keras import archive as keras_archive  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -12,9 +12,9 @@ import onnxruntime  # noqa: E402
 from onnx import TensorProto, external_data_helper, helper, numpy_helper, parser  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
+from cvsr_converters.conversion.trace import trace  # noqa: E402
 from cvsr_converters.sources import Options  # noqa: E402
 from cvsr_converters.sources import onnx as source  # noqa: E402
-from cvsr_converters.trace import trace  # noqa: E402
 
 random = np.random.default_rng(3)
 

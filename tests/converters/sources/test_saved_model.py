@@ -13,8 +13,9 @@ pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 import keras  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.sources import Options, saved_model  # noqa: E402
-from cvsr_converters.trace import trace  # noqa: E402
+from cvsr_converters.conversion.trace import trace  # noqa: E402
+from cvsr_converters.sources import Options
+from cvsr_converters.sources.tensorflow import saved_model  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -24,8 +24,9 @@ pytest.importorskip("spandrel", reason="PyTorch models need spandrel")
 pytest.importorskip("cv2", reason="the converted files run in OpenCV")
 
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import sources, work  # noqa: E402
-from cvsr_converters.report import Report  # noqa: E402
+from cvsr_converters import sources
+from cvsr_converters.conversion import child  # noqa: E402
+from cvsr_converters.proof.report import Report  # noqa: E402
 from cvsr_converters.sources import torch as reader  # noqa: E402
 
 # interpreters with another OpenCV each, to try beside the installed one
@@ -129,7 +130,7 @@ def convert(name, folder, pythons=()):
     torch.save(built(NETS[name]).state_dict(), path)
     try:
         original = reader.read(path, sources.Options())
-        data, report = work.convert(work.Request(name="net", pythons=tuple(pythons)), original, reader.TITLE)
+        data, report = child.convert(child.Request(name="net", pythons=tuple(pythons)), original, reader.TITLE)
     except ModelError as error:
         return Result(name, refusal=" ".join(str(error).split()))
     ops = sorted({node.op_type for node in onnx.load_from_string(data).graph.node})

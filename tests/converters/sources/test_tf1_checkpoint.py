@@ -13,7 +13,8 @@ from tracing import operations  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters.original import Input  # noqa: E402
-from cvsr_converters.sources import Options, tf1_checkpoint  # noqa: E402
+from cvsr_converters.sources import Options
+from cvsr_converters.sources.tensorflow import checkpoint1  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -92,7 +93,7 @@ def gated():
 @pytest.mark.parametrize("build", [simple, lambda: simple(resource=True), gated], ids=["simple", "resource", "gated"])
 def test_the_network_is_found_in_the_graph_of_training(save, build):
     prefix, image, wanted = save(build, {"keep:0": 1, "train:0": False} if build is gated else {})
-    net = tf1_checkpoint.read(prefix, Options())
+    net = checkpoint1.read(prefix, Options())
     assert (net.inputs, net.outputs, net.facts) == ([Input("x", 1)], ["output"], {"scale": 2})
     assert "the output was taken to be output" in net.notes
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-5)
@@ -101,21 +102,21 @@ def test_the_network_is_found_in_the_graph_of_training(save, build):
 
 def test_all_forms_of_the_path(save, tmp_path):
     prefix, image, wanted = save(simple)
-    assert not tf1_checkpoint.matches(tmp_path / "other")
+    assert not checkpoint1.matches(tmp_path / "other")
     for path in (prefix, tmp_path, *tmp_path.glob(f"{prefix.name}.*")):
-        assert tf1_checkpoint.matches(path)
-        np.testing.assert_allclose(tf1_checkpoint.read(path, Options()).run(image)[0], wanted, atol=1e-5)
+        assert checkpoint1.matches(path)
+        np.testing.assert_allclose(checkpoint1.read(path, Options()).run(image)[0], wanted, atol=1e-5)
 
 
 def test_the_folder_takes_what_its_checkpoint_file_names(save, tmp_path):
     save(simple)
     for name in ("net.ckpt-12", "net.ckpt-9"):
         (tmp_path / f"{name}.meta").write_bytes(b"")
-    assert tf1_checkpoint._prefix(tmp_path).name == "net.ckpt-7"
+    assert checkpoint1._prefix(tmp_path).name == "net.ckpt-7"
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/elsewhere/net.ckpt-9"\n')
-    assert tf1_checkpoint._prefix(tmp_path).name == "net.ckpt-9"
+    assert checkpoint1._prefix(tmp_path).name == "net.ckpt-9"
     (tmp_path / "checkpoint").unlink()
-    assert tf1_checkpoint._prefix(tmp_path).name == "net.ckpt-12"
+    assert checkpoint1._prefix(tmp_path).name == "net.ckpt-12"
 
 
 def test_iterators_become_inputs(save):
@@ -127,7 +128,7 @@ def test_iterators_become_inputs(save):
         return x, result
 
     prefix, image, wanted = save(build)
-    net = tf1_checkpoint.read(prefix, Options())
+    net = checkpoint1.read(prefix, Options())
     assert net.inputs == [Input("IteratorGetNext/output0", 1)]
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-5)
 
@@ -142,7 +143,7 @@ def test_the_enlarged_image_is_an_input_and_the_label_is_not(save):
 
     large = np.random.default_rng(1).random((1, 24, 20, 1), np.float32)
     prefix, image, wanted = save(build, {"x2:0": large})
-    net = tf1_checkpoint.read(prefix, Options())
+    net = checkpoint1.read(prefix, Options())
     assert (net.inputs, net.outputs) == ([Input("x", 1), Input("x2", 1, factor=2)], ["output"])
     np.testing.assert_allclose(net.run(image, large.transpose(0, 3, 1, 2))[0], wanted, atol=1e-5)
 
@@ -157,11 +158,11 @@ def test_several_candidates_are_listed_and_one_can_be_named(save):
 
     prefix, image, wanted = save(build)
     with pytest.raises(ModelError, match=r"may end in any of these: .*second.*first_output.*outputs"):
-        tf1_checkpoint.read(prefix, Options())
-    net = tf1_checkpoint.read(prefix, Options(outputs=("first_output",)))
+        checkpoint1.read(prefix, Options())
+    net = checkpoint1.read(prefix, Options(outputs=("first_output",)))
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-5)
     with pytest.raises(ModelError, match="no node 'first_outptu'"):
-        tf1_checkpoint.read(prefix, Options(outputs=("first_outptu",)))
+        checkpoint1.read(prefix, Options(outputs=("first_outptu",)))
 
 
 def test_variables_that_were_not_saved_are_named(save):
@@ -171,7 +172,7 @@ def test_variables_that_were_not_saved_are_named(save):
         session.run(v1.global_variables_initializer())
         v1.train.Saver([v for v in v1.global_variables() if "last" not in v.name]).save(session, str(prefix))
     with pytest.raises(ModelError, match="no value for the variable 'last/kernel'"):
-        tf1_checkpoint.read(prefix, Options(outputs=("output",)))
+        checkpoint1.read(prefix, Options(outputs=("output",)))
 
 
 def test_names_in_the_checkpoint_are_the_savers(save):
@@ -184,7 +185,7 @@ def test_names_in_the_checkpoint_are_the_savers(save):
         v1.train.Saver({f"ema/{v.op.name}": v for v in v1.trainable_variables()}).save(session, str(prefix))
         wanted = session.run(result, {x: image.transpose(0, 2, 3, 1)})
     np.testing.assert_allclose(
-        tf1_checkpoint.read(prefix, Options()).run(image)[0], wanted.transpose(0, 3, 1, 2), atol=1e-5
+        checkpoint1.read(prefix, Options()).run(image)[0], wanted.transpose(0, 3, 1, 2), atol=1e-5
     )
 
 
@@ -200,12 +201,12 @@ def test_broken_checkpoints_are_refused(save):
     ):
         file.write_bytes(whole[file][:length])
         with pytest.raises(ModelError, match=message):
-            tf1_checkpoint.read(prefix, Options())
+            checkpoint1.read(prefix, Options())
         file.write_bytes(whole[file])
     for file, message in ((data, "data-00000-of-00001"), (index, r"has no net\.ckpt-7\.index")):
         file.unlink()
         with pytest.raises(ModelError, match=message):
-            tf1_checkpoint.read(prefix, Options())
+            checkpoint1.read(prefix, Options())
 
 
 def test_files_of_two_networks_are_told_apart(save):
@@ -221,7 +222,7 @@ def test_files_of_two_networks_are_told_apart(save):
     save(wider)
     meta.write_bytes(kept)
     with pytest.raises(ModelError, match=r"'first/kernel' is \[3, 3, 1, 4\].*\[3, 3, 1, 5\].*not belong together"):
-        tf1_checkpoint.read(prefix, Options())
+        checkpoint1.read(prefix, Options())
 
 
 def test_python_in_the_graph_of_training_is_left_out(save):
@@ -235,7 +236,7 @@ def test_python_in_the_graph_of_training_is_left_out(save):
         return x, result
 
     prefix, _, _ = save(build)
-    assert tf1_checkpoint.read(prefix, Options()).outputs == ["output"]
+    assert checkpoint1.read(prefix, Options()).outputs == ["output"]
     assert called == []
 
 
@@ -244,11 +245,11 @@ def test_checkpoints_behind_the_files_of_dnn_superres(data_root, scale):
     folder = data_root / "models" / "tf1_checkpoint_fsrcnn" / f"x{scale}"
     if not folder.is_dir():
         pytest.skip("CVSR_DATA has no models/tf1_checkpoint_fsrcnn")
-    net = tf1_checkpoint.read(folder, Options())
+    net = checkpoint1.read(folder, Options())
     assert (net.outputs, net.facts) == (["NCHW_output"], {"scale": scale})
-    from cvsr_converters.sources import tf1_graph
+    from cvsr_converters.sources.tensorflow import frozen_graph
 
-    frozen = tf1_graph.read(data_root / "models" / "dnn_superres_pb" / f"FSRCNN_x{scale}.pb", Options())
+    frozen = frozen_graph.read(data_root / "models" / "dnn_superres_pb" / f"FSRCNN_x{scale}.pb", Options())
     image = np.random.default_rng(0).random((1, 1, 20, 26), np.float32)
     np.testing.assert_array_equal(net.run(image)[0], frozen.run(image)[0])
     assert operations(net) == [*["Conv", "PRelu"] * 7, "Conv", "DepthToSpace"]

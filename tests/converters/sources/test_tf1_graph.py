@@ -13,7 +13,8 @@ from tracing import operations  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters.original import Input  # noqa: E402
-from cvsr_converters.sources import Options, tf1_graph  # noqa: E402
+from cvsr_converters.sources import Options
+from cvsr_converters.sources.tensorflow import frozen_graph  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -48,8 +49,8 @@ def save(tmp_path):
             change(graph_def)
         path = tmp_path / name
         path.write_bytes(graph_def.SerializeToString())
-        assert tf1_graph.matches(path)
-        return tf1_graph.read(path, options or Options())
+        assert frozen_graph.matches(path)
+        return frozen_graph.read(path, options or Options())
 
     return write
 
@@ -64,8 +65,8 @@ def test_matches_tells_graphs_from_other_files(tmp_path):
         ("a.onnx", b"\x0a\x10", False),
     ):
         (tmp_path / name).write_bytes(head)
-        assert tf1_graph.matches(tmp_path / name) == wanted, name
-    assert not tf1_graph.matches(tmp_path)
+        assert frozen_graph.matches(tmp_path / name) == wanted, name
+    assert not frozen_graph.matches(tmp_path)
 
 
 def test_output_in_channels_first_is_found_so(save):
@@ -259,10 +260,10 @@ def test_broken_files_are_refused(save, tmp_path):
     for cut in range(1, len(data), 37):
         broken.write_bytes(data[:cut])
         with pytest.raises(ModelError):
-            tf1_graph.read(broken, Options())
+            frozen_graph.read(broken, Options())
     broken.write_bytes(b"\x0a" + b"\xff" * 9)
     with pytest.raises(ModelError, match="truncated or no model"):
-        tf1_graph.read(broken, Options())
+        frozen_graph.read(broken, Options())
 
 
 def node(graph_def, op):
@@ -314,7 +315,7 @@ def test_files_of_dnn_superres(data_root, name, scale):
     path = data_root / "models" / "dnn_superres_pb" / f"{name}.pb"
     if not path.is_file():
         pytest.skip("CVSR_DATA has no models/dnn_superres_pb")
-    net = tf1_graph.read(path, Options())
+    net = frozen_graph.read(path, Options())
     assert net.facts == {"color": "luma", "range": 1.0, "chroma": "dnn_superres", "scale": scale}
     assert net.outputs[0] == "NCHW_output"
     assert set(operations(net)) <= {"Conv", "Relu", "PRelu", "LeakyRelu", "Tanh", "Add", "DepthToSpace"}

@@ -12,7 +12,8 @@ import keras  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters import networks  # noqa: E402
-from cvsr_converters.sources import Options, tf2_checkpoint  # noqa: E402
+from cvsr_converters.sources import Options
+from cvsr_converters.sources.tensorflow import checkpoint2  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -47,7 +48,7 @@ def test_a_trained_model_is_found_beside_its_optimizer_and_other_networks(tmp_pa
     optimizer.build(model.trainable_variables)
     other = networks.build("espcn", widths=(4, 4))
     save(tmp_path, discriminator=other, optimizer=optimizer, generator=model, step=tf.Variable(7))
-    net = tf2_checkpoint.read(tmp_path, OPTIONS)
+    net = checkpoint2.read(tmp_path, OPTIONS)
     assert net.notes == []
     assert net.facts == {"scale": 2, "color": "luma", "range": 1, "tail": "image"}
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-6)
@@ -55,7 +56,7 @@ def test_a_trained_model_is_found_beside_its_optimizer_and_other_networks(tmp_pa
 
 def test_of_two_that_fit_the_first_is_taken_and_the_notes_say_so(tmp_path, model, wanted):
     save(tmp_path, net=model, slower=randomised(networks.build("fsrcnn", **SMALL)))
-    net = tf2_checkpoint.read(tmp_path, OPTIONS)
+    net = checkpoint2.read(tmp_path, OPTIONS)
     assert "net was taken, not slower" in net.notes[0].replace("/_operations", "")
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-6)
 
@@ -77,7 +78,7 @@ def test_layers_of_other_names_go_by_order_or_else_by_shape(tmp_path):
     wanted = np.asarray(espcn(image.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
     for order in (list, reversed):
         prefix = save(tmp_path, it=modules(espcn, order))
-        net = tf2_checkpoint.read(tmp_path / f"{prefix}.index", Options(network="espcn", network_options=options))
+        net = checkpoint2.read(tmp_path / f"{prefix}.index", Options(network="espcn", network_options=options))
         np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-6)
         assert bool(net.notes) is (order is reversed)
     assert "matched by their shapes" in net.notes[0]
@@ -87,28 +88,28 @@ def test_weights_that_do_not_fit_are_refused_with_a_table(tmp_path, model):
     save(tmp_path, net=model)
     options = Options(network="fsrcnn", network_options={**SMALL, "d": 7})
     with pytest.raises(ModelError, match=r"'fsrcnn'(.|\n)*: 5x5x1x7 7 +net/_operations/1: 5x5x1x6 6(.|\n)*options"):
-        tf2_checkpoint.read(tmp_path, options)
+        checkpoint2.read(tmp_path, options)
     with pytest.raises(ModelError, match="--network"):
-        tf2_checkpoint.read(tmp_path, Options())
+        checkpoint2.read(tmp_path, Options())
 
 
 def test_matches_the_folder_the_files_and_their_beginning_but_not_with_meta(tmp_path, model):
     prefix = tmp_path / save(tmp_path, net=model)
-    assert tf2_checkpoint.matches(tmp_path)
-    assert tf2_checkpoint.matches(prefix)
+    assert checkpoint2.matches(tmp_path)
+    assert checkpoint2.matches(prefix)
     for file in tmp_path.glob("ckpt*"):
-        assert tf2_checkpoint.matches(file)
-    assert not tf2_checkpoint.matches(tmp_path / "other")
-    assert not tf2_checkpoint.matches(tmp_path / "checkpoint")
+        assert checkpoint2.matches(file)
+    assert not checkpoint2.matches(tmp_path / "other")
+    assert not checkpoint2.matches(tmp_path / "checkpoint")
     (tmp_path / f"{prefix.name}.meta").touch()
-    assert not tf2_checkpoint.matches(tmp_path)
-    assert not tf2_checkpoint.matches(prefix)
+    assert not checkpoint2.matches(tmp_path)
+    assert not checkpoint2.matches(prefix)
 
 
 def test_a_folder_that_has_moved_is_read_where_it_is(tmp_path, model, wanted):
     prefix = save(tmp_path, net=model)
     (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "/somewhere/else/{prefix.rpartition("/")[2]}"\n')
-    np.testing.assert_allclose(tf2_checkpoint.read(tmp_path, OPTIONS).run(image)[0], wanted, atol=1e-6)
+    np.testing.assert_allclose(checkpoint2.read(tmp_path, OPTIONS).run(image)[0], wanted, atol=1e-6)
 
 
 def test_broken_and_cut_files_are_refused(tmp_path, model):
@@ -117,18 +118,18 @@ def test_broken_and_cut_files_are_refused(tmp_path, model):
     whole = data.read_bytes()
     data.write_bytes(whole[:200])
     with pytest.raises(ModelError, match=r"variables are \d+ bytes.*data file has 200: it is cut short"):
-        tf2_checkpoint.read(tmp_path, OPTIONS)
+        checkpoint2.read(tmp_path, OPTIONS)
     data.write_bytes(bytes(len(whole)))  # as long as it was: the checksums tell
     with pytest.raises(ModelError, match="cannot be read"):
-        tf2_checkpoint.read(tmp_path, OPTIONS)
+        checkpoint2.read(tmp_path, OPTIONS)
     data.unlink()
     with pytest.raises(ModelError, match=r"there is no .*\.data-00000-of-00001: get both files"):
-        tf2_checkpoint.read(tmp_path, OPTIONS)
+        checkpoint2.read(tmp_path, OPTIONS)
     data.write_bytes(whole)
     for content in (b"", index.read_bytes()[:-30], b"\xff" * 300):
         index.write_bytes(content)
         with pytest.raises(ModelError, match="index is cut short or broken"):
-            tf2_checkpoint.read(tmp_path, OPTIONS)
+            checkpoint2.read(tmp_path, OPTIONS)
 
 
 def test_a_checkpoint_of_names_is_not_of_objects(tmp_path):
@@ -137,16 +138,16 @@ def test_a_checkpoint_of_names_is_not_of_objects(tmp_path):
         session.run(tf.compat.v1.global_variables_initializer())
         tf.compat.v1.train.Saver().save(session, str(tmp_path / "ckpt"), write_meta_graph=False)
     with pytest.raises(ModelError, match=r"not written by tf\.train\.Checkpoint"):
-        tf2_checkpoint.read(tmp_path, OPTIONS)
+        checkpoint2.read(tmp_path, OPTIONS)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_espcn_of_others_equals_their_h5(data_root, scale):
-    from cvsr_converters.sources import hdf5
+    from cvsr_converters.sources.keras import hdf5
 
     options = Options(network="espcn", network_options={"scale": scale, "channels": 3})
     color = random.random((1, 3, 12, 10)).astype(np.float32)
-    net = tf2_checkpoint.read(data_root / "models" / "tf2_checkpoint_espcn" / f"x{scale}", options)
+    net = checkpoint2.read(data_root / "models" / "tf2_checkpoint_espcn" / f"x{scale}", options)
     same = hdf5.read(data_root / "models" / "keras_weights_espcn" / f"ESPCN-x{scale}.h5", options)
     assert net.notes == []
     np.testing.assert_allclose(net.run(color)[0], same.run(color)[0], atol=1e-6)

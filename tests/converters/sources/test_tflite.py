@@ -16,7 +16,8 @@ from tracing import operations  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters.original import Input  # noqa: E402
-from cvsr_converters.sources import Options, _tflite_file, _tflite_run, tflite  # noqa: E402
+from cvsr_converters.sources import Options, tflite
+from cvsr_converters.sources.tflite import file, run  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -112,7 +113,7 @@ def test_networks_of_any_size(read, name):
     assert (net.inputs, net.outputs) == ([Input("image", NETS[name][0])], ["Identity"])
     assert net.facts == {"scale": NETS[name][2]}
     assert net.notes == []
-    assert net.run.__module__ == _tflite_run.__name__, "the interpreter runs it"
+    assert net.run.__module__ == run.__name__, "the interpreter runs it"
     operations(net)
 
 
@@ -136,8 +137,8 @@ def test_half_precision_weights(read):
     data, full = network("fsrcnn", half=True), network("fsrcnn")
     net = read(data)
     assert operations(net) == ["Conv", "PRelu", "ConvTranspose"]
-    assert any(tensor.dtype == np.float16 for tensor in _tflite_file.parse(data).tensors)
-    assert all(tensor.dtype != np.float16 for tensor in _tflite_file.parse(full).tensors)
+    assert any(tensor.dtype == np.float16 for tensor in file.parse(data).tensors)
+    assert all(tensor.dtype != np.float16 for tensor in file.parse(full).tensors)
 
 
 def test_quantised_models_are_refused_with_advice(read):
@@ -158,9 +159,9 @@ def test_operations_that_are_not_known_are_named(read, monkeypatch):
 
 
 def test_numbers_that_differ_from_the_interpreters_are_refused(read, monkeypatch):
-    from cvsr_converters.sources import _tflite_ops
+    from cvsr_converters.sources.tflite import ops
 
-    monkeypatch.setitem(_tflite_ops.OPERATIONS, "TANH", lambda x, fields, grown: tf.sigmoid(x[0]))
+    monkeypatch.setitem(ops.OPERATIONS, "TANH", lambda x, fields, grown: tf.sigmoid(x[0]))
     with pytest.raises(ModelError, match="TFLite and TensorFlow differ by"):
         read(network("espcn"))
 
@@ -183,19 +184,19 @@ def test_damaged_files_are_refused_or_harmless():
             "<I", int(place.choice([0, 1, 0x7FFFFFFF, 0xFFFFFFFF, place.integers(2**32)]))
         )
         with contextlib.suppress(ModelError):
-            _tflite_file.parse(bytes(damaged))
+            file.parse(bytes(damaged))
 
 
 def test_shapes_that_lie_are_refused(monkeypatch):
     data = bytearray(network("espcn"))
-    tensor = next(t for t in _tflite_file.parse(bytes(data)).tensors if t.data is not None and t.data.ndim == 4)
+    tensor = next(t for t in file.parse(bytes(data)).tensors if t.data is not None and t.data.ndim == 4)
     at = data.index(struct.pack("<5i", 4, *tensor.sizes))
     data[at + 4 : at + 8] = struct.pack("<i", 1 << 30)
     with pytest.raises(ModelError, match=r"is \[1073741824, .* but has \d+ bytes"):
-        _tflite_file.parse(bytes(data))
+        file.parse(bytes(data))
     data[at : at + 4] = struct.pack("<i", 1 << 30)
     with pytest.raises(ModelError, match="a list runs past its end"):
-        _tflite_file.parse(bytes(data))
+        file.parse(bytes(data))
 
 
 def test_other_files_are_refused(read):

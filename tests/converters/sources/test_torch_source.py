@@ -18,9 +18,9 @@ from spandrel.architectures.Compact import Compact  # noqa: E402
 from spandrel.architectures.RCAN import RCAN  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
+from cvsr_converters.conversion.trace import trace  # noqa: E402
 from cvsr_converters.sources import Options  # noqa: E402
 from cvsr_converters.sources import torch as source  # noqa: E402
-from cvsr_converters.trace import trace  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 
-from cvsr_converters import trace
+from cvsr_converters.conversion import trace
 
 
 def operations(original, sizes=((40, 24), (16, 48)), tolerance=2e-5):

@@ -16,8 +16,8 @@ from onnx import numpy_helper, parser  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 import cvsr  # noqa: E402
+from cvsr_converters.proof.verify import verify  # noqa: E402
 from cvsr_converters.targets import half  # noqa: E402
-from cvsr_converters.verify import verify  # noqa: E402
 
 MODELS = Path(__file__).parents[3] / "models" / "cvsr-small"
 random = np.random.default_rng(6)

@@ -19,7 +19,8 @@ from targetkit import network, original, small, weights  # noqa: E402
 
 import cvsr  # noqa: E402
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.report import Report  # noqa: E402
+from cvsr_converters.proof import superres  # noqa: E402
+from cvsr_converters.proof.report import Report  # noqa: E402
 from cvsr_converters.targets import pb  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -32,7 +33,7 @@ SAME = "kernel_shape = [3, 3], pads = [1, 1, 1, 1]"
 def packed(model, facts):
     """Pack and prove; return the file's bytes."""
     data = pb.pack(model, facts)
-    rows = pb.verify_superres(data, facts, original(model))
+    rows = superres.verify_superres(data, facts, original(model))
     assert Report("net", rows=rows).ok, Report("net", rows=rows).markdown()
     return data
 
@@ -143,7 +144,7 @@ def test_same_bytes_for_the_same_network():
 
 def test_a_wrong_weight_is_found():
     model, facts = small(1, "luma")
-    rows = pb.verify_superres(pb.pack(model, facts), facts, original(small(1, "luma")[0]))
+    rows = superres.verify_superres(pb.pack(model, facts), facts, original(small(1, "luma")[0]))
     assert {row.result for row in rows} == {"wrong"}
     assert "A, B, A" in rows[1].note
 

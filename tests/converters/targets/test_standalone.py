@@ -16,9 +16,10 @@ from targetkit import network, original, small, weights  # noqa: E402
 
 import cvsr  # noqa: E402
 from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.passes import Graph, canonical, shuffle  # noqa: E402
+from cvsr_converters.passes import Graph, canonical
+from cvsr_converters.passes.lower import shuffle  # noqa: E402
+from cvsr_converters.proof.verify import verify  # noqa: E402
 from cvsr_converters.targets import standalone  # noqa: E402
-from cvsr_converters.verify import verify  # noqa: E402
 
 MODELS = Path(__file__).parents[3] / "models" / "cvsr-small"
 

@@ -1,0 +1,134 @@
+"""An understood network → the bytes of a file for one target, and the proof that they compute what it does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import load_from_string
+
+from cvsr.errors import OptionError
+from cvsr_converters import passes
+from cvsr_converters.conversion.trace import trace
+from cvsr_converters.proof import runtime_model
+from cvsr_converters.proof.report import TOLERANCE, Report
+from cvsr_converters.proof.verify import SIZES, verify
+from cvsr_converters.targets import onnx as onnx_file
+from cvsr_converters.targets import ops, receptive_field, tail
+
+OLDEST = "4.8"
+
+
+@dataclass(frozen=True)
+class Built:
+    """The bytes of a file, the facts in it, and ``verify(pythons)``, which gives the report of the comparison."""
+
+    data: bytes
+    facts: dict
+    verify: Callable
+
+
+def onnx(understood, name, half=False, bits=None):
+    """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle, the rest is in its metadata."""
+    original, facts = understood.original, understood.facts
+    graph = _traced(understood)
+    counted = parameters(graph)
+    graph, facts, limited = tail.cut(graph, facts)
+    factors = [one.factor for one in original.inputs]
+    facts |= {"name": name, "radius": receptive_field.fact(graph, facts)}
+    graph = passes.lower(graph)
+    ops.check(graph, OLDEST)
+    facts["parameters"] = counted  # of the network as it was given: kernels grow, or are split, on the way
+    graph, tolerance = _stored(graph, half, bits)
+    data = onnx_file.pack(graph, facts, math.lcm(onnx_file.SIZE, facts.get("multiple", 1)), factors)
+    # where a limit was cut off, what lies beyond it differs, and the host's own limit comes after
+    limit = runtime_model.limited(facts) if limited else np.asarray
+    whole, image = runtime_model.finish(understood.facts), runtime_model.finish(facts)
+
+    def proof(pythons):
+        return verify(
+            data,
+            lambda *blobs: limit(whole(original.run(*blobs)[0], blobs)),
+            name=name,
+            draw=runtime_model.draw(original.inputs, facts),
+            finish=lambda output, blobs: limit(image(output, blobs)),
+            pythons=pythons,
+            sizes=fitting(facts),
+            tolerance=tolerance,
+        )
+
+    return Built(data, facts, proof)
+
+
+def standalone(understood, name, half=False, bits=None):
+    """Return the :class:`Built` ONNX file that takes and gives 8-bit BGR, with everything inside."""
+    from cvsr_converters.targets import standalone as target
+
+    original, facts = understood.original, understood.facts | {"name": name}
+    graph = _traced(understood)
+    ops.check(passes.lower(graph), OLDEST)
+    model, tolerance = _stored(load_from_string(target.pack(graph, facts)), half, bits)
+    data = model.SerializeToString(deterministic=True)
+    said = {one.key.removeprefix("cvsr."): one.value for one in model.metadata_props if one.key != "cvsr.version"}
+
+    def proof(pythons):
+        wanted = target.host(original.run, facts)
+        how = {"draw": target.draw, "pythons": pythons, "sizes": fitting(facts), "tolerance": tolerance}
+        return verify(data, wanted, name=name, **how)
+
+    return Built(data, {key: int(value) if value.isdecimal() else value for key, value in said.items()}, proof)
+
+
+def pb(understood, name, half=False, bits=None):
+    """Return the :class:`Built` frozen graph for ``cv2.dnn_superres``."""
+    from cvsr_converters.proof.superres import verify_superres
+    from cvsr_converters.targets import pb as target
+
+    if half:
+        raise OptionError("weights in 16 bits are for ONNX files: dnn_superres does not read them")
+    original, facts = understood.original, understood.facts | {"name": name}
+    graph, _ = _stored(_traced(understood), half, bits)
+    data = target.pack(graph, facts)
+    said = {"name": name, "scale": facts["scale"], "family": target.family(facts)}
+
+    def proof(pythons):
+        return Report(name, rows=verify_superres(data, facts, original.run, pythons))
+
+    return Built(data, said, proof)
+
+
+def _traced(understood):
+    return trace(understood.original, understood.facts.get("multiple", 1))
+
+
+def _stored(graph, half, bits):
+    """Return the graph with its weights as they are stored, and how far off the result may be for that.
+
+    ``half``: in 16 bits. ``bits``: with as many significant bits only.
+    """
+    from cvsr_converters.targets import half as half_precision
+
+    if bits:
+        graph = half_precision.rounded(graph, bits)
+    if not half and not bits:
+        return graph, TOLERANCE
+    return half_precision.weights(graph) if half else graph, half_precision.tolerance(bits)
+
+
+def fitting(facts):
+    """Return the sizes to verify at, brought to the multiple that the network needs."""
+    multiple = facts.get("multiple", 1)
+    return tuple(tuple(multiple * math.ceil(n / multiple) for n in size) for size in SIZES)
+
+
+def parameters(graph):
+    """Return how many numbers the convolutions of an ONNX graph have, biases and slopes included."""
+    sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.graph.initializer}
+    layers = [node for node in graph.graph.node if node.op_type in ("Conv", "ConvTranspose", "PRelu")]
+    names = {name for node in layers for name in node.input}
+    return sum(sizes[name] for name in sorted(names) if name in sizes)
+
+
+TARGETS = {"onnx": onnx, "standalone": standalone, "pb": pb}

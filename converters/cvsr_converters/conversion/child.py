@@ -1,0 +1,132 @@
+"""The whole conversion, in the process that calls it: ``python -m cvsr_converters.conversion.child FOLDER`` does it in a child.
+
+The child reads ``request.json`` in the folder and leaves ``model`` and ``report.json``, or ``refusal.json``. A parent
+with no framework in it survives whatever a strange file does to the child, and can bound its time and memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from cvsr.errors import CvsrError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a conversion is to do: see :func:`cvsr_converters.convert`, whose arguments these are."""
+
+    name: str
+    source: str = ""
+    target: str = "onnx"
+    facts: dict = field(default_factory=dict)
+    output: str | None = None
+    options: dict = field(default_factory=dict)  # of cvsr_converters.sources.Options
+    pythons: tuple = ()
+    half: bool = False
+    memory: int = 0  # bytes of address space that the child may take; 0 for no limit
+
+
+def convert(request, original, title, say=lambda text: None):
+    """Return (bytes, :class:`~cvsr_converters.proof.report.Conversion`) for an :class:`Original`; raise ModelError."""
+    from cvsr_converters.conversion import build
+    from cvsr_converters.conversion.understand import understand
+    from cvsr_converters.proof.report import Conversion
+
+    begun = time.monotonic()
+    say("looking at what it does")
+    hint = f"{Path(request.source).name} {request.options.get('network') or ''}"
+    understood = understand(original, request.facts, request.output, hint)
+    say("rewriting its graph")
+    built = build.TARGETS[request.target](understood, request.name, half=request.half)
+    say("comparing it in OpenCV")
+    proof = built.verify(request.pythons)
+    report = Conversion(
+        source=Path(request.source).name or request.name,
+        format=title,
+        target=request.target,
+        facts=built.facts,
+        notes=understood.notes,
+        proof=proof,
+        sha256=hashlib.sha256(built.data).hexdigest(),
+        bytes=len(built.data),
+        seconds=round(time.monotonic() - begun, 1),
+    )
+    return built.data, report
+
+
+def from_file(request, say=lambda text: None):
+    """Return what :func:`convert` does, for the file that the request names."""
+    from cvsr_converters import sources
+
+    path = Path(request.source)
+    module = sources.find(path)
+    say(f"reading {path.name}: {module.TITLE}")
+    original = sources.read(module, path, sources.Options(**request.options))
+    if request.output not in original.outputs and len(original.outputs) == 1:
+        request = replace(request, output=None)  # chosen in reading already, where its name was another
+    return convert(request, original, module.TITLE, say)
+
+
+def main(folder):
+    """Do the request in ``folder``; return the exit code, 1 for a refusal."""
+    folder = Path(folder)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's own Keras runs on
+    for name in ("tensorflow", "tf2onnx", "absl", "h5py"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    request = Request(**json.loads((folder / "request.json").read_text("utf-8")))
+    _limit_memory(request.memory)
+    out = sys.stdout
+    sys.stdout = sys.stderr  # frameworks print; standard output is for the parent
+
+    def say(text):
+        out.write(json.dumps({"say": text}) + "\n")
+        out.flush()
+
+    try:
+        data, report = from_file(request, say)
+    except CvsrError as error:
+        _refuse(folder, str(error))
+        return 1
+    except MemoryError:
+        limit = f"{request.memory / 2**30:.3g} GB of memory are"
+        _refuse(folder, f"{limit} not enough for it; if you trust the file, allow more (--max-memory)")
+        return 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        extra = "torch" if package in ("torch", "torchvision", "spandrel") else "convert"
+        _refuse(folder, f"this needs {package}, which is not installed: pip install 'cvsr[{extra}]'")
+        return 1
+    (folder / "model").write_bytes(data)
+    (folder / "report.json").write_text(report.json(), encoding="utf-8")
+    return 0
+
+
+def _limit_memory(limit):
+    """Let an allocation beyond ``limit`` fail, where the system can do that: a file may lie about its sizes."""
+    try:
+        import resource
+    except ImportError:
+        return
+    if limit:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _refuse(folder, message):
+    (folder / "refusal.json").write_text(json.dumps({"message": message}), encoding="utf-8")
+
+
+def to_json(request):
+    """Return the request as JSON text."""
+    return json.dumps(asdict(request))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

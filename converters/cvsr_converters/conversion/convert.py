@@ -1,0 +1,186 @@
+"""Convert a trained model of any kind into a file that every OpenCV runs, proven: what ``cvsr convert`` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from cvsr.errors import ModelError, OptionError
+from cvsr_converters.conversion import child as work
+from cvsr_converters.proof import environments
+from cvsr_converters.proof.report import Conversion
+from cvsr_converters.targets import write_atomic
+
+SUFFIXES = {"onnx": ".onnx", "standalone": ".onnx", "pb": ".pb"}
+TIMEOUT = 3600.0  # seconds for a conversion; the largest networks take minutes
+READING = 300.0  # seconds of them for reading a file: a damaged one can keep libhdf5 going for ever
+MEMORY = 12 * 2**30  # of address space, of which TensorFlow alone takes some GB without using them
+
+
+def convert(
+    source,
+    out=None,
+    *,
+    to="onnx",
+    scale=None,
+    color=None,
+    range=None,
+    mean=None,
+    network=None,
+    network_options=None,
+    outputs=(),
+    signature=None,
+    feeds=None,
+    opencv=(),
+    half=False,
+    trust=False,
+    timeout=TIMEOUT,
+    max_memory=MEMORY,
+    say=lambda text: None,
+):
+    """Convert a trained super-resolution model; write ``out`` if it is proven right; return its :class:`Conversion`.
+
+    ``source``: the path of a model (``cvsr_converters.sources`` lists the formats), or a Keras model or a function of
+    TensorFlow in memory that takes float32 (N, H, W, C), with ``network_options={"channels": C}`` where C is not 3.
+    ``out``: the file to write; None: only find out and prove. ``to``: "onnx" for cvsr, "standalone" (8-bit BGR in and
+    out, for any program with OpenCV), or "pb" (for ``cv2.dnn_superres``). ``scale``, ``color`` ("luma", "ycrcb",
+    "ycbcr", "rgb", "bgr"), ``range`` (1 or 255), ``mean`` (for each channel, in units of the range): what the network
+    takes, where it cannot be found out. ``network`` and ``network_options``: that of ``cvsr_converters.networks`` whose
+    weights a file holds. ``outputs``: names of outputs to take. ``signature`` of a SavedModel. ``feeds``: values
+    of other placeholders. ``opencv``: versions ("4.8.1.78") or interpreters to prove it in, beside the installed one.
+    ``half``: store weights in 16 bits. ``trust``: let code in the file run. ``timeout`` in seconds and ``max_memory``,
+    in bytes or as "12G", bound what a file may take. ``say`` is called with a line for each step.
+
+    Raises ModelError or OptionError, which say why not and what to do. Nothing is written then, nor where
+    ``Conversion.ok`` is False. A path is read in a child process, which a broken file cannot crash or stall for ever.
+    """
+    from cvsr.options import memory_size  # OpenCV comes with it, which the package's other programs do without
+
+    if to not in SUFFIXES:
+        raise OptionError(f"to is {to!r}: it must be one of {', '.join(SUFFIXES)}")
+    out = _checked_out(out, to)
+    facts = {"scale": scale, "color": color, "range": range, "mean": list(mean) if mean is not None else None}
+    options = {
+        "network": network, "network_options": dict(network_options or {}), "outputs": tuple(outputs),
+        "feeds": dict(feeds or {}), "signature": signature, "scale": scale, "trust": trust,
+    }  # fmt: skip
+    live = not isinstance(source, (str, os.PathLike))
+    path = "" if live else os.fspath(source)
+    request = work.Request(
+        name=out.stem if out else _name(path or "model"),
+        source=str(Path(path).absolute()) if path else "",
+        target=to,
+        facts={key: value for key, value in facts.items() if value is not None},
+        output=outputs[0] if outputs else None,
+        options=options,
+        pythons=tuple(environments.python(version, say) for version in opencv),
+        half=half,
+        memory=memory_size(max_memory),
+    )
+    data, report = _of_object(request, source, say) if live else _in_child(request, timeout, say)
+    if out and report.ok:
+        write_atomic(out, data)
+    return report
+
+
+def _checked_out(out, to):
+    """Return the path to write, or None; raise OptionError before any work where it cannot be one."""
+    if out is None:
+        return None
+    out = Path(out)
+    if out.suffix.lower() != SUFFIXES[to]:
+        raise OptionError(f"{out.name} is no name for --to {to}: it must end in {SUFFIXES[to]}")
+    if out.is_dir():
+        raise OptionError(f"{out} is a folder: give the name of a file")
+    return out
+
+
+def _name(path):
+    """Return a name for the model of a file or folder."""
+    return re.sub(r"[^\w.-]+", "_", Path(path).stem) or "model"
+
+
+def _of_object(request, model, say):
+    """Convert a model that is in this process already, in this process."""
+    from cvsr_converters.sources import Options
+    from cvsr_converters.sources.keras import model as _keras
+    from cvsr_converters.sources.tensorflow import keras_graph
+
+    if getattr(model, "inputs", None):
+        original = _keras.in_memory(model, Options(**request.options), request.name)
+    else:
+        channels = request.options["network_options"].get("channels", 3)
+        original = keras_graph.original(model, channels, name=request.name)
+    return work.convert(request, original, "a model in memory", say)
+
+
+def _in_child(request, timeout, say):
+    """Return (bytes, report) of a child process; raise ModelError with what stopped it."""
+    with tempfile.TemporaryDirectory(prefix="cvsr-convert-") as folder:
+        Path(folder, "request.json").write_text(work.to_json(request), encoding="utf-8")
+        code, last = _run([sys.executable, "-m", "cvsr_converters.conversion.child", folder], folder, timeout, say)
+        if (refusal := Path(folder, "refusal.json")).exists():
+            raise ModelError(json.loads(refusal.read_text("utf-8"))["message"])
+        if code is None:
+            raise ModelError(f"it was stopped after {timeout:g} seconds, of which reading may take {READING:g}: {last}")
+        if code:
+            raise ModelError(f"reading or converting it {_ending(code)}: {last}")
+        report = Conversion.from_json(Path(folder, "report.json").read_text("utf-8"))
+        return Path(folder, "model").read_bytes(), report
+
+
+def _run(command, folder, timeout, say):
+    """Run the child; return (its exit code, None where it took too long; the last line that it complained in)."""
+    environment = os.environ | {"TMPDIR": folder}  # what it leaves behind goes with the folder
+    with open(Path(folder, "complaints"), "w+b") as complaints:
+        child = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=complaints, env=environment, text=True, start_new_session=True
+        )
+        timer = _timer(min(timeout, READING), child)
+        begun, steps = time.monotonic(), 0
+        try:
+            for line in child.stdout:
+                if line.startswith('{"say"'):
+                    say(json.loads(line)["say"])
+                    steps += 1
+                    if steps == 2 and timer.is_alive():  # the first one was reading
+                        timer.cancel()
+                        timer = _timer(timeout - (time.monotonic() - begun), child)
+            code = child.wait()
+        finally:
+            expired = not timer.is_alive()
+            timer.cancel()
+            _kill(child)
+            child.stdout.close()
+        complaints.seek(0, os.SEEK_END)
+        complaints.seek(max(0, complaints.tell() - 4000))
+        lines = complaints.read().decode("utf-8", "replace").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    return None if expired else code, (said[-1] if said else "it said nothing")[:500]
+
+
+def _timer(seconds, child):
+    """Return a running timer that ends the child."""
+    timer = threading.Timer(max(0, seconds), _kill, [child])
+    timer.start()
+    return timer
+
+
+def _kill(child):
+    """End the child and all that it started."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError, AttributeError):
+        child.kill()
+
+
+def _ending(code):
+    return f"crashed ({signal.Signals(-code).name})" if code < 0 else "failed"

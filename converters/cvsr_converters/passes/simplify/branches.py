@@ -1,0 +1,132 @@
+"""Merge parallel convolutions whose results are added into one.
+
+         ┌── Conv 3x3 ──────────────┐
+    x ───┼── Conv 1x1 ──────────────Add ── y      →      x ── Conv 3x3 ── y
+         ├── Conv 1x1 ── Conv 3x3 ──┤
+         └──────────────────────────┘
+
+The branches of RepVGG, ECBSR, ACNet and their likes, once their BatchNormalizations are in their convolutions. Only
+where the one convolution costs no more than all that it replaces.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+
+from cvsr_converters.passes.simplify import conv_chain, linear
+
+
+def run(graph):
+    """Apply the rewrite wherever it fits; return whether the graph has changed."""
+    nodes = [n for n in graph.nodes if n.op == "Add"]
+    shapes = graph.shapes() if nodes else {}
+    changed = False
+    for node in nodes:
+        readers = graph.consumers(node.outputs[0])
+        if len(readers) == 1 and readers[0].op == "Add" and node.outputs[0] not in graph.outputs:
+            continue  # a part of a larger sum, which comes later
+        changed |= _merge(node, shapes, graph)
+    return changed
+
+
+def _merge(root, shapes, graph):
+    """Merge what can be merged among the terms of the sum ``root``; return whether something was."""
+    terms = _terms(root, graph)
+    if not any(graph.producer(value, "Conv") for value in terms) or len(set(terms)) != len(terms):
+        return False
+    by_source = defaultdict(list)
+    for value in terms:
+        for form in _forms(value, root, graph):
+            by_source[form.source].append((value, form))
+    for source, found in by_source.items():
+        channels = len(found[0][1].weight)
+        rest = [v for v in terms if v not in {value for value, _ in found}]
+        for value in rest:
+            form = linear.scaled(value, source, channels, graph)
+            # whether x has as many channels as what it is added to
+            if form is not None and shapes.get(source, (0, 0))[1] == channels:
+                found.append((value, form))
+        if len(found) < 2 or (one := _sum([form for _, form in found])) is None:
+            continue
+        merged = {value for value, _ in found}
+        _write(root, one, [value for value in terms if value not in merged], graph)
+        return True
+    return False
+
+
+def _terms(root, graph):
+    """Return the values that ``root`` adds up, itself and through Adds that nobody else reads."""
+    terms = []
+    for value in root.inputs:
+        inner = graph.producer(value, "Add")
+        terms += _terms(inner, graph) if inner is not None and graph.consumers(value) == [root] else [value]
+    return terms
+
+
+def _forms(value, root, graph):
+    """Return the Linears that give ``value``: its convolution, and that one merged with those before it."""
+    node = graph.producer(value, "Conv")
+    if node is None or value in graph.outputs or len(graph.consumers(value)) != 1:
+        return []
+    forms = [linear.of(node, graph)]
+    while forms[-1] is not None:
+        before = graph.producer(forms[-1].source, "Conv")
+        first = linear.of(before, graph)
+        if first is None or len(graph.consumers(forms[-1].source)) != 1 or forms[-1].source in graph.outputs:
+            return forms
+        forms.append(conv_chain.compose(first, forms[-1]))
+    return forms[:-1]
+
+
+def _sum(forms):
+    """Return the one Linear that gives the sum, or None where there is none or where it would cost more."""
+    moving = [form for form in forms if form.kernel != (1, 1)] or forms
+    strides, dilations, outs = forms[0].strides, moving[0].dilations, len(forms[0].weight)
+    if any(f.strides != strides or len(f.weight) != outs for f in forms) or any(
+        f.dilations != dilations for f in moving
+    ):
+        return None
+    if dilations != (1, 1) and len({(f.kernel, f.pads) for f in forms}) != 1:
+        return None  # a point between the holes of the kernel
+    groups = {form.group for form in forms if form.cost} or {1}
+    group = groups.pop() if len(groups) == 1 else 1
+    weights = [form.weight if form.group == group else _grouped(form.dense(), group) for form in forms]
+    if len({w.shape[1] for w in weights}) != 1:
+        return None
+    begin = np.max([form.pads[:2] for form in forms], axis=0)
+    after = np.max([np.subtract(f.kernel, 1) - f.pads[:2] for f in forms], axis=0)
+    ends = {tuple(f.pads[2:] + after - (np.subtract(f.kernel, 1) - f.pads[:2])) for f in forms}
+    if len(ends) != 1:
+        return None
+    total = np.zeros((*weights[0].shape[:2], *(begin + after + 1)))
+    for form, weight in zip(forms, weights, strict=True):
+        (row, column), (h, w) = begin - form.pads[:2], form.kernel
+        total[:, :, row : row + h, column : column + w] += weight
+    pads = tuple(int(p) for p in (*begin, *ends.pop()))
+    bias = sum(form.bias for form in forms)
+    one = replace(moving[0], weight=total, bias=bias, pads=pads, group=group, cost=sum(f.cost for f in forms))
+    return one if one.own <= one.cost else None
+
+
+def _grouped(dense, group):
+    """Return the part of a dense weight that a convolution with groups holds."""
+    if group == 1:
+        return dense
+    outs, ins, *kernel = dense.shape
+    full = dense.reshape(group, outs // group, group, ins // group, *kernel)
+    return np.concatenate([full[g, :, g] for g in range(group)])
+
+
+def _write(root, one, others, graph):
+    """Make ``root`` the convolution ``one``, or its sum with the other terms."""
+    if not others:
+        linear.write(one, root, graph)
+        return
+    value = graph.add(root, "Identity", [one.source])
+    linear.write(one, graph.producer(value), graph)
+    for other in others[:-1]:
+        value = graph.add(root, "Add", [other, value])
+    graph.become(root, "Add", [others[-1], value])

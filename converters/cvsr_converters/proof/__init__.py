@@ -1,0 +1,1 @@
+"""Proof that a converted file computes what the original does, in this OpenCV and in others. Start with ``verify.py``."""

@@ -1,0 +1,36 @@
+"""Read a network in an ONNX file of one's own, such as PyTorch writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cvsr_converters.original import Original
+
+TITLE = "an ONNX file (.onnx)"
+
+
+def matches(path):
+    """Return whether the path is an ONNX file; its name must say it, for the format has no first bytes of its own."""
+    path = Path(path)
+    return path.suffix.lower() == ".onnx" and path.is_file()
+
+
+def read(path, options):
+    """Return the :class:`Original` of an ONNX file; raise ModelError."""
+    from cvsr_converters.sources.onnx import file
+    from cvsr_converters.sources.onnx.network import Network
+
+    network = Network(file.load(path), options)
+    facts = network.facts | _metadata(Path(path))
+    return Original(Path(path).stem, network.inputs, network.outputs, network.run, network.graph, facts, network.notes)
+
+
+def _metadata(path):
+    """Return what a file that cvsr has written says of itself."""
+    from cvsr import open_model, wire
+
+    said = {key.removeprefix("cvsr.") for key in wire.read_onnx(path.read_bytes()).metadata if key.startswith("cvsr.")}
+    if not {"scale", "color", "range"} <= said:
+        return {}
+    info = open_model(path)
+    return {key: getattr(info, key) for key in said if hasattr(info, key)}

@@ -1,0 +1,159 @@
+"""A network in an ONNX model: what its inputs and outputs are, how to run it, and its graph at any size."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from cvsr.errors import ModelError
+from cvsr_converters.original import Input
+from cvsr_converters.sources.onnx import graph as _onnx_graph
+from cvsr_converters.sources.onnx import run as _onnx_run
+from cvsr_converters.sources.onnx import types
+from cvsr_converters.sources.onnx.layout import channels_of
+
+SIZES = (48, 64), (80, 56)  # multiples of 8; both sides differ, so an axis that stays the same is no side of the image
+NUMBERS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.UINT8}) | types.HALF
+
+
+class Network:
+    """The network in an ONNX model that :func:`_onnx_file.load` gave.
+
+    ``inputs`` and ``outputs`` are those of an Original, ``facts`` what the graph shows of scale, color and range, and
+    ``notes`` what is different from the file. Raises ModelError.
+    """
+
+    def __init__(self, stored, options):
+        _feed(stored.graph, options.feeds)
+        _choose(stored.graph, options.outputs)
+        self.model, self.notes = types.without_bytes(types.as_float(stored, types.HALF))
+        if types.has(stored, types.HALF):
+            self.notes.append("it holds 16-bit floats: the converted file computes in 32 bits")
+        self.outputs = [info.name for info in stored.graph.output]
+        images = _onnx_run.images(stored.graph)
+        self._bytes = images[0].type.tensor_type.elem_type == TensorProto.UINT8
+        found = [channels_of(self.model.graph, info) for info in images]
+        self.last = {info.name for info, (_, last) in zip(images, found, strict=True) if last}
+        factors = _factors(images, self.last, options.scale)
+        self.inputs = [
+            Input(info.name, channels, factor)
+            for info, (channels, _), factor in zip(images, found, factors, strict=True)
+        ]
+        self._session = _onnx_run.session(_onnx_run.resized(self.model, self._free()))
+        self.facts = self._look()
+        if self.notes:
+            self._compare(stored)
+
+    def run(self, *blobs):
+        """Return the outputs for these blobs, all float32 (1, C, H, W); onnxruntime computes them."""
+        fed = [
+            blob.transpose(types.TO_LAST) if one.name in self.last else blob
+            for blob, one in zip(blobs, self.inputs, strict=True)
+        ]
+        results = zip(self.outputs, _onnx_run.run(self._session, fed), strict=True)
+        arrays = (array.transpose(types.TO_FIRST) if name in self.last else array for name, array in results)
+        return [np.ascontiguousarray(array, np.float32) for array in arrays]
+
+    def graph(self, size):
+        """Return the ONNX graph for images of ``size``."""
+        return _onnx_graph.at(self.model, self._dims(size), last=self.last)
+
+    def _dims(self, size):
+        """Return the shapes of all inputs, in the model's own order, for images of ``size``."""
+        return [_shape(one, *(n * one.factor for n in size), one.name in self.last) for one in self.inputs]
+
+    def _free(self):
+        return [_shape(one, f"height{i}", f"width{i}", one.name in self.last) for i, one in enumerate(self.inputs)]
+
+    def _look(self):
+        """Run it at two sizes: find which outputs have the channels last; return the facts that its shapes tell."""
+        shapes = [[array.shape for array in _onnx_run.run(self._session, self._noise(size))] for size in SIZES]
+        for name, first, second in zip(self.outputs, *shapes, strict=True):
+            differs = [a != b for a, b in zip(first, second, strict=False)]
+            if len(first) != 4 or not any(differs):
+                raise ModelError(
+                    f"the output {name!r} has the shape {first} for an image of {SIZES[0]} and {second} for one of "
+                    f"{SIZES[1]}: it is no image, or of one size only; choose another output, or export it with "
+                    "dynamic axes"
+                )
+            if differs[1:] == [True, True, False]:
+                self.last.add(name)
+        last = self.outputs[0] in self.last
+        return self._facts([shapes[0][0][axis] for axis in (types.TO_FIRST if last else range(4))])
+
+    def _facts(self, shape):
+        """Return what is sure of scale, color and range, by the ``shape`` of the output for the first of SIZES."""
+        facts, scales = {}, {Fraction(n, side) for n, side in zip(shape[2:], SIZES[0], strict=True)}
+        scale = scales.pop()
+        if not scales and scale.denominator == 1 and shape[1] == self.inputs[0].channels:
+            facts["scale"] = int(scale)
+        if self.inputs[0].channels == 1:
+            facts["color"] = "luma"
+        if self._bytes:
+            facts["range"] = 255.0
+        return facts
+
+    def _noise(self, size):
+        random = np.random.default_rng(0)
+        return [
+            random.integers(0, 256, shape).astype(np.float32) / (1 if self._bytes else 255)
+            for shape in self._dims(size)
+        ]
+
+    def _compare(self, stored):
+        """Raise ModelError unless the network without its 8- and 16-bit numbers does what the stored one does."""
+        session = _onnx_run.session(_onnx_run.resized(stored, self._free()))
+        noise = self._noise(SIZES[0])
+        pairs = zip(_onnx_run.run(session, noise), _onnx_run.run(self._session, noise), strict=True)
+        for name, (wanted, got) in zip(self.outputs, pairs, strict=True):
+            slack = 1.01 if wanted.dtype == np.uint8 else 0.02 * max(np.ptp(wanted.astype(np.float32)), 1e-3)
+            fits = (got >= 0) & (got <= 255) if wanted.dtype == np.uint8 else np.isfinite(wanted)
+            if np.abs(wanted.astype(np.float32) - got)[fits].max(initial=0) > slack:
+                raise ModelError(
+                    f"the output {name!r} changes when it is computed in 32-bit floats; export it in floats"
+                )
+
+
+def _shape(one, height, width, last):
+    return (1, height, width, one.channels) if last else (1, one.channels, height, width)
+
+
+def _feed(graph, feeds):
+    """Make constants of the inputs that the user gives values for; refuse the others that are no image."""
+    for info in _onnx_run.images(graph):
+        kind, rank = info.type.tensor_type.elem_type, len(info.type.tensor_type.shape.dim)
+        if info.name in feeds:
+            array = np.asarray(feeds[info.name], helper.tensor_dtype_to_np_dtype(kind))
+            graph.initializer.append(numpy_helper.from_array(array, info.name))
+            graph.input.remove(info)
+        elif kind not in NUMBERS or rank != 4:
+            dims = [d.dim_value or d.dim_param or "?" for d in info.type.tensor_type.shape.dim]
+            raise ModelError(f"the input {info.name!r} of shape {dims} is no image: pass its value as a feed")
+    if not _onnx_run.images(graph):
+        raise ModelError("the file has no input for an image")
+
+
+def _choose(graph, names):
+    """Keep the outputs that the user has chosen, in that order."""
+    outputs = {info.name: info for info in graph.output}
+    if unknown := [name for name in names if name not in outputs]:
+        raise ModelError(f"there is no output {unknown[0]!r}; the file has {', '.join(outputs)}")
+    if names:
+        chosen = [type(outputs[name]).FromString(outputs[name].SerializeToString()) for name in names]
+        del graph.output[:]
+        graph.output.extend(chosen)
+
+
+def _factors(images, last, scale):
+    """Return how much larger each input is than the first: by the sizes in the file, else by their names."""
+    sides = [info.type.tensor_type.shape.dim[1 if info.name in last else 2] for info in images]
+    factors = []
+    for side in sides:
+        if side.dim_value and sides[0].dim_value:
+            factor = Fraction(side.dim_value, sides[0].dim_value)
+            factors.append(int(factor) if factor.denominator == 1 else 1)
+        else:
+            factors.append(1 if side.dim_param == sides[0].dim_param else scale or 1)
+    return factors

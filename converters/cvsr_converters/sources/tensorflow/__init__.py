@@ -1,0 +1,1 @@
+"""TensorFlow's own formats: SavedModels, frozen graphs, checkpoints of both versions, a module for each."""

@@ -1,0 +1,56 @@
+"""Frozen graphs of TensorFlow 1: a GraphDef in a ``.pb``, such as those of OpenCV's dnn_superres.
+
+The weights are constants in the graph. What is no image among the placeholders (is_training, keep_prob) gets the value
+that it has at inference; the ends of the graph are the outputs, in whichever layout.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cvsr import frozen, model
+from cvsr.errors import ModelError
+
+TITLE = "frozen TensorFlow 1 graph (.pb)"
+
+
+def matches(path):
+    """Return whether it is a ``.pb`` that is no SavedModel."""
+    path = Path(path)
+    if path.suffix.lower() != ".pb" or not path.is_file() or path.name == "saved_model.pb":
+        return False
+    with open(path, "rb") as file:
+        return file.read(1) != b"\x08"  # SavedModels begin with the number of their schema, GraphDefs with a node
+
+
+def read(path, options):
+    """Return the :class:`Original` of a frozen graph; raise ModelError."""
+    path = Path(path)
+    data = path.read_bytes()
+    try:
+        frozen.read_graphdef(data)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+    from cvsr_converters.sources.tensorflow import graph1, graphdef
+
+    graph = graphdef.parse(GraphDef, data, path)
+    nodes = graphdef.by_name(graph)
+    said = model.pb_facts(path, data)
+    facts = {key: said[key] for key in ("color", "range", "mean", "chroma", "scale") if key in said}
+    outputs = _outputs(nodes, options.outputs)
+    return graph1.original(nodes, graph.library, outputs, options, name=path.stem, facts=facts)
+
+
+def _outputs(nodes, wanted):
+    """Return the tensors to take: those ``wanted``, or the ends of the graph."""
+    from cvsr_converters.sources.tensorflow import graphdef
+
+    ends = graphdef.ends(nodes)
+    for tensor in wanted:
+        if graphdef.split(tensor)[0] not in nodes:
+            raise ModelError(f"there is no output {tensor!r}; the graph ends in: {', '.join(ends)}")
+    if not wanted and not ends:
+        raise ModelError("the graph has no output: its nodes read one another in circles, or there are none")
+    return [graphdef.join(*graphdef.split(tensor)) for tensor in wanted] or ends

@@ -1,0 +1,127 @@
+"""TFLite models with float32 or float16 weights.
+
+The interpreter of TensorFlow runs them, and their operations in TensorFlow give the graph; at reading, the two must
+agree. Where a size is fixed in the file (the shape that a transposed convolution or a resize makes), only the latter
+takes other sizes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from cvsr.errors import ModelError
+
+TITLE = "TFLite model (.tflite)"
+
+_TOLERANCE = 1e-4  # of the range of the output
+_OTHER = (40, 64)  # a size that no file is made for
+_QUANTISED = ("int8", "uint8", "int16", "uint16")
+
+
+def matches(path):
+    """Return whether it is a file with the suffix or the mark of TFLite."""
+    path = Path(path)
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(8)[4:] == b"TFL3" or path.suffix.lower() in (".tflite", ".lite")
+
+
+def read(path, options):
+    """Return the :class:`Original` of a TFLite model; raise ModelError."""
+    path = Path(path)
+    try:
+        return _read(path.read_bytes(), path.stem, options)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _read(data, name, options):
+    from cvsr_converters.sources import probe
+    from cvsr_converters.sources.tflite import file as _tflite_file
+    from cvsr_converters.sources.tflite import run as _tflite_run
+
+    file = _tflite_file.parse(data)
+    _check(file)
+    outputs = {file.tensors[number].name: number for number in file.outputs}
+    if missing := [wanted for wanted in options.outputs if wanted not in outputs]:
+        raise ModelError(f"there is no output {missing[0]!r}; there are: {', '.join(outputs)}")
+    wanted = list(options.outputs) or list(outputs)
+    images = {file.tensors[number].name: file.tensors[number].shape for number in file.inputs}
+    notes = []
+
+    def make(inputs, taken=wanted):
+        run = _tflite_run.function(file, [outputs[one] for one in taken])
+        return lambda *tensors: run(dict(zip([one.name for one in inputs], tensors, strict=True)))
+
+    form = probe.find(make, probe.candidates(images, options.scale), wanted)
+    taken = probe.images(form.outputs, notes)
+    original = probe.original(make(form.inputs, taken), form, taken, name=name, facts={}, notes=notes)
+    numbers = {file.tensors[number].name: number for number in file.inputs}
+    interpreted = _tflite_run.interpreted(
+        data, form, [numbers[one.name] for one in form.inputs], {one: outputs[one] for one in taken}
+    )
+    _compare(original, interpreted, _tflite_run.fixed(file))
+    return original
+
+
+def _check(file):
+    """Raise ModelError for what cannot be converted, by name."""
+    from cvsr_converters.sources.tflite import ops
+
+    for tensor in file.tensors:
+        if tensor.dtype is None or tensor.dtype.name in _QUANTISED:
+            raise ModelError(
+                f"the tensor {tensor.name!r} is {tensor.dtype or 'of a type that is not supported'}: the model is "
+                "quantised, and its float weights are lost. Convert the float model that it was made from, or a "
+                ".tflite made with float32 or float16 weights"
+            )
+    for number in file.inputs:
+        tensor = file.tensors[number]
+        if tensor.dtype.name != "float32" or len(tensor.shape) != 4:
+            raise ModelError(f"the input {tensor.name!r} is no image (N, H, W, C) of float32, but {tensor.shape}")
+    if not 1 <= len(file.inputs) <= 2:
+        raise ModelError(
+            f"the model has {len(file.inputs)} inputs, and must have one image, or one and its enlarged form"
+        )
+    for operation in file.operations:
+        if (op := ops.name(operation.code)) not in ops.OPERATIONS:
+            layer = file.tensors[operation.outputs[0]].name if operation.outputs else ""
+            raise ModelError(
+                f"layer {layer!r}: the operation {op} is not supported; convert the model that the .tflite "
+                "was made from"
+            )
+
+
+def _compare(original, interpreted, fixed):
+    """Let ``original`` run in TFLite where that takes any size; raise ModelError if TensorFlow's numbers differ."""
+    from cvsr_converters.proof.verify import distance
+
+    def difference(size):
+        random = np.random.default_rng(0)
+        blobs = [random.random((1, i.channels, *(n * i.factor for n in size)), np.float32) for i in original.inputs]
+        pairs = zip(original.run(*blobs), interpreted(*blobs), strict=True)
+        return max(distance(ours, theirs) for ours, theirs in pairs)
+
+    try:
+        if (error := difference(fixed or (32, 48))) > _TOLERANCE:
+            raise ModelError(
+                f"TFLite and TensorFlow differ by {error:.1e} of the range on this model: please report it, and "
+                "convert the model that the .tflite was made from"
+            )
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"TFLite cannot run the model: {' '.join(str(error).split())[:300]}") from error
+    try:
+        free = difference(_OTHER) <= _TOLERANCE
+    except (RuntimeError, ValueError):
+        free = False
+    if free:
+        original.run = interpreted
+    else:
+        original.notes.append(
+            f"it is fixed to {fixed[0]}x{fixed[1]} and was compared with TFLite there"
+            if fixed
+            else "TFLite runs it at some sizes only"
+        )
