@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         OpenCVError,
         OptionError,
     )
-    from cvsr.model import ModelInfo, open_model
-    from cvsr.pipeline import Progress
-    from cvsr.ran import RanOn
+    from cvsr.inference.stages import Progress
+    from cvsr.modelfiles.info import ModelInfo, open_model
+    from cvsr.opencv.ran_on import RanOn
     from cvsr.sequence import Sequence
     from cvsr.upscaler import Upscaler, upscale
 
@@ -50,17 +50,23 @@ __all__ = [
     "upscale",
 ]
 
-_HOMES = {"ModelInfo": "model", "Progress": "pipeline", "RanOn": "ran", "Sequence": "sequence"} | {
+_HOMES = {
+    "ModelInfo": "modelfiles.info",
+    "Progress": "inference.stages",
+    "RanOn": "opencv.ran_on",
+    "Sequence": "sequence",
+} | {
     "Upscaler": "upscaler",
-    "open_model": "model",
+    "open_model": "modelfiles.info",
     "upscale": "upscaler",
 }
+_MODULES = {"dask": "dask", "devices": "opencv.devices", "dnn_superres": "dnn_superres", "video": "video"}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``cvsr --version`` needs no OpenCV."""
-    if name == "dnn_superres":  # a module that is used as an attribute, as cv2.dnn_superres is
-        return importlib.import_module("cvsr.dnn_superres")
+    if name in _MODULES:  # modules that are used as attributes, as cv2.dnn_superres is
+        return importlib.import_module(f"cvsr.{_MODULES[name]}")
     if name not in __all__:
         raise AttributeError(f"module 'cvsr' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"cvsr.{_HOMES.get(name, 'errors')}"), name)

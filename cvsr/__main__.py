@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from cvsr.cli import main
+from cvsr.cli.verbs import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -144,9 +144,9 @@ def _process_problems() -> list[Facts]:
     """Return what other code has done to the OpenCV of this very process, where one is loaded."""
     if "cv2" not in sys.modules:
         return []
-    from cvsr import layers
+    from cvsr.opencv import layer_registry
 
-    if not layers.shadowed():
+    if not layer_registry.shadowed():
         return []
     what = (
         "this process has created a cv2.dnn_superres.DnnSuperResImpl, after which OpenCV computes other networks with "
@@ -225,8 +225,8 @@ def child(job: str, *arguments: str) -> None:
 
 def _look() -> Facts:
     """Ask OpenCV what it is."""
-    from cvsr import devices, engines
     from cvsr._cv2 import cv2
+    from cvsr.opencv import devices, engines
 
     info = str(cv2.getBuildInformation())
     gui = re.search(r"^\s*GUI:\s*(\S+)", info, re.MULTILINE)
@@ -254,7 +254,7 @@ def _look() -> Facts:
 
 def _models() -> list[Facts]:
     """Compare the bundled models with their checksums."""
-    from cvsr import zoo
+    from cvsr.modelfiles import zoo
 
     found: list[Facts] = []
     for entry in zoo.models():
@@ -270,9 +270,10 @@ def _golden(device: str, model: str) -> Facts:
     """Upscale one small picture on a device and hold it against the CPU's; the CPU's against bicubic."""
     import numpy as np
 
-    from cvsr import Upscaler, devices
+    from cvsr import Upscaler
     from cvsr._cv2 import cv2
     from cvsr.image import Image
+    from cvsr.opencv import devices
 
     y, x = np.mgrid[0:48, 0:64].astype(np.float32)
     image: Image = (0.5 + 0.45 * np.sin(x / 2 - y / 2.5)).astype(np.float32)

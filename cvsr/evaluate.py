@@ -4,7 +4,7 @@ Two protocols, which give different numbers for the same model:
 
 ``literature``
     The image is cropped to a multiple of the scale and shrunk by the antialiased bicubic of MATLAB and Pillow, in
-    color, to 8 bits. PSNR and SSIM compare the luma (`cvsr.metrics.studio_luma`) of the 8-bit results, less a border of
+    color, to 8 bits. PSNR and SSIM compare the luma (`cvsr.image.metrics.studio_luma`) of the 8-bit results, less a border of
     ``scale`` pixels.
 ``opencv``
     As in the benchmark of OpenCV's dnn_superres: cropped alike, shrunk by plain ``cv2.resize`` with INTER_LINEAR, which
@@ -13,29 +13,23 @@ Two protocols, which give different numbers for the same model:
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from cvsr import metrics
 from cvsr._cv2 import cv2
 from cvsr.errors import FileError, ImageError, OptionError
-from cvsr.model import open_model
-from cvsr.resample import Array, resize, to_uint8
-from cvsr.upscaler import Upscaler
+from cvsr.image import metrics
+from cvsr.image.resample import Array, resize, to_uint8
 
 PROTOCOLS = ("literature", "opencv")
 _EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
-_ROW = "{:<16}  {:>5}  {:<18}  {:>6}  {:>6}  {:>6}  {:>7}"
 
 
 class Upscaling(Protocol):
@@ -162,81 +156,6 @@ def evaluate(
     return Result(name or _name(upscaler), scale, folder.resolve().name, protocol, tuple(scores))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``cvsr eval``, and what it is for."""
-    parser.description = "Shrink images, upscale them, compare."
-    add = parser.add_argument
-    add("models", nargs="+", metavar="MODEL", help="a bundled model, a model file, or an interpolation such as bicubic")
-    add("--data", nargs="+", required=True, type=Path, metavar="FOLDER", help="folders of images, such as Set5")
-    add(
-        "-s", "--scale", nargs="+", type=int, metavar="SCALE", help="whole scales (default: a model file's own, else 2)"
-    )
-    add("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0], help="how to shrink and compare (default: literature)")
-    add("-d", "--device", default="auto", metavar="DEVICE", help="where to run (default: auto)")
-    add("--per-image", action="store_true", help="also show every image")
-    add("--json", action="store_true", help="print JSON instead of a table")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Run ``cvsr eval`` on parsed arguments, write to stdout, return the exit code; raise what went wrong."""
-    for folder in args.data:
-        list_images(folder)  # a wrong folder is said before minutes of work, not after
-    results = _run_all(args.models, args.scale, args.data, args.protocol, args.device)
-    if args.json:
-        json.dump([to_json(result, per_image=args.per_image) for result in results], sys.stdout, indent=2)
-        sys.stdout.write("\n")
-        return 0
-    for line in table(results, per_image=args.per_image):
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    return 0
-
-
-def to_json(result: Result, *, per_image: bool = False) -> dict[str, Any]:
-    """Return a result as JSON takes it (an infinite PSNR becomes None), with every image's score if ``per_image``."""
-    fields: dict[str, Any] = {
-        "model": result.model,
-        "scale": result.scale,
-        "dataset": result.dataset,
-        "protocol": result.protocol,
-        "psnr": _finite(result.psnr),
-        "ssim": result.ssim,
-        "images": len(result.images),
-        "seconds": result.seconds,
-    }
-    if per_image:
-        fields["per_image"] = [asdict(image) | {"psnr": _finite(image.psnr)} for image in result.images]
-    return fields
-
-
-def table(results: Iterable[Result], *, per_image: bool = False) -> Iterator[str]:
-    """Yield the lines of a table of results, each as soon as its result is there."""
-    yield _ROW.format("model", "scale", "dataset", "PSNR", "SSIM", "images", "seconds")
-    for result in results:
-        for image in result.images if per_image else ():
-            yield _row(result, f"  {image.name}", image, 1)
-        yield _row(result, result.dataset, result, len(result.images))
-
-
-def _row(result: Result, dataset: str, score: Result | ImageScore, images: int) -> str:
-    psnr, ssim, seconds = f"{score.psnr:.2f}", f"{score.ssim:.4f}", f"{score.seconds:.2f}"
-    return _ROW.format(result.model, result.scale, dataset, psnr, ssim, images, seconds)
-
-
-def _run_all(
-    models: list[str], scales: list[int] | None, folders: list[Path], protocol: str, device: str
-) -> Iterator[Result]:
-    for model in models:
-        is_file = Path(model).is_file()
-        for scale in scales or [open_model(model).scale if is_file else 2]:
-            _check_options(scale, protocol)
-            upscaler = Upscaler(model, scale, device=device)
-            upscaler.warmup()  # loading and the first forward are no part of the seconds
-            name = Path(model).stem if is_file else model
-            for folder in folders:
-                yield evaluate(upscaler, folder, scale, protocol, name=name)
-
-
 def _check_options(scale: int, protocol: str) -> None:
     if protocol not in PROTOCOLS:
         raise OptionError(f"There is no protocol {protocol!r}: name one of {', '.join(PROTOCOLS)}.")
@@ -248,7 +167,3 @@ def _name(upscaler: Any) -> str:
     """Return what an upscaler calls its model, else what Python calls the callable."""
     info = getattr(upscaler, "info", None)
     return str(getattr(info, "name", None) or getattr(upscaler, "__name__", type(upscaler).__name__))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
-from cvsr import devices
 from cvsr.errors import OptionError
+from cvsr.opencv import devices
 
 LARGEST = 64  # the largest scale: eight bits of a pixel say no more
 

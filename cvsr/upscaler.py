@@ -7,17 +7,21 @@ from os import PathLike
 
 import numpy as np
 
-from cvsr import options, plan, strips, superres, zoo
+from cvsr import options
 from cvsr._cv2 import cv2
 from cvsr.errors import DeviceError, MemoryBudgetError, OptionError
-from cvsr.execution import Execution
 from cvsr.image import Image, check
-from cvsr.model import ModelInfo
+from cvsr.inference import interpolated, opencv_superres, plan
+from cvsr.inference import rows as strips
+from cvsr.inference.execution import Execution
+from cvsr.inference.rows import Rows
+from cvsr.inference.stages import Progress, Resized, Stage, Watch
+from cvsr.inference.tile_cache import TileMemory
+from cvsr.inference.tiled import Upscaled
+from cvsr.modelfiles import zoo
+from cvsr.modelfiles.info import ModelInfo
+from cvsr.opencv.ran_on import RanOn
 from cvsr.options import memory_size
-from cvsr.pipeline import Progress, Resized, Stage, Upscaled, Watch
-from cvsr.ran import RanOn
-from cvsr.sequence import TileMemory
-from cvsr.strips import Rows
 
 
 class Upscaler:
@@ -33,7 +37,7 @@ class Upscaler:
     range, and one step of 8 bits); costs up to half the speed. ``tile``: the side of tiles in pixels, 0 for none.
     ``threads``: how many tiles to compute at a time; as many as OpenCV's threads where None.
     ``tuned``: use what ``cvsr tune`` has measured on this machine, if it has, where ``tile`` and ``threads`` are None.
-    ``effort``: "full", or "fast": tiles without detail (:mod:`cvsr.flat`) are interpolated. It pays where more than a
+    ``effort``: "full", or "fast": tiles without detail (:mod:`cvsr.inference.flat_tiles`) are interpolated. It pays where more than a
     sixth of a picture is flat, as in screens and drawings; deep networks, which run in segments, compute all the same.
     ``engine``: "auto", or "superres" for OpenCV's own ``cv2.dnn_superres``: its models (.pb), its 8 bits, on the CPU.
 
@@ -62,7 +66,7 @@ class Upscaler:
         if tile is not None and tile < 0:
             raise OptionError(f"tile is {tile}: give the side of a tile in pixels, or 0 for none")
         options.check_effort(effort, exact)
-        self.engine = superres.check(engine, tile=tile, max_memory=max_memory)
+        self.engine = opencv_superres.check(engine, tile=tile, max_memory=max_memory)
         self.requested = options.checked_device(device)
         self.exact, self.tile, self.effort = exact, tile, effort
         self.max_memory = None if max_memory is None else memory_size(max_memory)
@@ -149,7 +153,7 @@ class Upscaler:
     ) -> Iterator[Image]:
         """Yield the result in bands of rows from the top, for results that need not be in memory as a whole.
 
-        Nor need ``image``, where it is one that gives rows (:class:`cvsr.strips.Rows`).
+        Nor need ``image``, where it is one that gives rows (:class:`cvsr.inference.rows.Rows`).
         """
         yield from self._bands(image if isinstance(image, Rows) else check(image), Watch(progress, cancel))
 
@@ -175,7 +179,7 @@ class Upscaler:
     def _stages(self, source: Stage, pixel: int, size: tuple[int, int], budget: int | None, watch: Watch) -> Stage:
         """Return the last stage of the way from ``source``, of ``pixel`` bytes a pixel, to ``size``, in a budget."""
         if self.interpolates:
-            return strips.interpolated(source, size, self.info.name, budget, pixel)
+            return interpolated.interpolated(source, size, self.info.name, budget, pixel)
         stage, chain = source, self._chain(*source.size, size)
         for scale in chain:  # all passes are at work at a time
             share = budget // len(chain) if budget else None

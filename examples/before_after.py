@@ -5,7 +5,7 @@ import numpy as np
 from skimage import data
 
 import cvsr
-from cvsr import metrics, resample
+from cvsr.image import metrics, resample
 
 SCALE, TOP, LEFT, SIDE = 3, 75, 165, 126
 

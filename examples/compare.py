@@ -4,9 +4,9 @@ from pathlib import Path
 
 from skimage import data
 
-from cvsr.web.comparison import compare
-from cvsr.web.page import page
-from cvsr.web.plot import figure
+from cvsr.compare.comparison import compare
+from cvsr.compare.page import page
+from cvsr.compare.plot import figure
 
 photo = data.astronaut()[:, :, ::-1]  # BGR, as OpenCV has it
 comparison = compare(None, ["cvsr-small", "cvsr-medium"], 3, reference=photo, title="astronaut")

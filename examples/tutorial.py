@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from skimage import data
 
 import cvsr
-from cvsr import metrics, resample
+from cvsr.image import metrics, resample
 
 MODEL, SCALE = "esrgan", 4
 cv2.imwrite("photo.png", cv2.cvtColor(data.astronaut()[:256, 96:352], cv2.COLOR_RGB2BGR))  # or a photo of yours

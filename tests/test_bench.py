@@ -9,11 +9,11 @@ import numpy as np
 import onnxlite
 import pytest
 
-from cvsr import wire, zoo
 from cvsr.bench import child, cost, layers, peers, race
-from cvsr.cli import main
+from cvsr.cli.verbs import main
 from cvsr.errors import ModelError
-from cvsr.model import open_model
+from cvsr.modelfiles import onnx_reader, protobuf, zoo
+from cvsr.modelfiles.info import open_model
 
 
 def contestant(label="a", **more):
@@ -75,7 +75,7 @@ def test_ncnn_gets_skips_and_slopes_and_refuses_the_rest():
 def test_any_size_changes_nothing_but_sizes():
     data = onnxlite.conv_chain(4, 1, 2, 0)
     freed = peers.any_size(data)
-    before, after = wire.read_onnx(data), wire.read_onnx(freed)
+    before, after = onnx_reader.read_onnx(data), onnx_reader.read_onnx(freed)
     assert after.ops == before.ops and after.metadata == before.metadata
     assert after.inputs[0][0] == before.inputs[0][0] and after.inputs[0][1][1:] == [before.inputs[0][1][1], 0, 0]
 
@@ -83,8 +83,10 @@ def test_any_size_changes_nothing_but_sizes():
 def test_multiplications_of_a_chain(tmp_path):
     path = tmp_path / "chain_x2.onnx"
     path.write_bytes(onnxlite.conv_chain(4, 1, 2, 0))
-    graph = next(wire.messages(path.read_bytes(), 7))
-    kernels = [np.prod(wire.ints(each, 1)) for each in wire.messages(graph, 5) if len(wire.ints(each, 1)) == 4]
+    graph = next(protobuf.messages(path.read_bytes(), 7))
+    kernels = [
+        np.prod(protobuf.ints(each, 1)) for each in protobuf.messages(graph, 5) if len(protobuf.ints(each, 1)) == 4
+    ]
     assert cost.macs(open_model(path), (10, 20)) == sum(kernels) * 200
     assert cost.machine(1) > 1e8
 

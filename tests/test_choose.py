@@ -7,9 +7,10 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import choose, devices
 from cvsr.errors import DeviceError
-from cvsr.network import Network
+from cvsr.inference import placement
+from cvsr.inference.network import Network
+from cvsr.opencv import devices
 
 CPU = devices.resolve("cpu")
 CUDA = dataclasses.replace(
@@ -64,7 +65,7 @@ def test_auto_takes_a_device_that_agrees_with_the_cpu(gpu, info):
 def test_auto_leaves_out_a_device_that_does_not_and_says_so(gpu, info, wrong):
     gpu(WRONG[wrong])
     with pytest.warns(RuntimeWarning, match=f"cuda is left out: .*{wrong}"):
-        assert choose.network(info, "auto", False).device.name == "cpu"
+        assert placement.network(info, "auto", False).device.name == "cpu"
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -15,9 +15,13 @@ import pytest
 from PIL import Image as Pillow
 
 import cvsr
-from cvsr import cli, cli_memory, cli_upscale, files, progress
+from cvsr import machine
 from cvsr._cv2 import cv2
+from cvsr.batch import converter, memory
+from cvsr.cli import bar as progress
+from cvsr.cli import upscale, verbs
 from cvsr.errors import DeviceError, OpenCVError
+from cvsr.io import reader
 
 ROOT = Path(cvsr.__file__).parent.parent
 
@@ -56,7 +60,7 @@ def run(capfd):
         if argv[0] == "upscale" and model:
             argv = (*argv, "-m", model)
         try:
-            code = cli.main(argv)
+            code = verbs.main(argv)
         except SystemExit as stop:  # argparse
             code = stop.code
         return (code, *capfd.readouterr())
@@ -74,7 +78,7 @@ class TestNamesAndPlaces:
         image = picture()
         save("grüße an.png", image)
         assert run("upscale", "grüße an.png") == (0, "", "cvsr: 1 written, 0 skipped, 0 failed\n")
-        np.testing.assert_array_equal(files.read("grüße an_x2.png").image, image.repeat(2, 0).repeat(2, 1))
+        np.testing.assert_array_equal(reader.read("grüße an_x2.png").image, image.repeat(2, 0).repeat(2, 1))
 
     @pytest.mark.parametrize(
         ("options", "name", "size"),
@@ -93,7 +97,7 @@ class TestNamesAndPlaces:
         save("a.png")
         assert run("upscale", "a.png", *options)[0] == 0
         assert names() == sorted(["a.png", name])
-        assert files.read(name).image.shape == (*size, 3)
+        assert reader.read(name).image.shape == (*size, 3)
 
     def test_a_folder_is_mirrored(self, run):
         for name in ("in/a.png", "in/b.JPG", "in/sub/c.tiff"):
@@ -145,14 +149,14 @@ class TestKinds:
             image = picture(6, 8, *kind)
             save(f"{name}.png", image)
             assert run("upscale", f"{name}.png")[0] == 0
-            np.testing.assert_array_equal(files.read(f"{name}_x2.png").image, image.repeat(2, 0).repeat(2, 1))
+            np.testing.assert_array_equal(reader.read(f"{name}_x2.png").image, image.repeat(2, 0).repeat(2, 1))
 
     def test_floats_stay_in_tiff(self, run):
         save("a.tiff", picture(6, 8, 3, "float32"))
-        image = files.read("a.tiff").image  # old versions of OpenCV write floats with loss
+        image = reader.read("a.tiff").image  # old versions of OpenCV write floats with loss
         assert image.dtype == np.float32
         assert run("upscale", "a.tiff")[0] == 0
-        np.testing.assert_array_equal(files.read("a_x2.tiff").image, image.repeat(2, 0).repeat(2, 1))
+        np.testing.assert_array_equal(reader.read("a_x2.tiff").image, image.repeat(2, 0).repeat(2, 1))
 
     def test_values_beyond_1_are_an_error(self, run):
         save("a.pfm", picture(6, 8, 3, "float32") * 50)
@@ -188,7 +192,7 @@ class TestKinds:
         block[274] = 7
         Pillow.fromarray(picture()).save("a.png", exif=block)
         assert run("upscale", "a.png", model=model)[0] == 0
-        assert files.read("a_x2.png").image.shape == (16, 12, 3)
+        assert reader.read("a_x2.png").image.shape == (16, 12, 3)
 
     def test_quality(self, run):
         save("a.png", picture(64, 64))
@@ -204,7 +208,7 @@ class TestPipes:
             done = child("upscale", "-", "-m", "nearest", input=cv2.imencode(suffix, image)[1].tobytes())
             assert (done.returncode, done.stderr) == (0, b"")
             assert done.stdout.startswith(magic)
-            assert files.decode(np.frombuffer(bytearray(done.stdout), np.uint8)).image.shape == (12, 16, 3)
+            assert reader.decode(np.frombuffer(bytearray(done.stdout), np.uint8)).image.shape == (12, 16, 3)
 
     def test_stdin_to_a_file_and_a_file_to_stdout(self):
         data = save("a.png").read_bytes()
@@ -258,14 +262,14 @@ class TestFailures:
     def test_a_bug_is_one_files_failure_too(self, run, monkeypatch):
         save("a.png")
         save("b.png")
-        read = files.read
+        read = reader.read
 
         def strange(path):
             if Path(path).name == "a.png":
                 raise ZeroDivisionError
             return read(path)
 
-        monkeypatch.setattr(files, "read", strange)
+        monkeypatch.setattr(reader, "read", strange)
         code, _, error = run("upscale", "a.png", "b.png")
         assert code == 1
         assert "failed: a.png: ZeroDivisionError" in error
@@ -328,7 +332,7 @@ class TestFailures:
             raise DeviceError("no such device here")
 
         save("a.png")
-        monkeypatch.setattr(cli_upscale, "Upscaler", missing)
+        monkeypatch.setattr(converter, "Upscaler", missing)
         assert run("upscale", "a.png") == (3, "", "cvsr: no such device here\n")
 
     def test_a_device_that_dies_ends_the_run(self, run, monkeypatch):
@@ -337,7 +341,7 @@ class TestFailures:
 
         for name in ("a.png", "b.png", "c.png"):
             save(name)
-        monkeypatch.setattr(cli_upscale.Converter, "convert", dying)
+        monkeypatch.setattr(converter.Converter, "convert", dying)
         code, _, error = run("upscale", "a.png", "b.png", "c.png")
         assert code == 3
         assert "stopped with 3 to go" in error
@@ -353,12 +357,12 @@ class TestFailures:
         assert b"Traceback" not in done.stderr
 
     def test_warnings_and_notes_are_lines_of_their_own(self, run, monkeypatch):
-        class Warns(cli_upscale.Upscaler):
+        class Warns(converter.Upscaler):
             def __init__(self, *arguments, **keywords):
                 super().__init__(*arguments, **keywords)
                 warnings.warn("opencl is left out", RuntimeWarning, stacklevel=2)
 
-        monkeypatch.setattr(cli_upscale, "Upscaler", Warns)
+        monkeypatch.setattr(converter, "Upscaler", Warns)
         save("a.png")
         assert run("upscale", "a.png")[2].splitlines()[0] == "cvsr: opencl is left out"
 
@@ -373,8 +377,8 @@ class TestMemory:
     def test_the_whole_process_stays_within_the_budget(self, model):
         save("a.png", cv2.resize(picture(40, 60), (2400, 1600)))
         script = (
-            "import sys; from cvsr import cli, cli_memory; code = cli.main(sys.argv[1:]);"
-            "print(cli_memory.peak()); sys.exit(code)"
+            "import sys; from cvsr import cli, machine; code = cli.main(sys.argv[1:]);"
+            "print(machine.peak()); sys.exit(code)"
         )
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         limit = 170 << 20  # with the result as a whole, 46 MB, OpenCV 4.14 would hold more
@@ -384,7 +388,7 @@ class TestMemory:
             assert done.returncode == expected, done.stderr
             if expected == 0:
                 assert int(done.stdout) <= limit
-                assert files.read("r" + suffix).image.shape == (3200, 4800, 3)
+                assert reader.read("r" + suffix).image.shape == (3200, 4800, 3)
             else:
                 assert "--max-memory is 170 MB: raise it, or write png or tiff" in done.stderr
 
@@ -392,26 +396,26 @@ class TestMemory:
         save("a.png", picture(200, 150))
         run("upscale", "a.png", "-o", "r.png", model=model)
         expected = cvsr.Upscaler(model, 2)(picture(200, 150))
-        np.testing.assert_array_equal(files.read("r.png").image, expected)
+        np.testing.assert_array_equal(reader.read("r.png").image, expected)
 
     def test_an_image_that_was_too_large_to_read_is_said(self, run, monkeypatch):
         save("a.png")
-        monkeypatch.setattr(cli_upscale, "peak", lambda: 1 << 20)  # before
-        monkeypatch.setattr(cli_memory, "peak", lambda: 3 << 40)  # after
+        monkeypatch.setattr(converter, "peak", lambda: 1 << 20)  # before
+        monkeypatch.setattr(memory, "peak", lambda: 3 << 40)  # after
         code, _, error = run("upscale", "a.png", "--max-memory", "2T")
         assert code == 1
         assert "failed: a.png: reading it took 3145728 MB and --max-memory is 2097152 MB" in error
 
     def test_what_a_process_holds_is_known(self):
-        assert 10 << 20 < cli_memory.resident() <= max(cli_memory.peak(), cli_memory.resident())
+        assert 10 << 20 < machine.resident() <= max(machine.peak(), machine.resident())
 
 
 class TestOtherVerbs:
     def test_version_and_help_load_neither_opencv_nor_numpy(self):
         for option in ("--version", "--help"):
             script = (
-                "import sys, cvsr.cli\n"
-                f"try: cvsr.cli.main(['{option}'])\n"
+                "import sys, cvsr.cli.verbs\n"
+                f"try: cvsr.cli.verbs.main(['{option}'])\n"
                 "except SystemExit as stop: assert stop.code == 0\n"
                 "assert not {'cv2', 'numpy'} & set(sys.modules)"
             )
@@ -457,7 +461,7 @@ class TestOtherVerbs:
         assert json.loads(run("doctor", "--json")[1]) == {"ok": ok}
 
     def test_eval_is_handed_on(self, run, monkeypatch):
-        from cvsr import evaluate
+        from cvsr.cli import evaluate
 
         monkeypatch.setattr(evaluate, "main", lambda args: 7 if args.data == [Path("set")] else 8)
         assert run("eval", "bicubic", "--data", "set")[0] == 7
@@ -531,12 +535,12 @@ class TestBar:
 def test_convert_says_what_it_needs_and_how_to_get_it(tmp_path, capsys):
     source, out = tmp_path / "random_x2.onnx", tmp_path / "out_x2.onnx"
     source.write_bytes(onnxlite.conv_chain(4, 1, 2, 0))
-    assert cli.main(["convert", str(source), "-o", str(out)]) == 2
+    assert verbs.main(["convert", str(source), "-o", str(out)]) == 2
     assert "pip install 'cvsr[convert]'" in capsys.readouterr().err
     assert not out.exists()
 
 
 def test_convert_without_its_package_says_so(monkeypatch, capsys):
     monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [])
-    assert cli.main(["convert", "a", "-o", "b"]) == 2
+    assert verbs.main(["convert", "a", "-o", "b"]) == 2
     assert "pip install" in capsys.readouterr().err

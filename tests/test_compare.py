@@ -13,11 +13,11 @@ import pytest
 
 import cvsr
 from cvsr import evaluate
-from cvsr.cli import main
+from cvsr.cli.verbs import main
+from cvsr.compare import comparison
+from cvsr.compare.comparison import compare
+from cvsr.compare.page import duration, encode, megabytes, page
 from cvsr.errors import ImageError, OptionError
-from cvsr.web import comparison
-from cvsr.web.comparison import compare
-from cvsr.web.page import duration, encode, megabytes, page
 
 
 class Page(HTMLParser):

@@ -7,9 +7,9 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import plan, planes
 from cvsr._cv2 import cv2
 from cvsr.errors import ModelError, OptionError
+from cvsr.inference import plan, processing
 
 random = np.random.default_rng(4)
 
@@ -109,7 +109,7 @@ def test_the_order_of_colors_is_the_network_s(tmp_path, photo, color):
     )  # fmt: skip
     image = photo("astronaut")[:40, 100:140]
     result = cvsr.upscale(image, 2, model=path)[::2, ::2].astype(np.float32)
-    wanted = planes.ycrcb(image / np.float32(255)) if color.startswith("y") else image / np.float32(255)
+    wanted = processing.ycrcb(image / np.float32(255)) if color.startswith("y") else image / np.float32(255)
     wanted[..., 2 if color == "rgb" else 0] *= 0.5
     wanted = cv2.cvtColor(wanted, cv2.COLOR_YCrCb2BGR) if color.startswith("y") else wanted
     assert np.abs(result - 255 * wanted.clip(0, 1)).max() <= 1

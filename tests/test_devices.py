@@ -7,8 +7,8 @@ import numpy as np
 import onnxlite
 import pytest
 
-from cvsr import devices, engines, ran, threads
 from cvsr.errors import DeviceError, OptionError
+from cvsr.opencv import devices, engines, ran_on, threads
 
 CONSTANTS = {
     "DNN_BACKEND_INFERENCE_ENGINE": 2,
@@ -303,27 +303,27 @@ def test_confirm_reads_where_the_layers_went(use):
     use(targets=CUDA | NPUS, gpus=1)
     cuda = devices.resolve("cuda")
     net = dump("CUDA/CUDA", "CUDA/CUDA", "OCV/CUDA")
-    assert ran.layers(net) == {"CUDA/CUDA": 2, "OCV/CUDA": 1}
-    assert "2 of 3 layers on CUDA/CUDA, 1 of 3 layers on OCV/CUDA" in ran.confirm(cuda, net)
+    assert ran_on.layers(net) == {"CUDA/CUDA": 2, "OCV/CUDA": 1}
+    assert "2 of 3 layers on CUDA/CUDA, 1 of 3 layers on OCV/CUDA" in ran_on.confirm(cuda, net)
     with pytest.raises(DeviceError, match="ran elsewhere without an error: 2 of 2 layers on OCV/CPU"):
-        ran.confirm(cuda, dump("OCV/CPU", "OCV/CPU"))
+        ran_on.confirm(cuda, dump("OCV/CPU", "OCV/CPU"))
     with pytest.raises(DeviceError, match="OCV/NPU"):
-        ran.confirm(devices.resolve("timvx"), dump("OCV/NPU"))
-    assert "does not say" in ran.confirm(cuda, dump())
+        ran_on.confirm(devices.resolve("timvx"), dump("OCV/NPU"))
+    assert "does not say" in ran_on.confirm(cuda, dump())
 
 
 def test_confirm_refuses_the_new_engine_for_a_device(use):
     use("5.0.0", CUDA, gpus=1, engines=ENGINES_50)
     net = SimpleNamespace(dump=lambda: '{\n   model_format: "ONNX"')
-    assert ran.engine_of(net) == "new"
+    assert ran_on.engine_of(net) == "new"
     with pytest.raises(DeviceError, match="the new engine, which runs on the CPU only"):
-        ran.confirm(devices.resolve("cuda"), net)
-    assert ran.ran_on(devices.resolve("cpu"), "auto", net).engine == "new"
+        ran_on.confirm(devices.resolve("cuda"), net)
+    assert ran_on.ran_on(devices.resolve("cpu"), "auto", net).engine == "new"
 
 
 def test_ran_on_is_one_readable_line(use):
     use(targets=CUDA, gpus=1)
-    record = ran.ran_on(devices.resolve("cuda"), "auto", dump("CUDA/CUDA"))
+    record = ran_on.ran_on(devices.resolve("cuda"), "auto", dump("CUDA/CUDA"))
     count = threads.count()
     assert (record.opencv, record.engine, record.device, record.threads) == ("4.14.0", "classic", "cuda", count)
     where = "DNN_BACKEND_CUDA/DNN_TARGET_CUDA, classic engine"
@@ -333,14 +333,14 @@ def test_ran_on_is_one_readable_line(use):
 
 def test_agrees():
     reference = np.linspace(-0.1, 0.1, 48, dtype=np.float32).reshape(1, 4, 3, 4)
-    assert ran.agrees(reference + np.float32(1e-4), reference) is None
-    assert "different by" in str(ran.agrees(reference + np.float32(1e-3), reference))
-    assert ran.agrees(reference + np.float32(1e-3), reference, half=True) is None
-    assert "shape" in str(ran.agrees(reference[:, :1], reference))
-    assert "constant 0 " in str(ran.agrees(np.zeros_like(reference), reference))
-    assert "NaN" in str(ran.agrees(np.full_like(reference, np.nan), reference))
+    assert ran_on.agrees(reference + np.float32(1e-4), reference) is None
+    assert "different by" in str(ran_on.agrees(reference + np.float32(1e-3), reference))
+    assert ran_on.agrees(reference + np.float32(1e-3), reference, half=True) is None
+    assert "shape" in str(ran_on.agrees(reference[:, :1], reference))
+    assert "constant 0 " in str(ran_on.agrees(np.zeros_like(reference), reference))
+    assert "NaN" in str(ran_on.agrees(np.full_like(reference, np.nan), reference))
     flat = np.zeros_like(reference)
-    assert ran.agrees(flat, flat) is None
+    assert ran_on.agrees(flat, flat) is None
 
 
 @pytest.fixture
@@ -361,16 +361,16 @@ def forward(model_file, device, shape=(1, 1, 64, 64), **options):
 def test_the_real_opencv_runs_on_the_cpu_and_says_so(model_file):
     cpu = devices.resolve("cpu")
     net, output = forward(model_file, cpu, **engines.argument(cpu.name))
-    record = ran.ran_on(cpu, "cpu", net)
+    record = ran_on.ran_on(cpu, "cpu", net)
     assert record.engine == "classic" and "layers on OCV/CPU" in record.evidence
-    assert ran.agrees(net.forward(), output) is None, "reading the evidence changes nothing"
+    assert ran_on.agrees(net.forward(), output) is None, "reading the evidence changes nothing"
 
 
 def test_the_real_new_engine_is_recognised(model_file):
     if "ENGINE_NEW" not in engines.available():
         pytest.skip("only OpenCV 5 has two engines")
     net, _ = forward(model_file, devices.resolve("cpu"), engine=engines.available()["ENGINE_NEW"])
-    assert ran.engine_of(net) == "new"
+    assert ran_on.engine_of(net) == "new"
 
 
 def test_the_real_switch_is_as_before_in_every_thread():

@@ -14,9 +14,11 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import devices, dnn_superres
+from cvsr import dnn_superres
 from cvsr._cv2 import cv2
+from cvsr.dnn_superres import drop_in
 from cvsr.errors import DeviceError, ImageError, ModelError, ModelNotFoundError, OptionError
+from cvsr.opencv import devices
 
 ROOT = Path(cvsr.__file__).parents[1]
 
@@ -233,14 +235,14 @@ def test_strict_mode_raises_instead(models, monkeypatch):
 def test_a_device_that_fails_later_is_told_too(models, bgr, monkeypatch):
     """It is here, and gives wrong results: found out when the network runs for the first time."""
     monkeypatch.delenv("CVSR_STRICT", raising=False)
-    upscaler = dnn_superres.Upscaler
+    upscaler = drop_in.Upscaler
 
     def failing(*args, device, **options):
         if device != "cpu":
             raise DeviceError("opencl is no use")
         return upscaler(*args, device=device, **options)
 
-    monkeypatch.setattr(dnn_superres, "Upscaler", failing)
+    monkeypatch.setattr(drop_in, "Upscaler", failing)
     monkeypatch.setattr(devices, "resolve", lambda name: None)
     sr = ready(models / "fsrcnn_x2.pb", "fsrcnn", 2)
     sr.setPreferableTarget(cv2.dnn.DNN_TARGET_OPENCL)

@@ -15,9 +15,9 @@ import pytest
 import shuffles
 
 import cvsr
-from cvsr import layers
 from cvsr._cv2 import cv2
 from cvsr.errors import DeviceError, ImageError, ModelError, OpenCVError, OptionError
+from cvsr.opencv import layer_registry
 
 CHILD = Path(__file__).parent / "conformance" / "dnn_superres_child.py"
 CONTRIB = hasattr(getattr(cv2, "dnn_superres", None), "DnnSuperResImpl_create")
@@ -53,7 +53,7 @@ def test_networks_with_a_shuffle_compute_the_same_after_the_engine(models):
 @contrib
 def test_own_networks_are_right_beside_a_foreign_original(models):
     found = child("guard", models)
-    if layers.VERSION < (4, 11, 0):
+    if layer_registry.VERSION < (4, 11, 0):
         assert found == {"shadowed": False, "imported": True}
         return
     told, doctor = found.pop("warnings"), found.pop("doctor")
@@ -91,7 +91,7 @@ def test_images_and_steps_of_the_engine(models, photo):
             upscaler(image)
     with pytest.raises(ImageError, match="refuses"):
         cvsr.Upscaler(models / "edsr_x2.pb", 2, engine="superres")(bgr[:, :, 0])
-    assert not layers.shadowed()
+    assert not layer_registry.shadowed()
 
 
 @contrib

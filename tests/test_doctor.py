@@ -10,7 +10,8 @@ from pathlib import Path
 import onnxlite
 import pytest
 
-from cvsr import devices, doctor
+from cvsr import doctor
+from cvsr.opencv import devices
 
 WHEEL = {"name": "opencv-python", "version": "4.14.0.94", "folder": "site/cv2"}
 CONTRIB = {"name": "opencv-contrib-python", "version": "4.14.0.94", "folder": "site/cv2"}

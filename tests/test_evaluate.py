@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cvsr import evaluate, metrics
+from cvsr import evaluate
 from cvsr._cv2 import cv2
+from cvsr.cli import evaluate as cli_evaluate
 from cvsr.errors import FileError, ImageError, OptionError
-from cvsr.resample import resize, to_uint8
+from cvsr.image import metrics
+from cvsr.image.resample import resize, to_uint8
 
 # What LANCZOS4 gives by the literature's protocol: OpenCV alone, so every machine must give it. (scale, data set): PSNR
 LANCZOS4 = {(3, "Set5"): 30.91, (4, "Set5"): 28.89, (3, "Set14"): 27.98, (4, "Set14"): 26.36}
@@ -44,8 +46,8 @@ def folder(tmp_path, photo) -> Path:
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
-    assert evaluate.main(parser.parse_args(arguments)) == 0
+    cli_evaluate.add_arguments(parser)
+    assert cli_evaluate.main(parser.parse_args(arguments)) == 0
     return capsys.readouterr().out
 
 
@@ -118,7 +120,7 @@ def test_a_perfect_result_is_infinite_and_valid_json(tmp_path):
         result = evaluate.evaluate(lanczos4(2), tmp_path, 2, protocol)
         assert result.psnr == math.inf
         assert result.ssim == pytest.approx(1.0)
-        fields = json.loads(json.dumps(evaluate.to_json(result, per_image=True), allow_nan=False))
+        fields = json.loads(json.dumps(cli_evaluate.to_json(result, per_image=True), allow_nan=False))
         assert fields["psnr"] is None
         assert fields["per_image"][0]["psnr"] is None
 
@@ -191,12 +193,14 @@ def test_command_takes_a_model_file_and_its_own_scale(folder, tmp_path, capsys):
 
 
 def test_command_says_a_wrong_folder_before_it_works(folder, monkeypatch):
-    monkeypatch.setattr(evaluate, "Upscaler", lambda *_, **__: pytest.fail("worked before it looked at every folder"))
+    monkeypatch.setattr(
+        cli_evaluate, "Upscaler", lambda *_, **__: pytest.fail("worked before it looked at every folder")
+    )
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
+    cli_evaluate.add_arguments(parser)
     args = parser.parse_args(["bicubic", "--data", str(folder), str(folder / "sub")])
     with pytest.raises(FileError, match="sub"):
-        evaluate.main(args)
+        cli_evaluate.main(args)
 
 
 @pytest.mark.parametrize(("scale", "dataset"), LANCZOS4, ids=lambda value: str(value))

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image as Pillow
 from PIL import ImageCms
 
-from cvsr import files, folder, formats
 from cvsr._cv2 import VERSION, cv2
 from cvsr.errors import FileError
-from cvsr.png import PngWriter
+from cvsr.io import atomic, formats, reader
+from cvsr.io.png import PngWriter
 
 WRITES_METADATA = VERSION >= (4, 13)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -67,7 +67,7 @@ def test_pictures_come_out_upright(tmp_path, format, orientation):
     keywords = {"quality": 98} if format in ("JPEG", "WEBP", "MPO") else {}
     data = pillow_file(stored, format, exif=exif(orientation=orientation), **keywords)
     data.tofile(tmp_path / "file")
-    for picture in (files.decode(data), files.read(tmp_path / "file")):
+    for picture in (reader.decode(data), reader.read(tmp_path / "file")):
         assert picture.image.shape == upright.shape
         assert np.abs(picture.image.astype(int) - upright).mean() < 4
 
@@ -88,7 +88,7 @@ def test_deep_tiffs_come_out_upright(dtype, orientation):
     upright = np.random.default_rng(0).random((6, 9)).astype(np.float32)
     upright = (upright * 65535).astype(dtype) if dtype is np.uint16 else upright
     stored = Pillow.fromarray(np.ascontiguousarray(stored_for(upright, orientation)))
-    picture = files.decode(pillow_file(stored, "TIFF", tiffinfo={274: orientation}))
+    picture = reader.decode(pillow_file(stored, "TIFF", tiffinfo={274: orientation}))
     assert picture.image.dtype == dtype
     np.testing.assert_array_equal(picture.image, upright)
 
@@ -97,7 +97,7 @@ def test_deep_tiffs_come_out_upright(dtype, orientation):
 def test_orientations_that_do_not_exist_change_nothing(orientation):
     upright = smooth()
     data = pillow_file(rgb(upright), "PNG", exif=exif(orientation=orientation))
-    np.testing.assert_array_equal(files.decode(data).image, upright)
+    np.testing.assert_array_equal(reader.decode(data).image, upright)
 
 
 def test_a_broken_exif_block_does_not_hurt():
@@ -106,14 +106,14 @@ def test_a_broken_exif_block_does_not_hurt():
     for offset in range(start, start + 24):
         broken = whole.copy()
         broken[offset] ^= 0xFF
-        assert files.decode(broken).image.size == smooth().size
+        assert reader.decode(broken).image.size == smooth().size
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_exif_and_profile_are_carried_on_with_orientation_1(format, suffix, caplog):
     block = exif(orientation=6, maker="Maker")
-    picture = files.decode(pillow_file(rgb(smooth()), format, exif=block, icc_profile=SRGB))
+    picture = reader.decode(pillow_file(rgb(smooth()), format, exif=block, icc_profile=SRGB))
     if suffix == ".webp" and not WRITES_METADATA:
         assert b"EXIF" not in written(picture, suffix)
         assert "cannot write its EXIF or color profile into webp" in caplog.text
@@ -126,13 +126,13 @@ def test_exif_and_profile_are_carried_on_with_orientation_1(format, suffix, capl
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_the_profile_is_carried_on_to_tiff(format):
-    picture = files.decode(pillow_file(rgb(smooth()), format, icc_profile=SRGB))
+    picture = reader.decode(pillow_file(rgb(smooth()), format, icc_profile=SRGB))
     assert Pillow.open(io.BytesIO(written(picture, ".tiff"))).info["icc_profile"] == SRGB
 
 
 def test_long_profiles_come_in_parts():
     profile = (len(SRGB) + 200_000).to_bytes(4, "big") + SRGB[4:] + bytes(200_000)
-    picture = files.decode(pillow_file(rgb(smooth()), "JPEG", icc_profile=profile))
+    picture = reader.decode(pillow_file(rgb(smooth()), "JPEG", icc_profile=profile))
     assert picture.icc == profile
     assert Pillow.open(io.BytesIO(written(picture, ".jpg"))).info["icc_profile"] == profile
 
@@ -140,7 +140,7 @@ def test_long_profiles_come_in_parts():
 def test_the_thumbnail_of_before_is_not_carried_on():
     block = b"MM\0*" + struct.pack(">I", 8)  # one tag, a link to a second directory, its tag, the end
     block += struct.pack(">HHHIHHI", 1, 274, 3, 1, 6, 0, 26) + struct.pack(">HHHIHHI", 1, 256, 3, 1, 160, 0, 0)
-    picture = files.decode(pillow_file(rgb(smooth()), "JPEG", exif=b"Exif\0\0" + block))
+    picture = reader.decode(pillow_file(rgb(smooth()), "JPEG", exif=b"Exif\0\0" + block))
     assert picture.exif is not None
     assert struct.unpack_from(">H", picture.exif, 18)[0] == 1  # upright now
     assert picture.exif[22:26] == bytes(4)  # no second directory
@@ -149,14 +149,14 @@ def test_the_thumbnail_of_before_is_not_carried_on():
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff"])
 @pytest.mark.parametrize("icc", [b"garbage", b"\0" * 200, SRGB[:-1], SRGB.replace(b"RGB ", b"CMYK", 1)])
 def test_a_bad_profile_is_left_out_and_said(suffix, icc, caplog):
-    picture = files.Picture(smooth(), ".png", icc=icc)
+    picture = reader.Picture(smooth(), ".png", icc=icc)
     data = written(picture, suffix)
     assert "icc_profile" not in Pillow.open(io.BytesIO(data)).info
     assert "color profile is damaged" in caplog.text
 
 
 def test_metadata_that_the_format_cannot_hold_is_left_out_and_said(caplog):
-    picture = files.Picture(smooth(), ".png", exif=b"II*\0" + bytes(70_000))  # JPEG's segments end at 64 kB
+    picture = reader.Picture(smooth(), ".png", exif=b"II*\0" + bytes(70_000))  # JPEG's segments end at 64 kB
     assert Pillow.open(io.BytesIO(written(picture, ".jpg"))).size == (40, 24)
     assert "too long for a JPEG" in caplog.text
 
@@ -171,13 +171,13 @@ def test_metadata_that_the_encoder_refuses_is_left_out_and_said(monkeypatch, cap
             return result
 
         monkeypatch.setattr(cv2, "imencodeWithMetadata", refuse, raising=False)
-        picture = files.Picture(smooth(), ".png", exif=b"II*\0" + bytes(20))
+        picture = reader.Picture(smooth(), ".png", exif=b"II*\0" + bytes(20))
         assert Pillow.open(io.BytesIO(written(picture, ".webp"))).size == (40, 24)
         assert "cannot write its EXIF" in caplog.text
         caplog.clear()
 
 
-def written(picture: files.Picture, suffix: str, quality: int | None = None) -> bytes:
+def written(picture: reader.Picture, suffix: str, quality: int | None = None) -> bytes:
     format = formats.format_of(suffix)
     assert format is not None
     image = formats.fit(picture.image, format)
@@ -204,7 +204,7 @@ KINDS = {
 def test_kinds_of_pictures_are_read(kind, format):
     mode, shape = KINDS[kind]
     source = rgb(smooth(channels=4)).convert("RGB" if mode == "P" else mode).convert(mode)
-    picture = files.decode(pillow_file(source, format))
+    picture = reader.decode(pillow_file(source, format))
     assert picture.image.shape == shape
     assert picture.image.dtype == np.uint8
     expected = np.asarray(source.convert({"P": "RGB", "1": "L"}.get(mode, mode)))
@@ -214,20 +214,20 @@ def test_kinds_of_pictures_are_read(kind, format):
 
 def test_gray_with_alpha_keeps_its_alpha():
     source = rgb(smooth(channels=4)).convert("LA")
-    image = files.decode(pillow_file(source, "PNG")).image
+    image = reader.decode(pillow_file(source, "PNG")).image
     assert image.shape == (24, 40, 4)
     np.testing.assert_array_equal(image[..., 3], np.asarray(source)[..., 1])
 
 
 def test_cmyk_jpegs_are_read():
-    image = files.decode(pillow_file(rgb(smooth()).convert("CMYK"), "JPEG", quality=95)).image
+    image = reader.decode(pillow_file(rgb(smooth()).convert("CMYK"), "JPEG", quality=95)).image
     assert np.abs(image.astype(int) - smooth()).mean() < 12
 
 
 def test_the_color_of_transparent_tiffs_is_not_darkened():
     source = np.full((4, 4, 4), 200, np.uint8)
     source[..., 3] = 10
-    image = files.decode(pillow_file(rgb(source), "TIFF")).image
+    image = reader.decode(pillow_file(rgb(source), "TIFF")).image
     np.testing.assert_array_equal(image, source)
 
 
@@ -237,8 +237,8 @@ def test_16_bits_and_floats_survive_reading_and_writing():
         values = random.random((5, 7, 3)).astype(np.float32)
         image = (values * 65535).astype(dtype) if dtype == "uint16" else values
         for suffix in suffixes:
-            data = np.frombuffer(bytearray(written(files.Picture(image, suffix), suffix)), np.uint8)
-            np.testing.assert_array_equal(files.decode(data).image, image)
+            data = np.frombuffer(bytearray(written(reader.Picture(image, suffix), suffix)), np.uint8)
+            np.testing.assert_array_equal(reader.decode(data).image, image)
 
 
 @pytest.mark.parametrize("name", list(formats.FORMATS))
@@ -251,7 +251,7 @@ def test_every_format_holds_what_it_says(name):
             # OpenJPEG takes nothing smaller than 32 pixels a side
             image = smooth(64, 80, channels) if channels > 1 else smooth(64, 80)[..., 0]
             image = formats.convert(image, np.dtype(dtype))
-            back = files.decode(np.frombuffer(bytearray(written(files.Picture(image, ""), name)), np.uint8)).image
+            back = reader.decode(np.frombuffer(bytearray(written(reader.Picture(image, ""), name)), np.uint8)).image
             assert back.dtype == dtype
             assert back.shape == image.shape
             peak = 1 if dtype == "float32" else np.iinfo(dtype).max
@@ -276,16 +276,16 @@ def test_transparency_that_a_format_cannot_hold_is_an_error_naming_those_that_ca
 
 
 def test_fewer_bits_are_said(caplog):
-    written(files.Picture(smooth().astype(np.uint16) * 257, ".png"), ".jpg")
+    written(reader.Picture(smooth().astype(np.uint16) * 257, ".png"), ".jpg")
     assert "jpg keeps 8 bits of its 16" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        written(files.Picture(smooth(), ".png"), ".jpg")
+        written(reader.Picture(smooth(), ".png"), ".jpg")
     assert not caplog.text
 
 
 def test_quality_is_obeyed_and_95_by_default():
-    picture = files.Picture(smooth(100, 100), ".png")
+    picture = reader.Picture(smooth(100, 100), ".png")
     for suffix in (".jpg", ".webp"):
         sizes = [len(written(picture, suffix, quality)) for quality in (20, 80, 95, None)]
         assert sizes[0] < sizes[1] < sizes[2] == sizes[3]
@@ -299,9 +299,9 @@ def test_a_side_too_long_for_a_format_is_an_error():
 @pytest.mark.parametrize("name", ["pic.png", "with space.png", "grüße.png", "写真.png", "emoji 🐈.png", "-dash.png"])
 def test_any_name_can_be_read_and_written(tmp_path, name):
     path = tmp_path / name
-    with folder.atomic(path) as stream:
-        stream.write(written(files.Picture(smooth(), ".png"), ".png"))
-    np.testing.assert_array_equal(files.read(path).image, smooth())
+    with atomic.atomic(path) as stream:
+        stream.write(written(reader.Picture(smooth(), ".png"), ".png"))
+    np.testing.assert_array_equal(reader.read(path).image, smooth())
 
 
 def test_pictures_are_read_from_pipes(tmp_path):
@@ -311,36 +311,36 @@ def test_pictures_are_read_from_pipes(tmp_path):
 
     fifo = tmp_path / "fifo.png"
     os.mkfifo(fifo)
-    data = written(files.Picture(smooth(), ".png"), ".png")
+    data = written(reader.Picture(smooth(), ".png"), ".png")
     feeder = threading.Thread(target=fifo.write_bytes, args=(data,))
     feeder.start()
-    np.testing.assert_array_equal(files.read(fifo).image, smooth())
+    np.testing.assert_array_equal(reader.read(fifo).image, smooth())
     feeder.join()
 
 
 class TestWhatCannotBeRead:
     def test_missing(self, tmp_path):
         with pytest.raises(FileError, match=r"nix\.png: there is no such file"):
-            files.read(tmp_path / "nix.png")
+            reader.read(tmp_path / "nix.png")
 
     def test_folder(self, tmp_path):
         with pytest.raises(FileError, match=r"is a folder|cannot be read"):
-            files.read(tmp_path)
+            reader.read(tmp_path)
 
     def test_empty(self, tmp_path):
         (tmp_path / "a.png").touch()
         with pytest.raises(FileError, match="is empty"):
-            files.read(tmp_path / "a.png")
+            reader.read(tmp_path / "a.png")
 
     def test_no_image(self, tmp_path):
         (tmp_path / "a.png").write_text("hello")
         with pytest.raises(FileError, match=r"no image that OpenCV knows .*hello"):
-            files.read(tmp_path / "a.png")
+            reader.read(tmp_path / "a.png")
 
     def test_heic_says_what_it_is(self):
         data = np.frombuffer(bytearray(b"\0\0\0\x18ftypheic" + bytes(40)), np.uint8)
         with pytest.raises(FileError, match="HEIC"):
-            files.decode(data)
+            reader.decode(data)
 
     def test_a_bomb(self):
         stream = io.BytesIO()
@@ -349,12 +349,12 @@ class TestWhatCannotBeRead:
         writer._rows = 100_000
         writer.close()
         with pytest.raises(FileError, match="OPENCV_IO_MAX_IMAGE_PIXELS"):
-            files.decode(np.frombuffer(bytearray(stream.getvalue()), np.uint8))
+            reader.decode(np.frombuffer(bytearray(stream.getvalue()), np.uint8))
 
     def test_samples_of_another_kind(self):
         data = pillow_file(Pillow.fromarray(np.full((4, 4), 70_000, np.int32)), "TIFF")
         with pytest.raises(FileError, match="int32"):
-            files.decode(data)
+            reader.decode(data)
 
     @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF", "GIF"])
     def test_cut_short(self, format):
@@ -362,13 +362,13 @@ class TestWhatCannotBeRead:
         random = np.random.default_rng(0).integers(0, 255, (50, 40, 3), dtype=np.uint8)
         whole = pillow_file(rgb(random), format)
         try:
-            expected = files.decode(whole.copy()).image
+            expected = reader.decode(whole.copy()).image
         except FileError:
             pytest.skip(f"this OpenCV has no {format} reader")
         for share in np.linspace(0.02, 0.999, 25):
             part = whole[: int(whole.size * share)].copy()
             try:
-                image = files.decode(part).image
+                image = reader.decode(part).image
             except FileError:
                 continue
             np.testing.assert_array_equal(image, expected, err_msg=f"{share:.0%} of a {format}")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import flat
 from cvsr.errors import OptionError
-from cvsr.metrics import psnr
-from cvsr.network import Network
+from cvsr.image.metrics import psnr
+from cvsr.inference import flat_tiles
+from cvsr.inference.network import Network
 
 
 @pytest.fixture
@@ -68,11 +68,11 @@ def test_photos_lose_next_to_nothing(photo):
 
 def test_flat_is_within_four_steps():
     even = np.full((20, 20), 100, np.uint8)
-    assert flat.is_flat(even)
+    assert flat_tiles.is_flat(even)
     even[10, 10] += 4  # its mean rises by less than a step
-    assert flat.is_flat(even) and flat.is_flat(even / np.float32(255))
+    assert flat_tiles.is_flat(even) and flat_tiles.is_flat(even / np.float32(255))
     even[10, 10] += 2
-    assert not flat.is_flat(even) and not flat.is_flat(even.astype(np.uint16) * 257)
+    assert not flat_tiles.is_flat(even) and not flat_tiles.is_flat(even.astype(np.uint16) * 257)
 
 
 def test_what_is_asked_for_must_fit():

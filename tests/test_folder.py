@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cvsr import folder
+from cvsr.batch import jobs as folder
+from cvsr.batch.jobs import Job, Source
 from cvsr.errors import FileError
-from cvsr.folder import Job, Source
+from cvsr.io import atomic
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ class TestPlan:
 class TestAtomic:
     def test_the_file_appears_at_the_end_alone(self, tmp_path):
         path = tmp_path / "new" / "r.png"
-        with folder.atomic(path) as stream:
+        with atomic.atomic(path) as stream:
             stream.write(b"half")
             stream.flush()
             assert not path.exists()
@@ -155,7 +156,7 @@ class TestAtomic:
     def test_nothing_is_left_of_a_failure(self, tmp_path, error):
         path = tmp_path / "r.png"
         path.write_bytes(b"before")
-        with pytest.raises(error), folder.atomic(path) as stream:
+        with pytest.raises(error), atomic.atomic(path) as stream:
             stream.write(b"half")
             raise error
         assert path.read_bytes() == b"before"
@@ -163,33 +164,33 @@ class TestAtomic:
 
     def test_a_full_disk_is_said(self, tmp_path):
         full = pytest.raises(FileError, match=r"r\.png cannot be written: .*used up .*No space")
-        with full as caught, folder.atomic(tmp_path / "r.png"):
+        with full as caught, atomic.atomic(tmp_path / "r.png"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         assert isinstance(caught.value, OSError)
         assert not list(tmp_path.iterdir())
 
     def test_a_file_where_a_folder_should_be_is_said(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(FileError, match="cannot be written"), folder.atomic(tmp_path / "file" / "r.png"):
+        with pytest.raises(FileError, match="cannot be written"), atomic.atomic(tmp_path / "file" / "r.png"):
             pass
 
     @pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
     def test_the_permissions_are_those_of_any_new_file(self, tmp_path):
-        with folder.atomic(tmp_path / "r.png"):
+        with atomic.atomic(tmp_path / "r.png"):
             pass
         (tmp_path / "plain").touch()
         assert stat.S_IMODE((tmp_path / "r.png").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
     def test_the_longest_name_can_be_written(self, tmp_path):
         path = tmp_path / ("n" * 251 + ".png")
-        with folder.atomic(path):
+        with atomic.atomic(path):
             pass
         assert path.exists()
 
 
 class TestLeftovers:
     def name(self, pid: int, host: str | None = None) -> str:
-        return f".cvsr-{host or folder._host()}-{pid}-0123abcd.part"
+        return f".cvsr-{host or atomic._host()}-{pid}-0123abcd.part"
 
     def gone(self) -> int:
         process = subprocess.Popen([sys.executable, "-c", ""])
@@ -201,14 +202,14 @@ class TestLeftovers:
         keep = ["photo.png", ".cvsr-notes", self.name(os.getppid()), self.name(dead, "0badcafe"), self.name(1)]
         for name in [*keep, self.name(dead)]:
             (tmp_path / name).touch()
-        assert folder.remove_leftovers(tmp_path) == [tmp_path / self.name(dead)]
+        assert atomic.remove_leftovers(tmp_path) == [tmp_path / self.name(dead)]
         assert {path.name for path in tmp_path.iterdir()} == set(keep)
 
     def test_a_container_that_gives_every_run_the_same_number(self, tmp_path):
         stale = tmp_path / self.name(os.getpid())
         stale.touch()
-        with folder.atomic(tmp_path / "r.png"):
-            assert folder.remove_leftovers(tmp_path) == [stale]
+        with atomic.atomic(tmp_path / "r.png"):
+            assert atomic.remove_leftovers(tmp_path) == [stale]
 
     def test_a_folder_that_is_not_there(self, tmp_path):
-        assert folder.remove_leftovers(tmp_path / "nix") == []
+        assert atomic.remove_leftovers(tmp_path / "nix") == []

@@ -159,5 +159,5 @@ class TestFramesForScripts:
 
 
 def test_the_package_loads_no_pyav():
-    code = "import sys, cvsr.video, cvsr.cli_frames, cvsr.cli_video; sys.exit('av' in sys.modules)"
+    code = "import sys, cvsr.video, cvsr.cli.frames, cvsr.cli.video; sys.exit('av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

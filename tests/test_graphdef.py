@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import devices, frozen, graphdef, wire
 from cvsr._cv2 import cv2
 from cvsr.errors import ModelError
-from cvsr.network import Network
+from cvsr.inference.network import Network
+from cvsr.modelfiles import onnx_reader
+from cvsr.modelfiles.tensorflow import graphdef as frozen
+from cvsr.modelfiles.tensorflow import importer as graphdef
+from cvsr.opencv import devices
 
 CHILD = Path(__file__).parent / "conformance" / "frozen_child.py"
 importer = pytest.mark.skipif(
@@ -69,7 +72,7 @@ def test_every_output_keeps_its_name(write):
 
 
 def ops(data, channels=1, scale=2):
-    return wire.read_onnx(graphdef.rewrite(data, channels, scale).onnx).ops
+    return onnx_reader.read_onnx(graphdef.rewrite(data, channels, scale).onnx).ops
 
 
 def test_each_layer_of_the_families_is_one_node():

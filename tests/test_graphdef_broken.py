@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnxlite import _field as field
 
-from cvsr import graphdef, wire
 from cvsr.errors import ModelError
+from cvsr.modelfiles import onnx_reader
+from cvsr.modelfiles.tensorflow import importer
 
 HEAD = lite.node("in", "Placeholder")
 END = lite.transpose("out", "y")
@@ -68,17 +69,17 @@ BROKEN = {  # nodes between the placeholder "in" and the output, which reads "y"
 def test_a_graph_that_makes_no_sense_is_refused(name):
     nodes, said = BROKEN[name]
     with pytest.raises(ModelError, match=said):
-        graphdef.rewrite(HEAD + nodes + END, 1, 2)
+        importer.rewrite(HEAD + nodes + END, 1, 2)
 
 
 def test_a_graph_without_an_output_is_refused():
     with pytest.raises(ModelError, match="no output"):
-        graphdef.rewrite(HEAD, 1, 2)
+        importer.rewrite(HEAD, 1, 2)
 
 
 def test_a_deconvolution_with_gaps_is_refused():
     with pytest.raises(ModelError, match="whole number"):
-        graphdef.rewrite(lite.deconvolved(4, 3), 1, 4)
+        importer.rewrite(lite.deconvolved(4, 3), 1, 4)
 
 
 def test_a_tensor_must_hold_what_it_promises():
@@ -91,7 +92,7 @@ def test_a_tensor_must_hold_what_it_promises():
     huge = lite.node("c", "Const", value=field(8, tensor))
     for const in (few, huge):
         with pytest.raises(ModelError):
-            graphdef.rewrite(HEAD + const + lite.node("y", "Add", ["in", "c"]) + END, 1, 2)
+            importer.rewrite(HEAD + const + lite.node("y", "Add", ["in", "c"]) + END, 1, 2)
 
 
 def test_one_number_may_stand_for_all():
@@ -99,13 +100,13 @@ def test_one_number_may_stand_for_all():
     tensor = field(1, 1) + field(2, dims) + field(5, np.float32([1, 2]).tobytes())
     weights = lite.node("w", "Const", value=field(8, tensor))
     data = HEAD + weights + lite.node("y", "Conv2D", ["in", "w"], padding="SAME", strides=[1] * 4) + END
-    assert np.float32([1, 2, 2]).tobytes() in graphdef.rewrite(data, 1, 2).onnx
+    assert np.float32([1, 2, 2]).tobytes() in importer.rewrite(data, 1, 2).onnx
 
 
 def test_long_graphs_need_no_stack():
     chain = [lite.node(f"n{i}", "Identity", [f"n{i - 1}" if i else "in"]) for i in range(20000)]
-    made = graphdef.rewrite(b"".join([HEAD, *chain, lite.transpose("out", "n19999")]), 1, 2)
-    assert wire.read_onnx(made.onnx).ops == ["Identity"]
+    made = importer.rewrite(b"".join([HEAD, *chain, lite.transpose("out", "n19999")]), 1, 2)
+    assert onnx_reader.read_onnx(made.onnx).ops == ["Identity"]
 
 
 @given(
@@ -118,7 +119,7 @@ def test_broken_bytes_give_a_model_error_or_a_file(family, cut, flips):
     for place, byte in flips:
         data[int(place * (len(data) - 1))] = byte
     try:
-        made = graphdef.rewrite(bytes(data[: round(cut * len(data))] if cut < 0.9 else data), 1, 2)
+        made = importer.rewrite(bytes(data[: round(cut * len(data))] if cut < 0.9 else data), 1, 2)
     except ModelError:
         return
-    assert wire.read_onnx(made.onnx).ops
+    assert onnx_reader.read_onnx(made.onnx).ops

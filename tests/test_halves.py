@@ -6,10 +6,10 @@ import numpy as np
 import onnxlite
 
 import cvsr
-from cvsr import halves, wire, zoo
 from cvsr._cv2 import cv2
 from cvsr.bench import cost
-from cvsr.network import as_onnx
+from cvsr.inference.network import as_onnx
+from cvsr.modelfiles import float16, onnx_reader, zoo
 
 
 def test_bundled_models_in_16_bits_are_the_same_in_32():
@@ -18,20 +18,22 @@ def test_bundled_models_in_16_bits_are_the_same_in_32():
     for entry in stored:
         info = zoo.find(entry.family)[entry.scale]
         plain = as_onnx(info).onnx
-        facts = wire.read_onnx(plain)
+        facts = onnx_reader.read_onnx(plain)
         assert "Cast" not in facts.ops and len(plain) > 1.3 * info.path.stat().st_size
-        assert len(facts.ops) < len(info.ops) and facts.metadata == wire.read_onnx(info.path.read_bytes()).metadata
+        assert (
+            len(facts.ops) < len(info.ops) and facts.metadata == onnx_reader.read_onnx(info.path.read_bytes()).metadata
+        )
         assert cost.macs(info, (10, 10)) is None or cost.macs(info, (10, 10)) > 0.9 * info.parameters * 100
 
 
 def test_other_files_stay_as_they_are():
     data = onnxlite.conv_chain(4, 1, 2, 0)
-    assert halves.expanded(data) is data and halves.expanded(b"") == b""
+    assert float16.expanded(data) is data and float16.expanded(b"") == b""
 
 
 def test_an_old_opencv_gets_32_bits(monkeypatch, photo):
     """OpenCV 4.6 reads no 16 bits; the suite of versions runs it, this is how the file goes there."""
-    from cvsr import network
+    from cvsr.inference import network
 
     image, asked = photo("astronaut")[:24, :24], []
     real = cv2.dnn.readNetFromONNX

@@ -5,6 +5,7 @@ import pytest
 
 from cvsr import image
 from cvsr.errors import ImageError
+from cvsr.image import fill
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3), (4, 5, 4), (1, 1)])
@@ -50,7 +51,7 @@ def test_hidden_color_becomes_that_of_the_nearest_visible_pixel():
     bgra[:, :3] = (10, 20, 30, 255)
     bgra[:, 3:] = (99, 99, 99, 0)
     bgra[2, 5] = (1, 2, 3, 255)
-    color = image.filled(bgra)
+    color = fill.filled(bgra)
     assert (color[0, 3] == (10, 20, 30)).all() and (color[2, 4] == (1, 2, 3)).all()
     assert (color[bgra[:, :, 3] > 0] == bgra[bgra[:, :, 3] > 0][:, :3]).all()
 
@@ -59,4 +60,4 @@ def test_hidden_color_becomes_that_of_the_nearest_visible_pixel():
 def test_color_stays_where_all_is_hidden_or_all_is_seen(alpha):
     bgra = np.random.default_rng(0).integers(0, 256, (4, 5, 4), np.uint8)
     bgra[:, :, 3] = alpha
-    assert (image.filled(bgra) == bgra[:, :, :3]).all()
+    assert (fill.filled(bgra) == bgra[:, :, :3]).all()

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import files
 from cvsr._cv2 import cv2
+from cvsr.io import reader
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and limits of POSIX")
 
@@ -63,7 +63,7 @@ def check_whole(folder: Path) -> None:
     """Every file under a final name is a whole and right result."""
     for path in results(folder):
         expected = content(int(path.name[0])).repeat(4, 0).repeat(4, 1)
-        np.testing.assert_array_equal(files.read(path).image, expected, err_msg=str(path))
+        np.testing.assert_array_equal(reader.read(path).image, expected, err_msg=str(path))
 
 
 def wait_for(condition, process: subprocess.Popen, seconds: float = 30) -> bool:
@@ -207,5 +207,5 @@ def test_a_full_disk_leaves_what_fits(folder, small_disk):
     done = results(small_disk)
     assert {path.name[0] for path in done} >= {"1", "3", "5"}  # small ones fit even after a large one failed
     for path in done:
-        assert files.read(path).image.shape == (4 * HEIGHT, 4 * WIDTH, 3)
+        assert reader.read(path).image.shape == (4 * HEIGHT, 4 * WIDTH, 3)
     assert temporaries(small_disk) == []

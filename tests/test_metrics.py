@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from cvsr import metrics
 from cvsr.errors import ImageError
+from cvsr.image import metrics
 
 
 def noisy(image: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:

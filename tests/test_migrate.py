@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvsr import cli
+from cvsr.cli import verbs
 from cvsr.errors import FileError
 from cvsr.migrate import migrated
 
@@ -173,7 +173,7 @@ def script(tmp_path):
 
 def test_the_command_shows_a_difference(script, capsys):
     before = script.read_bytes()
-    assert cli.main(["migrate", str(script)]) == 1
+    assert verbs.main(["migrate", str(script)]) == 1
     out = capsys.readouterr().out
     assert f"--- {script}" in out and "+from cvsr import dnn_superres" in out
     assert "+sr = dnn_superres.DnnSuperResImpl_create()\n\\ No newline at end of file\n" in out
@@ -185,12 +185,12 @@ def test_the_command_writes(script, capsys):
     script.chmod(0o754)
     link = script.with_name("link.py")
     link.symlink_to(script)
-    assert cli.main(["migrate", "--write", str(link)]) == 0
+    assert verbs.main(["migrate", "--write", str(link)]) == 0
     assert link.is_symlink() and stat.S_IMODE(script.stat().st_mode) == 0o754
     wanted = b"import cv2\r\nfrom cvsr import dnn_superres\r\nsr = dnn_superres.DnnSuperResImpl_create()"
     assert script.read_bytes() == wanted
     assert sorted(path.name for path in script.parent.iterdir()) == ["link.py", "my script.py"]
-    assert cli.main(["migrate", str(script)]) == 0, "nothing is left to do"
+    assert verbs.main(["migrate", str(script)]) == 0, "nothing is left to do"
     assert "link.py: changed" in capsys.readouterr().out
 
 
@@ -198,7 +198,7 @@ def test_files_that_cannot_be_changed_do_not_keep_the_others(script, capsys):
     broken = script.with_name("broken.py")
     broken.write_text("def")
     missing = script.with_name("missing.py")
-    assert cli.main(["migrate", "--write", str(broken), str(missing), str(script)]) == 2
+    assert verbs.main(["migrate", "--write", str(broken), str(missing), str(script)]) == 2
     said = capsys.readouterr().err
     assert "broken.py: it is no script" in said and "missing.py: it cannot be read: No such file" in said
     assert b"cvsr" in script.read_bytes() and broken.read_text() == "def"
@@ -211,7 +211,7 @@ def test_a_write_that_fails_leaves_the_file(script, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.replace", full)
-    assert cli.main(["migrate", "--write", str(script)]) == 2
+    assert verbs.main(["migrate", "--write", str(script)]) == 2
     assert "No space left" in capsys.readouterr().err
     assert script.read_bytes() == before and [path.name for path in script.parent.iterdir()] == [script.name]
 

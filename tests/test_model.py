@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cvsr
-from cvsr import frozen, known, wire
 from cvsr.errors import ModelError, ModelNotFoundError, OptionError
+from cvsr.modelfiles import onnx_reader, superres_files
+from cvsr.modelfiles.tensorflow import graphdef
 
 
 def varint(value):
@@ -64,7 +65,7 @@ def test_keywords_override_the_file(write):
 
 
 def test_without_metadata_the_missing_keyword_is_named(write):
-    bare = dict.fromkeys(wire.read_onnx(onnxlite.conv_chain(8, 2, 2, 0)).metadata, "")
+    bare = dict.fromkeys(onnx_reader.read_onnx(onnxlite.conv_chain(8, 2, 2, 0)).metadata, "")
     path = write("someones.onnx", onnxlite.conv_chain(8, 2, 2, 0, props=bare))
     with pytest.raises(ModelError, match=r"scale.*open_model\(path, scale=2\)"):
         cvsr.open_model(path)
@@ -106,11 +107,11 @@ def test_an_algorithm_of_dnn_superres_says_what_the_name_does_not(write):
 def test_public_files_are_known_under_any_name(write, data_root):
     files = sorted((data_root / "models" / "dnn_superres_pb").glob("*.pb"))
     for path in files:
-        algorithm, scale = known.named(path.stem)
+        algorithm, scale = superres_files.named(path.stem)
         info = cvsr.open_model(write("model.pb", path.read_bytes()))
         assert (info.name, info.algorithm, info.scale) == (path.stem, algorithm, scale)
         assert (info.color, info.chroma) == ("luma", "dnn_superres")
-    assert len(files) == len(known.PUBLIC)
+    assert len(files) == len(superres_files.PUBLIC)
     data = (data_root / "models/dnn_superres_pb/FSRCNN_x2.pb").read_bytes()
     for name in ("FSRCNN_x3.pb", "fsrcnn-small_x2.pb", "ESPCN_x2.pb"):
         with pytest.warns(RuntimeWarning, match=rf"{name} is not what.* is FSRCNN_x2\.pb"):
@@ -118,17 +119,17 @@ def test_public_files_are_known_under_any_name(write, data_root):
 
 
 def test_blocksize_is_added_once_beside_block_size():
-    patched = frozen.add_blocksize(ESPCN_LIKE)
+    patched = graphdef.add_blocksize(ESPCN_LIKE)
     assert patched.count(b"blocksize") == 1 and patched.count(b"block_size") == 1
-    assert frozen.add_blocksize(patched) == patched
-    assert frozen.read_graphdef(patched) == frozen.read_graphdef(ESPCN_LIKE)
+    assert graphdef.add_blocksize(patched) == patched
+    assert graphdef.read_graphdef(patched) == graphdef.read_graphdef(ESPCN_LIKE)
 
 
 def test_global_operations_have_no_reach():
     data = onnxlite.conv_chain(8, 1, 2, 0)
-    assert wire.read_onnx(data).reach == 4
+    assert onnx_reader.read_onnx(data).reach == 4
     pooled = data.replace(b"\x22\x04Relu", b"\x22\x04Mean")
-    assert pooled != data and wire.read_onnx(pooled).reach is None
+    assert pooled != data and onnx_reader.read_onnx(pooled).reach is None
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "m.pb"])
@@ -144,13 +145,13 @@ def test_files_that_are_no_models(write, tmp_path, name):
 
 @given(cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4))
 def test_broken_bytes_give_a_model_error_and_nothing_else(cut, flips):
-    for whole, read in ((onnxlite.conv_chain(4, 1, 2, 0), wire.read_onnx), (ESPCN_LIKE, frozen.read_graphdef)):
+    for whole, read in ((onnxlite.conv_chain(4, 1, 2, 0), onnx_reader.read_onnx), (ESPCN_LIKE, graphdef.read_graphdef)):
         data = bytearray(whole)
         for place, value in flips:
             data[int(place * (len(data) - 1))] = value
         try:
             read(bytes(data[: int(cut * len(data))]))
-            frozen.add_blocksize(bytes(data))
+            graphdef.add_blocksize(bytes(data))
         except ModelError:
             pass
 
@@ -158,7 +159,7 @@ def test_broken_bytes_give_a_model_error_and_nothing_else(cut, flips):
 def test_the_dependency_free_reader_agrees_with_the_onnx_package():
     onnx = pytest.importorskip("onnx")
     data = onnxlite.conv_chain(8, 2, 2, 0)
-    model, facts = onnx.load_from_string(data), wire.read_onnx(data)
+    model, facts = onnx.load_from_string(data), onnx_reader.read_onnx(data)
     assert facts.ops == [node.op_type for node in model.graph.node]
     assert facts.metadata == {p.key: p.value for p in model.metadata_props}
     assert facts.outputs == [("output", [d.dim_value for d in model.graph.output[0].type.tensor_type.shape.dim])]

@@ -9,9 +9,10 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import devices, engines, zoo
 from cvsr.errors import ModelError
-from cvsr.network import Network
+from cvsr.inference.network import Network
+from cvsr.modelfiles import zoo
+from cvsr.opencv import devices, engines
 
 LEGACY = """
 import sys

@@ -28,9 +28,9 @@ VARIABLES = (*ANY_DEVICE, "OPENCV_FORCE_DNN_ENGINE", "OPENCV_OPENCL_RUNTIME", "P
 PRELUDE = """
 import json, sys, threading
 import numpy as np
-from cvsr import devices, engines, ran
 from cvsr._cv2 import cv2
 from cvsr.errors import DeviceError
+from cvsr.opencv import devices, engines, ran_on
 
 image = np.random.default_rng(0).random((1, 1, 48, 56), dtype=np.float32)
 
@@ -41,7 +41,7 @@ def forward(device, switch=devices.prepare):
         net.setPreferableTarget(device.target)
         net.setInput(image)
         output = net.forward()
-        return output, net, str(ran.ran_on(device, device.name, net))
+        return output, net, str(ran_on.ran_on(device, device.name, net))
 
 def answer(**facts):
     print("\\n" + json.dumps(facts))
@@ -86,7 +86,7 @@ output, net, said = forward(opencl)
 reference, _, _ = forward(cpu)
 answer(
     difference=float(np.abs(output - reference).max()), spread=float(reference.std()),
-    layers=ran.layers(net), ran=said, engine=ran.engine_of(net), agrees=ran.agrees(output, reference),
+    layers=ran_on.layers(net), ran=said, engine=ran_on.engine_of(net), agrees=ran_on.agrees(output, reference),
     leaked=cv2.ocl.useOpenCL() != before,
 )
 """
@@ -128,7 +128,7 @@ def off(device):
 
 output, net, said = forward(devices.resolve("opencl"), off)
 reference, _, _ = forward(devices.resolve("cpu"))
-answer(same=bool((output == reference).all()), layers=ran.layers(net))
+answer(same=bool((output == reference).all()), layers=ran_on.layers(net))
 """
 
 

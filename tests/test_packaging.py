@@ -103,8 +103,8 @@ def test_wheel_holds_two_packages(wheel_names):
 
 
 def test_wheel_holds_the_pages(wheel_names, root):
-    """What lies beside the modules of cvsr/web: templates, scripts, styles, the description of the interface."""
-    data = {f"cvsr/web/{path.name}" for path in (root / "cvsr" / "web").iterdir() if path.suffix not in (".py", "")}
+    """What the pages need: templates, scripts, styles, the description of the interface."""
+    data = {path.relative_to(root).as_posix() for path in (root / "cvsr").glob("*/assets/*")}
     assert len(data) >= 9 and data <= set(wheel_names)
 
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from cvsr import png, tiffwriter
 from cvsr._cv2 import cv2
-from cvsr.files import decode
-from cvsr.png import PngWriter
-from cvsr.tiffwriter import TiffWriter
+from cvsr.io import png
+from cvsr.io.png import PngWriter
+from cvsr.io.reader import decode
+from cvsr.io.tiff import writer as tiffwriter
+from cvsr.io.tiff.writer import TiffWriter
 
 
 @st.composite

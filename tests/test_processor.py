@@ -2,14 +2,16 @@
 
 import pytest
 
-from cvsr import plan, processor, zoo
+from cvsr import machine
+from cvsr.inference import plan
+from cvsr.modelfiles import zoo
 
 
 @pytest.fixture(autouse=True)
 def forgotten():
-    processor.cache.cache_clear()
+    machine.cache.cache_clear()
     yield
-    processor.cache.cache_clear()
+    machine.cache.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -21,19 +23,19 @@ def test_the_second_level_cache_is_what_the_system_says(tmp_path, monkeypatch, l
         (tmp_path / f"index{number}").mkdir()
         (tmp_path / f"index{number}" / "level").write_text(where + "\n")
         (tmp_path / f"index{number}" / "size").write_text(what)
-    monkeypatch.setattr(processor, "_CACHES", tmp_path)
-    assert processor.cache() == wanted
+    monkeypatch.setattr(machine, "_CACHES", tmp_path)
+    assert machine.cache() == wanted
 
 
 def test_where_the_system_tells_nothing_the_cache_is_unknown(tmp_path, monkeypatch):
-    monkeypatch.setattr(processor, "_CACHES", tmp_path / "none")
-    assert processor.cache() == 0
+    monkeypatch.setattr(machine, "_CACHES", tmp_path / "none")
+    assert machine.cache() == 0
 
 
 def test_tiles_are_larger_where_the_cache_is(monkeypatch):
     sides = {}
     for size in (0, 2**20, 2**21, 2**22):
-        monkeypatch.setattr(processor, "cache", lambda size=size: size)
+        monkeypatch.setattr(machine, "cache", lambda size=size: size)
         sides[size] = [plan.side(zoo.chosen(name, 2), None) for name in ("cvsr-small", "cvsr-medium", "cvsr-large")]
     assert sides[0] == sides[2**20] == [192, 160, 128]
     assert sides[2**21] == sides[2**22] == [192, 224, 192]

@@ -3,7 +3,8 @@
 import pytest
 
 import cvsr
-from cvsr import evaluate, zoo
+from cvsr import evaluate
+from cvsr.modelfiles import zoo
 
 FLOORS = {
     "cvsr-small": {2: (37.3, 32.9), 3: (33.2, 29.5), 4: (31.1, 27.9)},

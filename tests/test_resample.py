@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cvsr.resample import cubic, resize, to_uint8, weights
+from cvsr.image.resample import cubic, resize, to_uint8, weights
 
 SIZES = st.integers(1, 40)
 

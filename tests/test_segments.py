@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvsr
-from cvsr import deep, pipeline, plan, segments, wire
 from cvsr._cv2 import VERSION
 from cvsr.errors import Cancelled, MemoryBudgetError
-from cvsr.plan import Bands
-from cvsr.streams import Streamed, Window
+from cvsr.inference import plan, segment_nets, segments, stages
+from cvsr.inference.plan import Bands
+from cvsr.inference.row_window import Window
+from cvsr.inference.segmented import Streamed
+from cvsr.modelfiles import onnx_reader
 
 WIDTH = 6
 
@@ -132,7 +134,7 @@ def test_cuts_lie_between_blocks(models):
     assert [len(part.inputs) for part in parts] == [1, 1, 1, 1, 2, 1, 1], "the skip is read once, at the end"
     assert [part.radius for part in parts] == [5, 4, 4, 4, 2, 0, 1]
     for part in parts:
-        facts = wire.read_onnx(part.onnx)
+        facts = onnx_reader.read_onnx(part.onnx)
         assert {name for name, _ in facts.inputs} == set(part.inputs)
         assert [name for name, _ in facts.outputs] == list(part.outputs)
 
@@ -140,7 +142,7 @@ def test_cuts_lie_between_blocks(models):
 def test_activations_stay_with_their_convolutions(models):
     parts = segments.cut(models["chain"].read_bytes(), 19)
     assert sum(part.radius for part in parts) == 19
-    assert all(wire.read_onnx(part.onnx).ops[-1] == "Relu" for part in parts[:-1])
+    assert all(onnx_reader.read_onnx(part.onnx).ops[-1] == "Relu" for part in parts[:-1])
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -151,7 +153,7 @@ def test_the_same_pixels_as_in_one_piece(name, how, models, bands, photo):
     whole = cvsr.Upscaler(models[name], 2, tile=0, exact=True)(image)
     upscaler = cvsr.Upscaler(models[name], 2, exact=True)
     assert np.array_equal(upscaler(image), whole)
-    assert isinstance(upscaler._execution.stage(pipeline.Source(image), 2, 3, None, pipeline.Watch()), Streamed)
+    assert isinstance(upscaler._execution.stage(stages.Source(image), 2, 3, None, stages.Watch()), Streamed)
     assert np.abs(cvsr.Upscaler(models[name], 2)(image).astype(int) - whole).max() <= 1
 
 
@@ -187,9 +189,9 @@ def test_any_size(models, name, width, height, tile, rows, band):
     image = np.random.default_rng(width * 71 + height).integers(0, 256, (height, width, 3), np.uint8)
     upscaler = cvsr.Upscaler(models[name], 2, exact=True)
     network = upscaler._execution.network(2)
-    found = deep.of(network)
-    watch, pool = pipeline.Watch(), upscaler._execution.pool()
-    stage = Streamed(pipeline.Source(image), found, Bands(tile, rows, band), pool, watch)
+    found = segment_nets.of(network)
+    watch, pool = stages.Watch(), upscaler._execution.pool()
+    stage = Streamed(stages.Source(image), found, Bands(tile, rows, band), pool, watch)
     made = np.concatenate([stage.rows(*edge) for edge in zip([0, *stage.edges()], stage.edges(), strict=False)])
     assert np.array_equal(made, cvsr.Upscaler(models[name], 2, tile=0, exact=True)(image))
     assert watch.done == watch.total
@@ -212,8 +214,8 @@ def test_a_frame_as_the_last_is_not_computed_again(models, photo, bands, monkeyp
     frame, other = photo("astronaut")[:50, :60].copy(), photo("chelsea")[:50, :60]
     upscaler = cvsr.Upscaler(models["chain"], 2)
     film, wanted = cvsr.Sequence(upscaler), [upscaler(frame), upscaler(other)]
-    runs, part = [], deep.Deep.part
-    monkeypatch.setattr(deep.Deep, "part", lambda *args: runs.append(1) or part(*args))
+    runs, part = [], segment_nets.Deep.part
+    monkeypatch.setattr(segment_nets.Deep, "part", lambda *args: runs.append(1) or part(*args))
     counts = []
     for shown, result in ((frame, 0), (frame, 0), (other, 1), (frame, 0)):
         made = film(shown)
@@ -242,7 +244,7 @@ def test_networks_that_cannot_be_cut_run_as_before(tmp_path, photo):
     }
     for path in found.values():
         upscaler = cvsr.Upscaler(path, 2, exact=True)
-        assert deep.of(upscaler._execution.network(2)) is None
+        assert segment_nets.of(upscaler._execution.network(2)) is None
         assert np.array_equal(upscaler(image), cvsr.Upscaler(path, 2, exact=True, tile=0)(image))
 
 
@@ -259,7 +261,7 @@ def test_a_convolution_that_changes_the_size_is_in_the_last_segment():
 
 
 def test_shallow_networks_and_tiles_that_were_asked_for_are_not_cut(models):
-    assert deep.of(cvsr.Upscaler("cvsr-small", 2)._execution.network(2)) is None
+    assert segment_nets.of(cvsr.Upscaler("cvsr-small", 2)._execution.network(2)) is None
     asked = cvsr.Upscaler(models["chain"], 2, tile=32)._execution
     assert asked.parts(asked.network(2)) is None
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvsr
-from cvsr import planes, tiles
 from cvsr.errors import ImageError
+from cvsr.image import tiles
+from cvsr.inference import processing
 from cvsr.sequence import Sequence
 
 
@@ -33,7 +34,7 @@ def test_only_tiles_that_see_a_change_are_computed(upscaler, photo):
     film = Sequence(upscaler)
     film(frame)
     frame[50, 50] ^= 1  # in the middle of a tile; the halo of those around it reaches it
-    halo = max(upscaler.info.radius, planes.CHROMA_HALO)
+    halo = max(upscaler.info.radius, processing.CHROMA_HALO)
     rows, columns = (tiles.spans(size, 32, halo) for size in (96, 128))
     touched = math.prod(sum(span.begin <= 50 < span.end for span in axis) for axis in (rows, columns))
     made = film(frame)  # the same array, changed in place, as cameras do

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import image, strips
+from cvsr.image import fill
+from cvsr.inference import interpolated
+from cvsr.inference import rows as strips
 
 
 class Given:
@@ -54,7 +56,7 @@ def test_a_network_gives_the_same_pixels(photo, channels, dtype, scale):
 @pytest.mark.parametrize(("scale", "off"), [(2, 0), (4, 0), (0.5, 0), (3, 1), (1.5, 1)])
 def test_interpolations_give_the_same_pixels(photo, monkeypatch, method, dtype, scale, off):
     """At scales that are no powers of two OpenCV itself is off by where a row lies: by a step of 8 bits at most."""
-    monkeypatch.setattr(strips, "_BAND", 10_000)
+    monkeypatch.setattr(interpolated, "_BAND", 10_000)
     picture = kind(photo, 3, dtype)
     upscaler = cvsr.Upscaler(method, scale)
     result, given = streamed(picture, upscaler)
@@ -73,20 +75,20 @@ def test_an_interpolation_whose_bands_do_not_fit_is_refused(photo):
 
 
 def test_hidden_color_is_the_same_in_parts(photo, monkeypatch):
-    monkeypatch.setattr(strips, "_BLOCK", 40)
+    monkeypatch.setattr(fill, "_BLOCK", 40)
     picture = kind(photo, 4, "uint8")
     hidden = picture[..., 3] == 0
-    whole = image.filled(picture)
+    whole = fill.filled(picture)
     assert (whole != picture[..., :3]).any()
     np.testing.assert_array_equal(whole[280], picture[280, :, :3])  # farther than its reach from all that is seen
     part = strips.Part(Given(picture))
     for start in range(0, 300, 30):
         np.testing.assert_array_equal(part.rows(start, start + 30), whole[start : start + 30])
-    np.testing.assert_array_equal(strips.neighbourly(picture[..., :3], hidden), whole)
+    np.testing.assert_array_equal(fill.neighbourly(picture[..., :3], hidden), whole)
 
 
 @pytest.mark.parametrize(("length", "source"), [(10, 5), (5, 10), (7, 3), (3, 7), (9, 9)])
 def test_the_nearest_pixel_is_the_one_under_the_middle(length, source):
     middle = (np.arange(length) + 0.5) * source / length
-    np.testing.assert_array_equal(strips.nearest(0, length, length, source), np.floor(middle))
-    np.testing.assert_array_equal(strips.nearest(2, 3, length, source), np.floor(middle[2:3]))
+    np.testing.assert_array_equal(fill.nearest(0, length, length, source), np.floor(middle))
+    np.testing.assert_array_equal(fill.nearest(2, 3, length, source), np.floor(middle[2:3]))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import threads
 from cvsr._cv2 import cv2
 from cvsr.errors import Cancelled
+from cvsr.opencv import threads
 
 
 @pytest.fixture(autouse=True)

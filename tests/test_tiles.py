@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvsr import tiles
+from cvsr.image import tiles
 
 sizes = st.integers(1, 700)
 halos = st.integers(0, 40)

@@ -8,11 +8,12 @@ import time
 import numpy as np
 import pytest
 
-from cvsr import cli_together, files
 from cvsr._cv2 import cv2
-from cvsr.cli import main
-from cvsr.cli_upscale import Converter
+from cvsr.batch import overlapped
+from cvsr.batch.converter import Converter
+from cvsr.cli.verbs import main
 from cvsr.errors import DeviceError
+from cvsr.io import reader
 
 
 @pytest.fixture
@@ -54,13 +55,13 @@ def test_two_at_a_time_and_all_of_them(images, at_work, capsys):
     error = capsys.readouterr().err
     assert "5 written, 0 skipped, 1 failed" in error and error.count("broken.png") == 1
     for path in images.glob("?.png"):
-        made = files.read(images.parent / "out" / f"{path.stem}_x2.png").image
-        assert np.array_equal(made, files.read(path).image.repeat(2, 0).repeat(2, 1))
+        made = reader.read(images.parent / "out" / f"{path.stem}_x2.png").image
+        assert np.array_equal(made, reader.read(path).image.repeat(2, 0).repeat(2, 1))
 
 
 @pytest.mark.parametrize("why", ["budget", "large"])
 def test_one_at_a_time_where_two_may_not_fit(why, images, at_work, monkeypatch):
-    monkeypatch.setattr(cli_together, "LARGEST", 100 if why == "large" else 1 << 24)
+    monkeypatch.setattr(overlapped, "LARGEST", 100 if why == "large" else 1 << 24)
     assert run(images, *(["--max-memory", "2G"] if why == "budget" else [])) == 0
     assert max(at_work) == 1 and len(at_work) == 5
 

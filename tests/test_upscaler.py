@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cvsr
-from cvsr import plan
 from cvsr.errors import Cancelled, DeviceError, MemoryBudgetError, ModelError, OptionError
-from cvsr.network import Network
+from cvsr.inference import plan
+from cvsr.inference.network import Network
 
 RNG = np.random.default_rng(3)
 KINDS = [(37, 53), (37, 53, 1), (37, 53, 3), (37, 53, 4)]

@@ -7,8 +7,9 @@ import io
 import numpy as np
 import pytest
 
-from cvsr import cli, progress
 from cvsr._cv2 import cv2
+from cvsr.cli import bar as progress
+from cvsr.cli import verbs
 from cvsr.video import pyav
 
 
@@ -37,7 +38,7 @@ def brightness(path) -> list[int]:
 
 def test_the_pictures_are_written_and_the_losses_said(tmp_path, source, capsys):
     target = tmp_path / "out.avi"
-    assert cli.main(["video", str(source), str(target), "-m", "bilinear"]) == 0
+    assert verbs.main(["video", str(source), str(target), "-m", "bilinear"]) == 0
     assert brightness(target) == list(range(30))
     said = capsys.readouterr().err
     assert "PyAV is missing" in said and "sound" in said and 'pip install "cvsr[video]"' in said
@@ -47,13 +48,13 @@ def test_the_pictures_are_written_and_the_losses_said(tmp_path, source, capsys):
 def test_start_and_end(tmp_path, source):
     target = tmp_path / "out.avi"
     argv = ["video", str(source), str(target), "-m", "bilinear", "--start", "1", "--end", "1.5"]
-    assert cli.main(argv) == 0
+    assert verbs.main(argv) == 0
     assert brightness(target) == [10, 11, 12, 13, 14]
 
 
 @pytest.mark.parametrize("more", [["--codec", "h264"], ["--crf", "20"], ["--resume"], ["--preview"]])
 def test_what_needs_pyav_says_what_to_type(tmp_path, source, capsys, more):
-    assert cli.main(["video", str(source), str(tmp_path / "out.avi"), "-m", "bilinear", *more]) == 2
+    assert verbs.main(["video", str(source), str(tmp_path / "out.avi"), "-m", "bilinear", *more]) == 2
     assert 'pip install "cvsr[video]"' in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["in.avi"]
 
@@ -61,13 +62,13 @@ def test_what_needs_pyav_says_what_to_type(tmp_path, source, capsys, more):
 def test_files_that_are_no_films(tmp_path, source, capsys):
     (tmp_path / "text.avi").write_text("no film")
     for name, target in (("text.avi", "out.avi"), ("missing.avi", "out.avi"), ("in.avi", "nowhere/out.avi")):
-        assert cli.main(["video", str(tmp_path / name), str(tmp_path / target), "-m", "bilinear"]) == 1
-    assert cli.main(["video", str(source), str(tmp_path / "out.xyz"), "-m", "bilinear"]) == 2
+        assert verbs.main(["video", str(tmp_path / name), str(tmp_path / target), "-m", "bilinear"]) == 1
+    assert verbs.main(["video", str(source), str(tmp_path / "out.xyz"), "-m", "bilinear"]) == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.avi", "text.avi"]
 
 
 def test_a_stop_leaves_the_frames_so_far(tmp_path, source, monkeypatch, capsys):
-    from cvsr.video import step
+    from cvsr.cli import video
 
     def make(upscaler):
         seen = []
@@ -80,9 +81,9 @@ def test_a_stop_leaves_the_frames_so_far(tmp_path, source, monkeypatch, capsys):
 
         return one
 
-    monkeypatch.setattr(step, "make", make)
+    monkeypatch.setattr(video, "enlarger", make)
     target = tmp_path / "out.avi"
-    assert cli.main(["video", str(source), str(target), "-m", "bilinear"]) == 130
+    assert verbs.main(["video", str(source), str(target), "-m", "bilinear"]) == 130
     assert brightness(target) == list(range(12))
     assert "has the first 12 frames" in capsys.readouterr().err
 

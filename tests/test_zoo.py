@@ -7,8 +7,8 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import zoo
 from cvsr.errors import ModelError, ModelNotFoundError
+from cvsr.modelfiles import zoo
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from cvsr import Upscaler, zoo
+from cvsr import Upscaler
 from cvsr._cv2 import cv2
 from cvsr.bench import peers
-from cvsr.cli_memory import peak
 from cvsr.errors import CvsrError
 from cvsr.image import Image
+from cvsr.machine import peak
+from cvsr.modelfiles import zoo
 
 _BLOCK = 256
 

@@ -7,11 +7,11 @@ import time
 
 import numpy as np
 
-from cvsr import wire
 from cvsr._cv2 import cv2
 from cvsr.errors import ModelError
-from cvsr.model import ModelInfo
-from cvsr.network import as_onnx
+from cvsr.inference.network import as_onnx
+from cvsr.modelfiles import protobuf
+from cvsr.modelfiles.info import ModelInfo
 
 _ENLARGES = ("ConvTranspose", "DepthToSpace", "Reshape", "Resize", "Upsample")  # a shuffle is written in Reshapes
 
@@ -35,14 +35,14 @@ def kernels(info: ModelInfo) -> list[int | None]:
 
     Raises ModelError where the file cannot be read as ONNX.
     """
-    graph = next(wire.messages(as_onnx(info).onnx, 7))
-    weights = {wire.text(tensor, 8): math.prod(wire.ints(tensor, 1)) for tensor in wire.messages(graph, 5)}
+    graph = next(protobuf.messages(as_onnx(info).onnx, 7))
+    weights = {protobuf.text(tensor, 8): math.prod(protobuf.ints(tensor, 1)) for tensor in protobuf.messages(graph, 5)}
     found: list[int | None] = []
     enlarged = False
-    for node in wire.messages(graph, 1):
-        op = wire.text(node, 4)
+    for node in protobuf.messages(graph, 1):
+        op = protobuf.text(node, 4)
         if op in ("Conv", "ConvTranspose"):
-            names = [bytes(name).decode() for name in wire.messages(node, 1)]
+            names = [bytes(name).decode() for name in protobuf.messages(node, 1)]
             found.append(None if enlarged else weights.get(names[1], 0))
         enlarged = enlarged or op in _ENLARGES
     return found

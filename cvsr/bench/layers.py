@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvsr import devices, plan, threads
 from cvsr.bench import cost
 from cvsr.errors import OptionError
-from cvsr.model import ModelInfo
-from cvsr.network import Network
+from cvsr.inference import plan
+from cvsr.inference.network import Network
+from cvsr.modelfiles.info import ModelInfo
+from cvsr.opencv import devices, threads
 
 _ROUNDS = 20
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cvsr import wire
 from cvsr.errors import ModelError
+from cvsr.modelfiles import onnx_reader, protobuf
 
 _MAGIC = "7767517"
 _AS_IT_IS = struct.pack("<i", 0)  # before weights: they are float32
@@ -28,20 +28,22 @@ class _Writer:
         self.lines: list[str] = []
         self.weights: list[bytes] = []
         self._blobs = 0
-        self._constants = {wire.text(tensor, 8): tensor for tensor in wire.messages(graph, 5)}
-        nodes = list(wire.messages(graph, 1))
+        self._constants = {protobuf.text(tensor, 8): tensor for tensor in protobuf.messages(graph, 5)}
+        nodes = list(protobuf.messages(graph, 1))
         self._readers = Counter(name for node in nodes for name in _names(node, 1) if name not in self._constants)
         (self.input,) = [
-            name for value in wire.messages(graph, 11) if (name := wire.value_info(value)[0]) not in self._constants
+            name
+            for value in protobuf.messages(graph, 11)
+            if (name := onnx_reader.value_info(value)[0]) not in self._constants
         ]
-        self.output = wire.text(next(wire.messages(graph, 12)), 1)
+        self.output = protobuf.text(next(protobuf.messages(graph, 12)), 1)
         self._copies: dict[str, list[str]] = {}
         self._layer("Input", [], self.input, "")
         for node in nodes:
             self._node(node)
 
     def _node(self, node: memoryview) -> None:
-        op, names, (output,) = wire.text(node, 4), _names(node, 1), _names(node, 2)
+        op, names, (output,) = protobuf.text(node, 4), _names(node, 1), _names(node, 2)
         sources = [self._copies[name].pop() for name in names if name not in self._constants]
         constants = [self._constants[name] for name in names if name in self._constants]
         if op == "Conv":
@@ -81,26 +83,26 @@ class _Writer:
 
 
 def _names(node: memoryview, number: int) -> list[str]:
-    return [bytes(name).decode() for name in wire.messages(node, number)]
+    return [bytes(name).decode() for name in protobuf.messages(node, number)]
 
 
 def _values(tensor: memoryview) -> Any:
-    raw = next(wire.messages(tensor, 9), None)
+    raw = next(protobuf.messages(tensor, 9), None)
     if raw is None:
         raise ModelError("weights that are not stored as raw bytes are not written for ncnn here")
-    return np.frombuffer(raw, "<f4").reshape(wire.ints(tensor, 1))
+    return np.frombuffer(raw, "<f4").reshape(protobuf.ints(tensor, 1))
 
 
 def _alpha(node: memoryview) -> float:
-    for attribute in wire.messages(node, 5):
-        if wire.text(attribute, 1) == "alpha":
-            return struct.unpack("<f", dict(wire.fields(attribute))[2])[0]  # pyright: ignore[reportArgumentType]
+    for attribute in protobuf.messages(node, 5):
+        if protobuf.text(attribute, 1) == "alpha":
+            return struct.unpack("<f", dict(protobuf.fields(attribute))[2])[0]  # pyright: ignore[reportArgumentType]
     return 0.01
 
 
 def load(module: Any, data: bytes, threads: int) -> tuple[Any, str, str]:
     """Return (net, input name, output name) of ncnn, in float32, for the bytes of an ONNX file. Raises ModelError."""
-    written = _Writer(next(wire.messages(data, 7)))
+    written = _Writer(next(protobuf.messages(data, 7)))
     net = module.Net()
     net.opt.num_threads = threads
     for half in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage", "use_bf16_packed"):

@@ -14,21 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from cvsr import onnxfile, wire
 from cvsr._cv2 import cv2
 from cvsr.errors import OpenCVError, OptionError
 from cvsr.image import Image
-from cvsr.model import ModelInfo
-from cvsr.network import as_onnx
-from cvsr.pipeline import Source, Upscaled, Watch
-from cvsr.plan import Plan
-from cvsr.planes import inputs
+from cvsr.inference.network import as_onnx
+from cvsr.inference.plan import Plan
+from cvsr.inference.processing import inputs
+from cvsr.inference.stages import Source, Watch
+from cvsr.inference.tiled import Upscaled
+from cvsr.modelfiles import onnx_reader, onnx_writer, protobuf
+from cvsr.modelfiles.info import ModelInfo
 
 EXTRA = 'pip install "cvsr[bench]"'
 
 
 class Peer:
-    """A network in another runtime: ``forward(blob)`` as :class:`cvsr.network.Network` has it, on the whole image."""
+    """A network in another runtime: ``forward(blob)`` as :class:`cvsr.inference.network.Network` has it, on the whole image."""
 
     exact = False
 
@@ -53,17 +54,19 @@ class Peer:
 
 def any_size(data: bytes) -> bytes:
     """Return an ONNX file whose inputs and outputs have no size but their channels: other runtimes insist on it."""
-    graph = next(wire.messages(data, 7))
+    graph = next(protobuf.messages(data, 7))
     parts: list[bytes] = []
-    for number, value in wire.fields(graph):
+    for number, value in protobuf.fields(graph):
         if number in (11, 12) and isinstance(value, memoryview):
-            name, dims = wire.value_info(value)
+            name, dims = onnx_reader.value_info(value)
             parts.append(
-                wire.block(number, onnxfile.value_info(name, (dims[0], dims[1], "height" + name, "width" + name)))
+                protobuf.block(
+                    number, onnx_writer.value_info(name, (dims[0], dims[1], "height" + name, "width" + name))
+                )
             )
         elif number != 13:  # the sizes of what lies between
-            parts.append(wire.field_of(number, value))
-    return onnxfile.with_graph(data, parts)
+            parts.append(protobuf.field_of(number, value))
+    return onnx_writer.with_graph(data, parts)
 
 
 def _module(name: str) -> Any:

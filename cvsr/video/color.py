@@ -14,7 +14,7 @@ import numpy as np
 
 from cvsr.errors import OptionError
 from cvsr.image import Image
-from cvsr.video import deep, pyav
+from cvsr.video import pyav, yuv16
 
 RGB, BT709, UNKNOWN, BT601 = 0, 1, 2, 6  # of FFmpeg's AVColorSpace, which are those of ITU-T H.273
 LIMITED, FULL = 1, 2  # of AVColorRange
@@ -70,7 +70,7 @@ class Converter:
             return self._run(frame, "bgr24", about).to_ndarray()
         bits = depth(frame.format)
         same = f"{about}:out_color_matrix={_MATRICES[color.matrix]}:out_range={_range(color)}"
-        return deep.to_bgr(self._run(frame, _full(bits), same), bits, color.matrix, color.range == FULL)
+        return yuv16.to_bgr(self._run(frame, _full(bits), same), bits, color.matrix, color.range == FULL)
 
     def to_yuv(self, image: Image, pix_fmt: str) -> Any:
         """Return BGR as a frame of a YUV format: uint8, or uint16 where that has more than 8 bits."""
@@ -80,7 +80,7 @@ class Converter:
             return self._run(self._av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24"), pix_fmt, about)
         bits = depth(self._av.VideoFormat(pix_fmt))
         frame = self._av.VideoFrame(image.shape[1], image.shape[0], _full(bits))
-        deep.to_yuv(image, frame, bits, color.matrix, color.range == FULL)
+        yuv16.to_yuv(image, frame, bits, color.matrix, color.range == FULL)
         return self._run(frame, pix_fmt, f"{about}:in_color_matrix={_MATRICES[color.matrix]}:in_range={_range(color)}")
 
     def _run(self, frame: Any, pix_fmt: str, options: str) -> Any:
@@ -106,7 +106,7 @@ class Converter:
 def depth(format: Any) -> int:
     """Return the bits of a format, as one of those that deep frames are computed in."""
     bits = max(component.bits for component in format.components)
-    return next((offered for offered in deep.DEPTHS if offered >= bits), 16)
+    return next((offered for offered in yuv16.DEPTHS if offered >= bits), 16)
 
 
 def _full(bits: int) -> str:

@@ -10,13 +10,14 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from cvsr import __version__, folder
+from cvsr import __version__
 from cvsr.errors import FileError, OptionError
+from cvsr.io import atomic
 from cvsr.upscaler import Upscaler
-from cvsr.video import encoder, join, pyav, threads
+from cvsr.video import encoder, mux, pyav, read_ahead
 from cvsr.video.parts import Parts
 from cvsr.video.reader import Reader, Shot
-from cvsr.video.step import Step
+from cvsr.video.source import Step
 
 Told = Callable[[str], object]
 Moved = Callable[[int, int, int], object]
@@ -56,8 +57,8 @@ def convert(task: Task, upscaler: Upscaler, step: Step, *, moved: Moved, note: T
     """
     reader = Reader(task.source)
     settings, upright = _settings(task, reader, upscaler, note)
-    others = join.kept(reader, task.target, note)
-    folder.remove_leftovers(task.target.parent)
+    others = mux.kept(reader, task.target, note)
+    atomic.remove_leftovers(task.target.parent)
     parts = Parts(task.target)
     parts.begin(_plan(task, upscaler, settings), resume=task.resume, overwrite=task.overwrite)
 
@@ -75,7 +76,7 @@ def convert(task: Task, upscaler: Upscaler, step: Step, *, moved: Moved, note: T
     if reader.damaged:
         note(f"{reader.damaged} damaged packets were left out")
     if parts.records:
-        join.join(reader, parts, settings, task.target, others, _span(task, reader, parts, stopped))
+        mux.join(reader, parts, settings, task.target, others, _span(task, reader, parts, stopped))
         if not stopped:
             parts.remove()
     elif not stopped:
@@ -88,7 +89,7 @@ def _settings(task: Task, reader: Reader, upscaler: Upscaler, note: Told) -> tup
     facts = reader.facts
     if task.start is not None and facts.duration and task.start >= facts.duration:
         raise OptionError(f"--start: {task.source} is over after {float(facts.duration):.2f} seconds")
-    upright = facts.orientation != 1 and not join.keeps_rotation()
+    upright = facts.orientation != 1 and not mux.keeps_rotation()
     size = facts.size
     if upright and facts.orientation >= 5:  # on its side
         size = size[::-1]
@@ -103,7 +104,7 @@ def _pump(
 ) -> None:
     """Read ahead in one thread, enlarge in this one, write in a third."""
     moved(0)
-    with closing(threads.ahead(shots)) as ahead, threads.Sink[Shot](write) as sink:
+    with closing(read_ahead.ahead(shots)) as ahead, read_ahead.Sink[Shot](write) as sink:
         for number, shot in enumerate(ahead, 1):
             sink.put(replace(shot, image=step(shot.image)))
             moved(number)
@@ -145,9 +146,9 @@ def _count(task: Task, reader: Reader) -> int:
     return round((end - (task.start or 0)) * facts.rate)
 
 
-def _span(task: Task, reader: Reader, parts: Parts, stopped: bool) -> join.Span:
+def _span(task: Task, reader: Reader, parts: Parts, stopped: bool) -> mux.Span:
     facts = reader.facts
     end = None if task.end is None else facts.origin + task.end
     if stopped:
         end = parts.records[-1].end * facts.time_base
-    return join.Span(facts.origin + (task.start or 0), end, task.start is None and end is None)
+    return mux.Span(facts.origin + (task.start or 0), end, task.start is None and end is None)

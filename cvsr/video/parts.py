@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cvsr import folder
 from cvsr.errors import FileError, OptionError
+from cvsr.io import atomic
 from cvsr.video.encoder import Part, Settings
 from cvsr.video.reader import Shot
 
@@ -50,7 +50,7 @@ class Parts:
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            folder.remove_leftovers(self.folder)
+            atomic.remove_leftovers(self.folder)
             lines = self._lines()
             if lines:
                 self._take(lines, plan)
@@ -79,7 +79,7 @@ class Parts:
         self.records = [Record(**record) for record in records if (self.folder / record["name"]).is_file()]
         # a cut line must not have the next one appended to it
         text = [dict(plan), *map(asdict, self.records)]
-        with folder.atomic(self._index) as stream:
+        with atomic.atomic(self._index) as stream:
             stream.write("".join(json.dumps(line) + "\n" for line in text).encode())
 
     @property
@@ -104,7 +104,7 @@ class Parts:
 
     def _write_one(self, shots: Iterator[Shot], settings: Settings) -> None:
         name = f"{len(self.records):06d}.part"
-        with folder.atomic(self.folder / name) as stream:
+        with atomic.atomic(self.folder / name) as stream:
             part = Part(stream, settings)
             for shot in shots:
                 part.write(shot)

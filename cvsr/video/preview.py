@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from cvsr.image import Image
 from cvsr.upscaler import Upscaler
-from cvsr.video.step import Step
+from cvsr.video.source import Step
 
 SECONDS = Fraction(3)
 

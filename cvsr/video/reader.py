@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cvsr.errors import FileError
-from cvsr.files import turn
 from cvsr.image import Image
+from cvsr.io.reader import turn
 from cvsr.video import color, pyav
 from cvsr.video.color import Color
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any, cast
 from cvsr._cv2 import cv2
 from cvsr.errors import FileError
 from cvsr.image import Image
+from cvsr.sequence import Sequence
 from cvsr.upscaler import Upscaler
-from cvsr.video import pyav, step, threads
+from cvsr.video import pyav, read_ahead
 from cvsr.video.reader import Reader
 
 
@@ -25,8 +26,8 @@ def frames(
     the number of a camera, a ``cv2.VideoCapture``, or images, such as another generator.
     Raises FileError where the source cannot be opened, and what ``Upscaler`` raises for an image.
     """
-    enlarge = step.make(upscaler)
-    with closing(threads.ahead(_images(source))) as images:
+    enlarge = enlarger(upscaler)
+    with closing(read_ahead.ahead(_images(source))) as images:
         for image in images:
             yield enlarge(image)
 
@@ -63,3 +64,15 @@ def captured(capture: Any, name: str, *, release: bool) -> Iterator[Image]:
                 capture.release()
 
     return images()
+
+
+Step = Callable[[Image], Image]
+"""Takes a film's frames one after the other, in order and from one thread, and gives each one enlarged."""
+
+
+def enlarger(upscaler: Upscaler) -> Step:
+    """Return the step for one film: BGR (H, W, 3), uint8 or uint16, to the same kind, larger.
+
+    It remembers the last frame, so every film (and every part of one that is not read in order) gets one of its own.
+    """
+    return Sequence(upscaler)

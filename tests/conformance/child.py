@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import cvsr
-from cvsr import zoo
 from cvsr._cv2 import cv2
+from cvsr.modelfiles import zoo
 
 TILES = {"whole": 0, "tiled": 48}  # the side of a tile; 0 for none
 

@@ -15,8 +15,11 @@ import cv2
 import numpy as np
 
 import cvsr
-from cvsr import devices, dnn_superres, doctor, frozen, known, layers
-from cvsr.network import Network
+from cvsr import dnn_superres, doctor
+from cvsr.inference.network import Network
+from cvsr.modelfiles import superres_files
+from cvsr.modelfiles.tensorflow import graphdef
+from cvsr.opencv import devices, layer_registry
 
 OUTPUTS = {4: ([2, 4], ["NCHW_output_2x", "NCHW_output_4x"])}
 OUTPUTS[8] = ([2, 4, 8], [*OUTPUTS[4][1], "NCHW_output_8x"])
@@ -52,7 +55,7 @@ def several(sr, scale, image):
 
 def by_hand(path, scale, image):
     """What the original computes for several outputs, and does not return in Python."""
-    net = cv2.dnn.readNetFromTensorflow(np.frombuffer(frozen.add_blocksize(Path(path).read_bytes()), np.uint8))
+    net = cv2.dnn.readNetFromTensorflow(np.frombuffer(graphdef.add_blocksize(Path(path).read_bytes()), np.uint8))
     planes = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb) * np.float32(1 / 255))
     net.setInput(planes[0][None, None])
     scales, names = OUTPUTS[scale]
@@ -69,14 +72,14 @@ def pictures(source, target, *paths):
     image, made = np.load(source), {}
     for path in paths:
         name = Path(path).stem
-        algorithm, scale = known.named(name)
+        algorithm, scale = superres_files.named(name)
         sr, found = use(dnn_superres, path, algorithm, scale, image)
         if algorithm == "lapsrn" and scale in OUTPUTS:
             found |= several(sr, scale, image)
         made |= {f"cvsr/{name}/{kind}": large for kind, large in found.items()}
     for path in paths if contrib() else ():
         name = Path(path).stem
-        algorithm, scale = known.named(name)
+        algorithm, scale = superres_files.named(name)
         found = use(cv2.dnn_superres, path, algorithm, scale, image)[1]
         if algorithm == "lapsrn" and scale in OUTPUTS:
             found |= by_hand(path, scale, image)
@@ -114,7 +117,7 @@ def shuffles(folder):
     engine(image)
     found = {"engine": [same(numbers(file), old) for file, old in zip(files, before, strict=True)]}
     found["again"] = same(engine(image), cvsr.Upscaler(engine.info, 2, engine="superres")(image))
-    return found | {"shadowed": layers.shadowed()}
+    return found | {"shadowed": layer_registry.shadowed()}
 
 
 def imported(folder):
@@ -135,13 +138,16 @@ def imported(folder):
 
 def guard(folder):
     """Whether cvsr's own networks are right beside somebody else's original, and what is told of it."""
-    if layers.VERSION < (4, 11, 0):
-        return {"shadowed": layers.shadowed(), "imported": all(imported(folder))}
+    if layer_registry.VERSION < (4, 11, 0):
+        return {"shadowed": layer_registry.shadowed(), "imported": all(imported(folder))}
     model, image = Path(folder) / "eight_x2.onnx", np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8)
     loaded, raw = cvsr.Upscaler(model, 2, tile=0), numbers(model)
     wanted = loaded(image)
     cv2.dnn_superres.DnnSuperResImpl_create()
-    found = {"shadowed": layers.shadowed(), "doctor": [problem["what"] for problem in doctor._process_problems()]}
+    found = {
+        "shadowed": layer_registry.shadowed(),
+        "doctor": [problem["what"] for problem in doctor._process_problems()],
+    }
     found["loaded before"] = same(loaded(image), wanted) and same(loaded(image[:40])[:60], wanted[:60])
     try:
         found["others suffer"] = not same(numbers(model), raw)

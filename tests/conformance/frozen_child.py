@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 import cvsr
-from cvsr import devices, planes
-from cvsr.network import Network
+from cvsr.inference import processing
+from cvsr.inference.network import Network
+from cvsr.opencv import devices
 
 SIZES = (24, 32), (17, 41), (24, 32)
 
@@ -24,7 +25,7 @@ def picture(network, blob):
     output, info = network.forward(blob), network.info
     if info.tail == "image":
         return output
-    return np.stack([planes.shuffle(list(group), info.scale) for group in np.split(output[0], info.channels)])[None]
+    return np.stack([processing.shuffle(list(group), info.scale) for group in np.split(output[0], info.channels)])[None]
 
 
 def distance(path):

@@ -11,7 +11,10 @@ import sys
 import numpy as np
 
 import cvsr
-from cvsr import cli_tune, threads, tuned, zoo
+from cvsr.bench import tune
+from cvsr.inference import saved_plans
+from cvsr.modelfiles import zoo
+from cvsr.opencv import threads
 
 MODELS = ("cvsr-small", "fsrcnn")
 
@@ -22,10 +25,10 @@ def main(photo: str) -> None:
     for model in MODELS:
         info = zoo.find(model)[2]
         for exact in (True, False):
-            tuned.forget()
+            saved_plans.forget()
             whole = cvsr.Upscaler(info, 2, device="cpu", exact=exact, tile=0)(image).astype(int)
-            for plan in cli_tune.plans(threads.count()):
-                tuned.remember({tuned.key(info, exact): plan})
+            for plan in tune.plans(threads.count()):
+                saved_plans.remember({saved_plans.key(info, exact): plan})
                 upscaler = cvsr.Upscaler(info, 2, device="cpu", exact=exact)
                 worst = np.abs(upscaler(image) - whole).max()
                 name = f"{model}/{'exact' if exact else 'fast'}/{plan.tile}/{plan.workers}/{upscaler.ran_on.plan}"

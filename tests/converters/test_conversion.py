@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime", reason="the ONNX source needs onnxruntime")
 from onnx import numpy_helper, parser  # noqa: E402
 
 import cvsr  # noqa: E402
-from cvsr import cli  # noqa: E402
+from cvsr.cli import verbs  # noqa: E402
 from cvsr.errors import ModelError, OptionError  # noqa: E402
 from cvsr_converters import Conversion, convert
 from cvsr_converters.conversion import convert as conversion
@@ -129,7 +129,7 @@ def test_a_file_that_would_be_wrong_is_not_written(source, tmp_path, monkeypatch
     )
     monkeypatch.setattr(conversion, "_in_child", lambda *_: (b"wrong", report))
     assert not convert(source, tmp_path / "out.onnx").ok
-    assert cli.main(["convert", str(source), "-o", str(tmp_path / "out.onnx")]) == 1
+    assert verbs.main(["convert", str(source), "-o", str(tmp_path / "out.onnx")]) == 1
     assert "not written" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -149,7 +149,7 @@ def test_refusals_say_why_and_leave_nothing(tmp_path, name, content, message, ca
         source.write_bytes(content)
     with pytest.raises(ModelError, match=message):
         convert(source, out)
-    assert cli.main(["convert", str(source), "-o", str(out)]) == 2
+    assert verbs.main(["convert", str(source), "-o", str(out)]) == 2
     assert "Traceback" not in capsys.readouterr().err
     assert not out.parent.exists()
 
@@ -164,7 +164,7 @@ def test_wrong_words_are_refused_before_any_work(source, tmp_path, monkeypatch, 
         convert(source, _folder(tmp_path / "b.onnx"))
     with pytest.raises(OptionError, match="no version of OpenCV"):
         convert(source, opencv=["latest"])
-    assert cli.main(["convert", str(source), "-o", str(tmp_path / "a.onnx"), "--report", "r.txt"]) == 2
+    assert verbs.main(["convert", str(source), "-o", str(tmp_path / "a.onnx"), "--report", "r.txt"]) == 2
     assert ".md or .json" in capsys.readouterr().err
 
 
@@ -218,7 +218,7 @@ def test_memory_is_bounded(source, capsys):
 
 def test_the_command_line(source, tmp_path, capsys):
     out = tmp_path / "espcn_x3.onnx"
-    code = cli.main(["convert", str(source), "-o", str(out), "--report", str(tmp_path / "report.json")])
+    code = verbs.main(["convert", str(source), "-o", str(out), "--report", str(tmp_path / "report.json")])
     said = capsys.readouterr()
     assert code == 0, said.err
     assert f"written: {out}" in said.out

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import evaluate, zoo
+from cvsr import evaluate
+from cvsr.modelfiles import zoo
 from cvsr_converters import export
 from cvsr_converters.training import data
 

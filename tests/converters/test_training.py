@@ -12,7 +12,7 @@ import cv2  # noqa: E402
 import keras  # noqa: E402
 
 import cvsr  # noqa: E402
-from cvsr import zoo  # noqa: E402
+from cvsr.modelfiles import zoo  # noqa: E402
 from cvsr_converters import networks, train  # noqa: E402
 from cvsr_converters.training import data, degrade, loop, losses, muon, start, task, teacher  # noqa: E402
 

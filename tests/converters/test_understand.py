@@ -247,16 +247,16 @@ def test_padding_restores_the_size_and_leaves_the_middle_alone():
 
 @pytest.mark.parametrize(("channels", "skip"), [(1, "nearest"), (1, "none"), (3, "none")])
 def test_the_host_in_numpy_is_the_runtime_s(channels, skip):
-    from cvsr import planes
-    from cvsr.model import ModelInfo
+    from cvsr.inference import processing
+    from cvsr.modelfiles.info import ModelInfo
 
     facts = {"scale": 3, "color": "bgr" if channels == 3 else "luma", "range": 1, "tail": "subpixel", "skip": skip}
     random = np.random.default_rng(0)
     output = random.random((1, 9 * channels, 5, 6)).astype(np.float32) - 0.2
     tile = random.random((5, 6, 3) if channels == 3 else (5, 6)).astype(np.float32)
     info = ModelInfo("net", **facts)
-    blob = planes.blob(tile, info)
-    wanted = planes.image(output, blob, tile, (slice(0, 5), slice(0, 6)), info, True)
+    blob = processing.blob(tile, info)
+    wanted = processing.image(output, blob, tile, (slice(0, 5), slice(0, 6)), info, True)
     wanted = wanted.transpose(2, 0, 1) if channels == 3 else wanted[None]
     image = runtime_model.limited(facts)(runtime_model.finish(facts)(output, [blob]))
     np.testing.assert_allclose(image[0], wanted, atol=1e-6)

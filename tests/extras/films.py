@@ -11,11 +11,11 @@ import av
 import numpy as np
 import pytest
 
-from cvsr import cli
-from cvsr.video import join
+from cvsr.cli import verbs
+from cvsr.video import mux
 
 FAST = ["-m", "bilinear"]
-TURNS = pytest.mark.skipif(not join.keeps_rotation(), reason="this PyAV writes no films that are to be turned")
+TURNS = pytest.mark.skipif(not mux.keeps_rotation(), reason="this PyAV writes no films that are to be turned")
 RATE = 48000
 TICKS = 512  # of the time base, for a frame at 30 frames a second
 
@@ -101,7 +101,7 @@ def runner(folder: Path) -> Callable[..., Path]:
 
     def go(source: Path, *more: str, to: str = "out.mp4", code: int = 0) -> Path:
         target = folder / to
-        assert cli.main(["video", str(source), str(target), *FAST, *more]) == code
+        assert verbs.main(["video", str(source), str(target), *FAST, *more]) == code
         return target
 
     return go

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import cli, cluster, clusterworker, files
 from cvsr._cv2 import cv2
+from cvsr.batch import cluster, cluster_worker
+from cvsr.cli import verbs
+from cvsr.io import reader as files
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
 da = pytest.importorskip("dask.array", reason="needs the extra dask")
@@ -113,7 +115,7 @@ def test_a_folder_is_done_like_on_one_machine_and_each_process_makes_its_network
     )
     assert "13 written" in run(workers, *options, "--overwrite", code=1)
     assert all(path.stat().st_mtime_ns > before for path, before in written.items())
-    made = client.run(lambda: clusterworker._converter.cache_info().misses)
+    made = client.run(lambda: cluster_worker._converter.cache_info().misses)
     assert sorted(made.values()) == [1, 1], "one network for each process, for three runs"
 
 
@@ -189,18 +191,18 @@ def test_ctrl_c_cancels_what_is_left_and_the_next_run_goes_on(workers, client, i
 def test_what_is_wrong_with_all_files_stops_at_once(workers, inputs, tmp_path, capfd):
     fill(inputs, 3)
     argv = ["upscale", str(inputs), "-o", str(tmp_path / "out"), "--scheduler", workers.scheduler_address]
-    assert cli.main([*argv, "-d", "cuda"]) == 3
+    assert verbs.main([*argv, "-d", "cuda"]) == 3
     said = capfd.readouterr().err
     assert "on the worker" in said and "cuda" in said
-    assert cli.main([*argv, "-m", "cvsr-huge"]) == 2
-    assert cli.main([*argv, "--max-memory", "1M"]) == 2
+    assert verbs.main([*argv, "-m", "cvsr-huge"]) == 2
+    assert verbs.main([*argv, "--max-memory", "1M"]) == 2
     assert "raise it" in capfd.readouterr().err
 
 
 def test_no_scheduler(inputs, monkeypatch, capfd):
     fill(inputs, 1)
     monkeypatch.setattr(cluster, "_CONNECT", 0.5)
-    assert cli.main(["upscale", str(inputs), "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert verbs.main(["upscale", str(inputs), "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert "`dask scheduler` starts one" in capfd.readouterr().err
-    assert cli.main(["upscale", "-", "-o", str(inputs / "a.png"), "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    assert verbs.main(["upscale", "-", "-o", str(inputs / "a.png"), "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert "--scheduler is for files" in capfd.readouterr().err

@@ -14,7 +14,7 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import shipped
+from cvsr.dask import shipping
 from cvsr.errors import ImageError, ModelError, ModelNotFoundError, OptionError
 
 da = pytest.importorskip("dask.array", reason="needs the extra dask")
@@ -184,9 +184,9 @@ def test_upscalers_pickle_and_each_process_makes_one(model):
     upscaler = cvsr.Upscaler(model, 3, exact=True, tile=32)
     image = picture(30, 40, 3)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(upscaler))(image), upscaler(image))
-    data = shipped.pack(upscaler, 2)
-    assert shipped.unpacked(data) is shipped.unpacked(bytes(data))
-    assert shipped.unpacked(data)(image).shape == (60, 80, 3)
+    data = shipping.pack(upscaler, 2)
+    assert shipping.unpacked(data) is shipping.unpacked(bytes(data))
+    assert shipping.unpacked(data)(image).shape == (60, 80, 3)
     assert upscaler.scale == 3, "the caller's is as it was"
 
 
@@ -194,13 +194,13 @@ def test_models_are_found_where_they_arrive(model, tmp_path):
     upscaler = cvsr.Upscaler("cvsr-small", 2)
     here = upscaler.info.path
     upscaler.models = {scale: replace(info, path=tmp_path / "x.onnx") for scale, info in upscaler.models.items()}
-    assert shipped.unpacked(shipped.pack(upscaler)).info.path == here, "by its bytes, in this machine's cvsr"
+    assert shipping.unpacked(shipping.pack(upscaler)).info.path == here, "by its bytes, in this machine's cvsr"
     own = tmp_path / "own_x2.onnx"
     own.write_bytes((model / "random_x2.onnx").read_bytes())
-    data = shipped.pack(cvsr.Upscaler(own, 2))
+    data = shipping.pack(cvsr.Upscaler(own, 2))
     own.write_bytes((model / "random_x3.onnx").read_bytes())
     with pytest.raises(ModelNotFoundError, match="a folder that they share"):
-        shipped.unpacked(data)
+        shipping.unpacked(data)
 
 
 def test_without_dask_it_says_what_to_type():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import geo
+from cvsr.rasters import maps
 
 rasterio = pytest.importorskip("rasterio", reason="maps are read with rasterio")
 
@@ -49,7 +49,7 @@ def upscaler() -> cvsr.Upscaler:
 
 
 def enlarged(tmp_path, upscaler, **keywords):
-    geo.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, **keywords)
+    maps.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, **keywords)
     return rasterio.open(tmp_path / "b.tif")
 
 
@@ -245,7 +245,7 @@ class TestCommandLine:
 def test_without_rasterio_it_says_what_to_type(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(cvsr.OptionError, match=r'pip install "cvsr\[geo\]"'):
-        geo.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
+        maps.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
 
 
 @pytest.mark.long
@@ -264,8 +264,7 @@ def test_a_map_larger_than_memory(tmp_path):
             bottom = min(height, top + 256)
             file.write(pattern(top, bottom), window=Window(0, top, width, bottom - top))
     script = (
-        "import sys; from cvsr import cli, cli_memory; code = cli.main(sys.argv[1:]);"
-        "print(cli_memory.peak()); sys.exit(code)"
+        "import sys; from cvsr import cli, machine; code = cli.main(sys.argv[1:]);print(machine.peak()); sys.exit(code)"
     )
     command = [sys.executable, "-c", script, "upscale", "a.tif", "-m", "bicubic", "--max-memory", "512M"]
     done = subprocess.run(

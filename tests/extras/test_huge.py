@@ -14,8 +14,9 @@ import onnxlite
 import pytest
 
 import cvsr
-from cvsr import tiffwriter
-from cvsr.stacks import Stack
+from cvsr.io import reader
+from cvsr.io.tiff import writer as tiffwriter
+from cvsr.rasters.stacks import Stack
 
 tifffile = pytest.importorskip("tifffile", reason="stacks are read with tifffile")
 pytestmark = [
@@ -26,8 +27,7 @@ pytestmark = [
 ROOT = Path(cvsr.__file__).parent.parent
 BUDGET = 512 << 20
 SCRIPT = (
-    "import sys; from cvsr import cli, cli_memory; code = cli.main(sys.argv[1:]);"
-    "print(cli_memory.peak()); sys.exit(code)"
+    "import sys; from cvsr import cli, machine; code = cli.main(sys.argv[1:]);print(machine.peak()); sys.exit(code)"
 )
 
 
@@ -115,8 +115,8 @@ def test_12000_x_1500_pixels_by_cvsr_small_into_png_and_tiff(tmp_path):
     assert finished(started(tmp_path, "a.tif", "-m", "cvsr-small", "--exact")) <= BUDGET
     check(tmp_path / "a_x2.tif", (12_000, 1_500), cvsr.Upscaler("cvsr-small", 2, exact=True), 2)
     assert finished(started(tmp_path, "a.tif", "-m", "cvsr-small", "--exact", "-o", "a.png")) <= BUDGET
-    whole = cvsr.files.read(tmp_path / "a_x2.tif").image
-    np.testing.assert_array_equal(cvsr.files.read(tmp_path / "a.png").image, whole)
+    whole = reader.read(tmp_path / "a_x2.tif").image
+    np.testing.assert_array_equal(reader.read(tmp_path / "a.png").image, whole)
 
 
 def test_more_pixels_than_opencv_reads(tmp_path):

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cvsr.web.comparison import compare
-from cvsr.web.page import page
+from cvsr.compare.comparison import compare
+from cvsr.compare.page import page
 
 WIDTH, HEIGHT = 320, 240  # of the results
 

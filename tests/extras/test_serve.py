@@ -20,12 +20,16 @@ with warnings.catch_warnings():  # httpx is to have a successor
     from starlette.testclient import TestClient
 
 import cvsr  # noqa: E402 - after the skips
-from cvsr import files  # noqa: E402
 from cvsr.errors import OptionError  # noqa: E402
-from cvsr.web import app, bodies, work  # noqa: E402
-from cvsr.web.app import application  # noqa: E402
-from cvsr.web.limits import Limits  # noqa: E402
-from cvsr.web.refusal import Refusal  # noqa: E402
+from cvsr.io import (
+    header,  # noqa: E402
+)
+from cvsr.serve import app, bodies, worker  # noqa: E402
+from cvsr.serve.app import application  # noqa: E402
+from cvsr.serve.limits import (
+    Limits,  # noqa: E402
+    Refusal,  # noqa: E402
+)
 
 LIMITS = Limits(upload=2_000_000, pixels=200_000, timeout=30, queue=2)
 
@@ -103,8 +107,8 @@ def test_formats_in_and_out(client, cat, suffix, format):
     query = {"format": format} if format else {}
     answer = client.post("/upscale", params=query, content=encoded(cat, suffix))
     wanted = format or suffix[1:].replace("bmp", "png")
-    assert answer.headers["content-type"] == work.MEDIA[wanted]
-    assert files.sniff(memoryview(answer.content)) == f".{wanted}"
+    assert answer.headers["content-type"] == worker.MEDIA[wanted]
+    assert header.sniff(memoryview(answer.content)) == f".{wanted}"
     assert decoded(answer.content).shape == (160, 240, 3)
 
 
@@ -166,7 +170,7 @@ def test_a_cut_off_picture_is_refused(client, cat):
 
 def test_pixels_are_counted_before_they_are_decoded(client, monkeypatch):
     flat = encoded(np.zeros((500, 500), np.uint8))
-    monkeypatch.setattr(work.files, "decode", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(worker.files, "decode", lambda *_: pytest.fail("it was decoded"))
     assert client.post("/upscale", content=flat).status_code == 413
 
 
@@ -286,7 +290,7 @@ def test_limits_that_leave_nothing_are_said_at_the_start():
 def test_an_error_of_ours_is_an_answer_without_its_traceback(cat, monkeypatch):
     made = application("bilinear", LIMITS)
     client = TestClient(made, base_url="http://127.0.0.1", raise_server_exceptions=False)
-    monkeypatch.setattr(work.files, "decode", lambda *_: 1 / 0)
+    monkeypatch.setattr(worker.files, "decode", lambda *_: 1 / 0)
     answer = client.post("/upscale", content=encoded(cat))
     assert answer.status_code == 500 and "division" not in answer.text and answer.json()["error"]
     monkeypatch.undo()

@@ -22,7 +22,7 @@ for name in ("starlette", "uvicorn", "python_multipart"):
 from serving import serving, upload  # noqa: E402 - after the skips
 
 import cvsr  # noqa: E402
-from cvsr.web.limits import CONNECTIONS, PATIENCE, Limits  # noqa: E402
+from cvsr.serve.limits import CONNECTIONS, PATIENCE, Limits  # noqa: E402
 
 MB = 1 << 20
 MEMORY, UPLOAD, PIXELS, QUEUE = 512, 4, 2, 8  # MB, MB, millions, requests

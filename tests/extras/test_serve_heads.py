@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cvsr.web import heads
-from cvsr.web.heads import BrokenFileError, Head, UnknownFormatError
+from cvsr.io import header as heads
+from cvsr.io.header import BrokenFileError, Head, UnknownFormatError
 
 PICTURE = np.random.default_rng(3).integers(0, 256, (37, 53, 3), np.uint8)
 

@@ -20,7 +20,7 @@ for name in ("starlette", "uvicorn", "python_multipart"):
 from serving import serving, upload  # noqa: E402 - after the skips
 
 import cvsr  # noqa: E402
-from cvsr.web.limits import PATIENCE  # noqa: E402
+from cvsr.serve.limits import PATIENCE  # noqa: E402
 
 NOISE = np.random.default_rng(1).integers(0, 256, (700, 700, 3), np.uint8)
 SLOW = "?model=cvsr-large&scale=2"  # seconds for NOISE

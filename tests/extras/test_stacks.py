@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import samples, stacks
 from cvsr._cv2 import cv2
+from cvsr.io import reader
+from cvsr.rasters import normalize as samples
+from cvsr.rasters import stacks
 
 tifffile = pytest.importorskip("tifffile", reason="stacks are read with tifffile")
 
@@ -188,7 +190,7 @@ def test_pages_come_out_upright(tmp_path, photo, orientation):
     save(tmp_path / "a.tif", np.array([page, page]), extratags=[(274, 3, 1, orientation, False)], rowsperstrip=7)
     stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
     cv2.imwrite(str(tmp_path / "one.tif"), page)
-    upright = cvsr.files.turn(page, orientation).repeat(2, 0).repeat(2, 1)
+    upright = reader.turn(page, orientation).repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif")[1], upright)
 
 

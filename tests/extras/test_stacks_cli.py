@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import cli, files, tiffwriter
 from cvsr._cv2 import cv2
-from cvsr.cli_memory import resident
+from cvsr.cli import verbs
+from cvsr.io import reader
+from cvsr.io.tiff import writer
+from cvsr.machine import resident
 
 tifffile = pytest.importorskip("tifffile", reason="stacks are read with tifffile")
 
@@ -37,7 +39,7 @@ def run(capsys):
     """Run ``cvsr upscale`` and return its exit code and what it says."""
 
     def upscale(*arguments: str, model: str = "nearest") -> tuple[int, str]:
-        code = cli.main(["upscale", *arguments, "-m", model])
+        code = verbs.main(["upscale", *arguments, "-m", model])
         return code, capsys.readouterr().err
 
     return upscale
@@ -71,7 +73,7 @@ def test_stacks_and_pictures_in_one_folder(run):
     assert run("in", "-o", "out/")[0] == 0
     assert tifffile.imread("out/a_x2.tif").shape == (4, 80, 100)
     np.testing.assert_array_equal(tifffile.imread("out/b_x2.tif"), doubled(pages()[0]))
-    np.testing.assert_array_equal(files.read("out/c_x2.png").image, doubled(pages("uint8")[0]))
+    np.testing.assert_array_equal(reader.read("out/c_x2.png").image, doubled(pages("uint8")[0]))
 
 
 @pytest.mark.parametrize("arguments", [("-o", "b.png"), ("--format", "jpg"), ("-o", "out/", "--format", "png")])
@@ -106,9 +108,9 @@ def test_the_reader_of_single_pictures_refuses_stacks(tmp_path):
     for keywords in ({}, {"imagej": True}, {"bigtiff": True}, {"byteorder": ">"}):
         save("a.tif", pages(), **keywords)
         with pytest.raises(cvsr.FileError, match=r"a\.tif holds 4 pages"):
-            files.read("a.tif")
+            reader.read("a.tif")
     with pytest.raises(cvsr.FileError, match="4 pages"):
-        files.decode(np.fromfile("a.tif", np.uint8))
+        reader.decode(np.fromfile("a.tif", np.uint8))
 
 
 @pytest.mark.parametrize("kind", ["int16", "float32"])
@@ -154,7 +156,7 @@ def test_a_budget_makes_no_difference_to_the_pixels(run, photo):
             for limit in ((), ("--max-memory", room())):
                 code, said = run("a.tif", "-o", "b" + suffix, "--overwrite", "--exact", *limit, model="cvsr-small")
                 assert code == 0, said
-                found = files.read("b" + suffix)
+                found = reader.read("b" + suffix)
                 expected = cvsr.Upscaler("cvsr-small", 2, exact=True)(picture)
                 np.testing.assert_array_equal(found.image, expected)
                 assert found.icc == profile
@@ -165,7 +167,7 @@ def test_palettes_and_single_bits_are_left_to_opencv(run):
     tifffile.imwrite("a.tif", pages("uint8")[0] > 99, photometric="minisblack")
     code, said = run("a.tif", "--max-memory", room())
     assert code == 0, said
-    np.testing.assert_array_equal(files.read("a_x2.tif").image, doubled((pages("uint8")[0] > 99) * np.uint8(255)))
+    np.testing.assert_array_equal(reader.read("a_x2.tif").image, doubled((pages("uint8")[0] > 99) * np.uint8(255)))
 
 
 def test_normalizing_is_an_option(run):
@@ -207,7 +209,7 @@ def test_killed_at_any_moment_a_second_run_makes_the_whole(photo):
 
 
 def test_a_page_of_several_strips_has_them_one_after_the_other(run, monkeypatch):
-    monkeypatch.setattr(tiffwriter, "_STRIP_BYTES", 1000)
+    monkeypatch.setattr(writer, "_STRIP_BYTES", 1000)
     save("a.tif", pages(), imagej=True)
     assert run("a.tif")[0] == 0
     assert [len(page.dataoffsets) for page in tifffile.TiffFile("a_x2.tif").pages] == [1] * 4

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import stacks, tiffhead, tiffwriter
+from cvsr.io.tiff import directories
+from cvsr.io.tiff import writer as tiffwriter
+from cvsr.rasters import stacks
 
 tifffile = pytest.importorskip("tifffile", reason="stacks are read with tifffile")
 
@@ -69,7 +71,7 @@ def test_imagej_stacks_of_one_directory_are_read_whole(tmp_path):
     data[end : end + 4] = bytes(4)  # as ImageJ does beyond 4 GB
     (tmp_path / "a.tif").write_bytes(data)
     with open(tmp_path / "a.tif", "rb") as stream:
-        assert tiffhead.read(stream).pages == 12
+        assert directories.read(stream).pages == 12
     with enlarged(tmp_path) as file:
         assert len(file.pages) == 12
         np.testing.assert_array_equal(file.asarray(), PAGES.repeat(2, 3).repeat(2, 4))

@@ -11,9 +11,9 @@ pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
 import av
 import films
 
-from cvsr import cli
+from cvsr.cli import verbs
 from cvsr.errors import FileError, OptionError
-from cvsr.video import join, parts, reader
+from cvsr.video import mux, parts, reader
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ class TestWhatStays:
         source = films.make(tmp_path / "in.mp4", 3, rotation=90)
         kept = [frame.rotation for frame in av.open(str(run(source))).decode(video=0)]
         assert kept == [frame.rotation for frame in av.open(str(source)).decode(video=0)] != [0, 0, 0]
-        monkeypatch.setattr(join, "keeps_rotation", lambda: False)  # an older PyAV: turned upright instead
+        monkeypatch.setattr(mux, "keeps_rotation", lambda: False)  # an older PyAV: turned upright instead
         turned = run(source, to="turned.mp4")
         with av.open(str(turned)) as container:
             first = next(container.decode(video=0))
@@ -129,9 +129,9 @@ class TestSpan:
         argv = ["video", str(source), str(tmp_path / "out.mp4"), *films.FAST, *span]
         if "soon" in span:
             with pytest.raises(SystemExit):
-                cli.main(argv)
+                verbs.main(argv)
         else:
-            assert cli.main(argv) == 2
+            assert verbs.main(argv) == 2
         assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4"]
 
 
@@ -196,6 +196,6 @@ class TestRefusals:
 
 def test_decoding_times_grow_and_are_no_later_than_showing():
     shown = [0, 40, 20, 10, 30, 100, 80, 60, 110, 500, 300]
-    found = join.decoding_times(shown)
+    found = mux.decoding_times(shown)
     assert all(a < b for a, b in itertools.pairwise(found))
     assert all(dts <= pts for dts, pts in zip(found, shown, strict=True))

@@ -9,8 +9,8 @@ pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
 import av
 import films
 
-from cvsr import cli
 from cvsr._cv2 import cv2
+from cvsr.cli import verbs
 from cvsr.video.color import Color, Converter
 from cvsr.video.reader import Reader
 
@@ -122,7 +122,7 @@ def test_a_whole_film_has_no_cast(tmp_path, matrix, range_):
         container.mux(stream.encode())
     assert np.abs(insides(next(Reader(source).frames()).image) - insides(image)).max() <= 3
     target = tmp_path / "out.mkv"
-    assert cli.main(["video", str(source), str(target), "-m", "nearest", "-s", "2", "--codec", "ffv1"]) == 0
+    assert verbs.main(["video", str(source), str(target), "-m", "nearest", "-s", "2", "--codec", "ffv1"]) == 0
     found = next(Reader(target).frames()).image[::2, ::2]
     wrong = insides(found) - insides(image)
     assert np.abs(wrong).max() <= 4

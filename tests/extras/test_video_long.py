@@ -80,7 +80,7 @@ def test_killed_half_way_and_resumed(source, whole):
 
 
 def test_memory_is_the_same_for_a_hundred_frames_and_a_thousand(tmp_path):
-    code = "import sys; from cvsr import cli, cli_memory; cli.main(sys.argv[1:]); print(cli_memory.peak())"
+    code = "import sys; from cvsr import cli, machine; cli.main(sys.argv[1:]); print(machine.peak())"
     peaks = []
     for count in (100, 1000):
         source = films.make(tmp_path / f"{count}.mp4", count, size=(256, 144), sound=True)

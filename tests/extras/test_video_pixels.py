@@ -10,7 +10,8 @@ import av
 import films
 
 import cvsr
-from cvsr.video import film, frames, reader, step, threads
+from cvsr.video import film, frames, read_ahead, reader
+from cvsr.video.source import enlarger
 
 
 @pytest.fixture
@@ -98,19 +99,19 @@ class TestThreads:
             raise ValueError("source")
 
         with pytest.raises(ValueError, match="source"):
-            list(threads.ahead(broken()))
+            list(read_ahead.ahead(broken()))
 
         def consume(items):
             next(items)
             raise ValueError("sink")
 
-        with pytest.raises(ValueError, match="sink"), threads.Sink(consume) as sink:
+        with pytest.raises(ValueError, match="sink"), read_ahead.Sink(consume) as sink:
             for number in range(100):
                 sink.put(number)
 
     def test_no_more_than_the_depth_is_read_ahead(self):
         seen = []
-        items = threads.ahead((seen.append(i) or i for i in range(100)), depth=2)
+        items = read_ahead.ahead((seen.append(i) or i for i in range(100)), depth=2)
         for number in range(20):
             assert next(items) == number
             assert len(seen) <= number + 1 + 2 + 1
@@ -121,4 +122,4 @@ class TestThreads:
 def test_a_step_is_made_of_an_upscaler():
     image = films.picture(0)
     upscaler = cvsr.Upscaler("bilinear", 2)
-    assert np.array_equal(step.make(upscaler)(image), upscaler(image))
+    assert np.array_equal(enlarger(upscaler)(image), upscaler(image))

@@ -15,9 +15,10 @@ import pytest
 pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
 import films
 
-from cvsr import cli
+from cvsr.cli import verbs
+from cvsr.cli import video as command
 from cvsr.errors import ModelError
-from cvsr.video import parts, step
+from cvsr.video import parts
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -26,16 +27,17 @@ FRAMES, LENGTH = 60, 10
 SLOW = f"""
 import sys, time
 from cvsr import cli
-from cvsr.video import parts, step
+from cvsr.cli import video
+from cvsr.video import parts
 parts.LENGTH = {LENGTH}
-make = step.make
+make = video.enlarger
 def slow(upscaler):
     enlarge = make(upscaler)
     def one(image):
         time.sleep(float(sys.argv[1]))
         return enlarge(image)
     return one
-step.make = slow
+video.enlarger = slow
 sys.exit(cli.main(sys.argv[2:]))
 """
 
@@ -126,12 +128,12 @@ def test_parts_of_another_run_are_not_mixed_in(tmp_path, source, capsys):
     process.kill()
     process.wait()
     argv = ["video", str(source), str(target)]
-    assert cli.main([*argv, "-m", "bilinear"]) == 1
+    assert verbs.main([*argv, "-m", "bilinear"]) == 1
     assert "--resume goes on with them" in capsys.readouterr().err
-    assert cli.main([*argv, "-m", "nearest", "--resume"]) == 2
+    assert verbs.main([*argv, "-m", "nearest", "--resume"]) == 2
     assert "model was" in capsys.readouterr().err
-    assert cli.main([*argv, "-m", "bilinear", "--crf", "30", "--resume"]) == 2
-    assert cli.main([*argv, "-m", "nearest", "--overwrite"]) == 0
+    assert verbs.main([*argv, "-m", "bilinear", "--crf", "30", "--resume"]) == 2
+    assert verbs.main([*argv, "-m", "nearest", "--overwrite"]) == 0
     assert len(films.times(target)) == FRAMES
 
 
@@ -142,8 +144,8 @@ def test_an_error_in_the_first_part_leaves_nothing(tmp_path, source, monkeypatch
 
         return one
 
-    monkeypatch.setattr(step, "make", broken)
-    assert cli.main(["video", str(source), str(tmp_path / "out.mp4"), "-m", "bilinear"]) == 2
+    monkeypatch.setattr(command, "enlarger", broken)
+    assert verbs.main(["video", str(source), str(tmp_path / "out.mp4"), "-m", "bilinear"]) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
 
 
@@ -165,7 +167,7 @@ def test_a_full_disk_is_said_and_costs_no_part(tmp_path, source):
         images=np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), dtype=np.uint8),
     )  # fmt: skip
     argv = ["0", "video", str(noise), str(target), "-m", "nearest", "--codec", "ffv1"]
-    assert cli.main(argv[1:]) == 0
+    assert verbs.main(argv[1:]) == 0
     limit = target.stat().st_size // 2  # bytes of a file: parts fit, the film does not
     target.unlink()
     code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n" + SLOW
@@ -173,5 +175,5 @@ def test_a_full_disk_is_said_and_costs_no_part(tmp_path, source):
     assert run.returncode == 1, run.stderr
     assert "used up" in run.stderr and "Traceback" not in run.stderr
     assert not target.exists()
-    assert cli.main([*argv[1:], "--resume"]) == 0
+    assert verbs.main([*argv[1:], "--resume"]) == 0
     assert len(films.times(target)) == 40

@@ -17,7 +17,7 @@ pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
 import films
 
 import cvsr
-from cvsr import cli
+from cvsr.cli import verbs
 from cvsr.video import reader
 
 FRAMES, RATE, SIZE = 300, 30, (640, 360)
@@ -56,7 +56,7 @@ def test_a_film_keeps_the_speed_of_the_network(photo, tmp_path):
     def whole(count: int, number: int) -> tuple[float, float]:
         target = tmp_path / f"out{number}.mp4"
         argv = ["video", str(source), str(target), "--end", f"{(count - 0.5) / RATE:.4f}"]
-        took = spent(lambda: cli.main(argv))
+        took = spent(lambda: verbs.main(argv))
         assert len(films.times(target)) == count
         return took
 

@@ -16,15 +16,18 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr import cli, cli_watch, files, watch
 from cvsr._cv2 import cv2
-from cvsr.folder import Source
-from cvsr.progress import Bar
-from cvsr.watch import Inbox
+from cvsr.batch import inbox as watch
+from cvsr.batch.inbox import Inbox
+from cvsr.batch.jobs import Source
+from cvsr.cli import verbs
+from cvsr.cli import watch as cli_watch
+from cvsr.cli.bar import Bar
+from cvsr.io import reader
 
 ROOT = Path(cvsr.__file__).parent.parent
 POSIX = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-WITHOUT = "import sys; sys.modules['watchdog.observers'] = None; from cvsr.cli import main; sys.exit(main())"
+WITHOUT = "import sys; sys.modules['watchdog.observers'] = None; from cvsr.cli.verbs import main; sys.exit(main())"
 
 
 def content(number: int, height: int = 20, width: int = 30) -> np.ndarray:
@@ -37,7 +40,7 @@ def encoded(number: int, suffix: str = ".png", *size: int) -> bytes:
 
 def doubled(path: Path, number: int) -> bool:
     """Tell whether a result is that of ``content(number)``."""
-    return path.exists() and np.array_equal(files.read(path).image, content(number).repeat(2, 0).repeat(2, 1))
+    return path.exists() and np.array_equal(reader.read(path).image, content(number).repeat(2, 0).repeat(2, 1))
 
 
 @pytest.fixture
@@ -184,7 +187,7 @@ def test_a_signal_ends_it_after_the_file_in_work(start, root, out):
     said = ended(process)
     assert "1 written, 0 failed" in said and "Traceback" not in said
     [result] = out.iterdir()
-    assert np.array_equal(files.read(result).image, content(0, 300, 400).repeat(6, 0).repeat(6, 1))
+    assert np.array_equal(reader.read(result).image, content(0, 300, 400).repeat(6, 0).repeat(6, 1))
 
 
 @POSIX
@@ -202,7 +205,7 @@ def test_ended_at_once_it_leaves_nothing_half_and_the_next_one_does_all(start, r
     process = start("-s", "10", "--once")
     process.communicate(timeout=60)
     [result] = out.iterdir()
-    assert result.name == "a_x10.png" and files.read(result).image.shape == (3000, 4000, 3)
+    assert result.name == "a_x10.png" and reader.read(result).image.shape == (3000, 4000, 3)
 
 
 @POSIX
@@ -298,5 +301,5 @@ def test_files_are_ready_when_they_have_not_changed_for_the_settling_time(root):
 def test_folders_that_cannot_be(tmp_path, root, monkeypatch, capfd, argv, hint):
     monkeypatch.chdir(tmp_path)
     Path("file").write_bytes(b"")
-    assert cli.main(["watch", *argv, "--once"]) in (1, 2)
+    assert verbs.main(["watch", *argv, "--once"]) in (1, 2)
     assert hint in capfd.readouterr().err

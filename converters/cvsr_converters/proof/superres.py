@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cvsr.known import EDSR_MEAN
+from cvsr.modelfiles.superres_files import EDSR_MEAN
 from cvsr_converters.proof import runtime_model
 from cvsr_converters.proof.report import TOLERANCE, Row
 from cvsr_converters.proof.verify import ABA, distance, run_child

@@ -7,7 +7,7 @@ import math
 import onnx
 from onnx import shape_inference
 
-from cvsr import halves
+from cvsr.modelfiles import float16
 
 SIDE = 48  # pixels of the input; a multiple of all that networks ask for
 
@@ -17,7 +17,7 @@ def multiplications(data, scale):
 
     ``data``: the bytes of a model file whose ``scale`` is given. Activations, sums and what the host does do not count.
     """
-    model = onnx.load_from_string(halves.expanded(data))
+    model = onnx.load_from_string(float16.expanded(data))
     enlarged = "bicubic" in {one.key: one.value for one in model.metadata_props}.get("cvsr.inputs", "")
     for number, value in enumerate(model.graph.input):
         side = SIDE * (scale if enlarged and number == len(model.graph.input) - 1 else 1)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from cvsr.errors import ModelError
-from cvsr.wire import read_onnx
+from cvsr.modelfiles.onnx_reader import read_onnx
 from cvsr_converters.targets import write_atomic
 
 

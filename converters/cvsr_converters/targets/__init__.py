@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cvsr.folder import atomic
+from cvsr.io.atomic import atomic
 
 
 def write_atomic(path, data):

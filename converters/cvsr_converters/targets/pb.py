@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from cvsr.errors import ModelError
-from cvsr.known import EDSR_MEAN
+from cvsr.modelfiles.superres_files import EDSR_MEAN
 from cvsr_converters import passes
 from cvsr_converters.passes import canonical
 from cvsr_converters.passes.graph import Graph

@@ -19,9 +19,10 @@ import cv2
 import numpy as np
 from onnx import TensorProto, helper
 
-from cvsr import planes, subpixel
 from cvsr.errors import ModelError
-from cvsr.model import ModelInfo
+from cvsr.inference import processing
+from cvsr.modelfiles import subpixel
+from cvsr.modelfiles.info import ModelInfo
 from cvsr_converters import passes
 from cvsr_converters.passes import canonical
 from cvsr_converters.passes.graph import Graph
@@ -68,14 +69,14 @@ def host(run, facts):
         pixels = np.ascontiguousarray(blob[0].transpose(1, 2, 0))
         tile, chroma = pixels / np.float32(255), None
         if info.color == "luma":
-            ycrcb = planes.ycrcb(pixels.astype(np.uint8)).astype(np.float32)
+            ycrcb = processing.ycrcb(pixels.astype(np.uint8)).astype(np.float32)
             tile, chroma = ycrcb[..., 0] / np.float32(255), (ycrcb[..., 1:] - 128) / np.float32(255)
-        fed = planes.blob(tile, info)
-        output = run(*planes.inputs(fed, info, exact=True))
+        fed = processing.blob(tile, info)
+        output = run(*processing.inputs(fed, info, exact=True))
         keep = tuple(slice(0, n) for n in tile.shape[:2])
-        large = planes.image(output[0] if isinstance(output, list) else output, fed, tile, keep, info, exact=True)
+        large = processing.image(output[0] if isinstance(output, list) else output, fed, tile, keep, info, exact=True)
         if chroma is not None:
-            large = cv2.merge([large, planes.upsampled(chroma, info, exact=True) + np.float32(0.5)])
+            large = cv2.merge([large, processing.upsampled(chroma, info, exact=True) + np.float32(0.5)])
             large = np.clip(cv2.cvtColor(large, cv2.COLOR_YCrCb2BGR), 0, 1)
         return 255 * np.ascontiguousarray(large.transpose(2, 0, 1))[None]
 
@@ -112,10 +113,10 @@ class _Ops(Ops):
 
     def enlarged(self, value, count):
         """Enlarge by interpolation, edges repeated."""
-        phases = np.array([planes.taps(phase, self.scale, self.method) for phase in range(self.scale)])
+        phases = np.array([processing.taps(phase, self.scale, self.method) for phase in range(self.scale)])
         kernel = np.einsum("ri,cj->rcij", phases, phases).reshape(-1, 1, *phases.shape[1:] * 2)
         kernel = np.tile(kernel, (count, 1, 1, 1)).astype(np.float32)
-        halo = planes.CHROMA_HALO
+        halo = processing.CHROMA_HALO
         padded = self.add("Pad", [value], [np.array([0, 0, halo, halo] * 2)], mode="edge")
         phases = self.add("Conv", [padded], [kernel], kernel_shape=list(kernel.shape[2:]), group=count)
         return self.shuffled(phases, count)
@@ -182,4 +183,4 @@ def _check(graph, facts):
 def _radius(model, facts):
     """Return the receptive-field radius of the whole, or "global"."""
     found = receptive_field.fact(model, facts)
-    return found if found == "global" else max(found, planes.CHROMA_HALO if channels(facts) == 1 else 0)
+    return found if found == "global" else max(found, processing.CHROMA_HALO if channels(facts) == 1 else 0)

@@ -16,7 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cvsr import resample, threads
+from cvsr.image import resample
+from cvsr.opencv import threads
 from cvsr_converters.training.degrade import DEGRADATIONS, RANDOM, VARIANTS
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from cvsr import resample
+from cvsr.image import resample
 
 
 def bicubic(image, scale, random):

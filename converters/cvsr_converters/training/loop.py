@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvsr import metrics
+from cvsr.image import metrics
 from cvsr_converters import networks
 from cvsr_converters.training import adversary, data, losses, start, task
 from cvsr_converters.training.muon import Adam, Muon

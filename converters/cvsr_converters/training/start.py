@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cvsr import halves, zoo
+from cvsr.modelfiles import float16, zoo
 from cvsr_converters.training import task
 
 
@@ -51,7 +51,7 @@ def from_file(model, path, fresh=()):
     """Factor the kernels of an exported chain of convolutions into expansions and projections that give them."""
     import onnx
 
-    graph = onnx.load_from_string(halves.expanded(Path(path).read_bytes())).graph
+    graph = onnx.load_from_string(float16.expanded(Path(path).read_bytes())).graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     convs = [[values[name] for name in node.input[1:3]] for node in graph.node if node.op_type == "Conv"]
     layers = [layer for layer in model.layers if hasattr(layer, "wide")]

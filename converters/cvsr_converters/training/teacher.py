@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvsr import Upscaler, zoo
+from cvsr import Upscaler
+from cvsr.modelfiles import zoo
 from cvsr_converters.training.data import turned
 
 TURNS = (0, 3, 5, 6, 1, 2, 4, 7)  # as data.turned numbers them: rotations first

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cvsr.subpixel import by_channels, by_pixels
+from cvsr.modelfiles.subpixel import by_channels, by_pixels
 from cvsr_converters.passes.graph import Node
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cvsr.subpixel import phases
+from cvsr.modelfiles.subpixel import phases
 
 
 def run(graph):

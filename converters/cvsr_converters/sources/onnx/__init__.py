@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cvsr.modelfiles import onnx_reader
 from cvsr_converters.original import Original
 
 TITLE = "an ONNX file (.onnx)"
@@ -27,9 +28,13 @@ def read(path, options):
 
 def _metadata(path):
     """Return what a file that cvsr has written says of itself."""
-    from cvsr import open_model, wire
+    from cvsr import open_model
 
-    said = {key.removeprefix("cvsr.") for key in wire.read_onnx(path.read_bytes()).metadata if key.startswith("cvsr.")}
+    said = {
+        key.removeprefix("cvsr.")
+        for key in onnx_reader.read_onnx(path.read_bytes()).metadata
+        if key.startswith("cvsr.")
+    }
     if not {"scale", "color", "range"} <= said:
         return {}
     info = open_model(path)

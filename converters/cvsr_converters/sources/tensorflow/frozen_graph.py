@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cvsr import frozen, model
 from cvsr.errors import ModelError
+from cvsr.modelfiles import info
+from cvsr.modelfiles.tensorflow import graphdef as frozen
 
 TITLE = "frozen TensorFlow 1 graph (.pb)"
 
@@ -37,7 +38,7 @@ def read(path, options):
 
     graph = graphdef.parse(GraphDef, data, path)
     nodes = graphdef.by_name(graph)
-    said = model.pb_facts(path, data)
+    said = info.pb_facts(path, data)
     facts = {key: said[key] for key in ("color", "range", "mean", "chroma", "scale") if key in said}
     outputs = _outputs(nodes, options.outputs)
     return graph1.original(nodes, graph.library, outputs, options, name=path.stem, facts=facts)

@@ -13,8 +13,8 @@ from tensorflow.core.framework import node_def_pb2, types_pb2
 from tensorflow.python.framework import tensor_util
 from tensorflow.python.framework.dtypes import as_dtype
 
-from cvsr import wire
 from cvsr.errors import ModelError
+from cvsr.modelfiles import protobuf
 from cvsr_converters.sources.tensorflow import safe_ops
 
 _RANDOM = re.compile(r"^(Stateless)?(Random(Uniform|StandardNormal)|TruncatedNormal)(V2)?$")
@@ -27,7 +27,7 @@ _MAX_FILL = 1 << 26  # elements of constants that are one number repeated, which
 def parse(kind, data, path):
     """Return the protobuf message of type ``kind`` in the bytes ``data``; raise ModelError where there is none."""
     try:
-        for _ in wire.fields(data):  # whether lengths fit the file
+        for _ in protobuf.fields(data):  # whether lengths fit the file
             pass
         return kind.FromString(data)
     except (DecodeError, ModelError) as error:

@@ -1,0 +1,129 @@
+"""A folder that files come into: which of them are there whole, which changed since, and when to look again.
+
+Nothing here reads an image. A file is ready when its size and time have been the same for a while; whether it is whole,
+decoding it tells: no format lets a part of a file pass for the whole.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cvsr.batch.jobs import Source
+
+Stamp = tuple[int, int, int]
+"""Size, time of the last change in nanoseconds, and inode of a file: another one where it was written to."""
+
+PATIENCE = 4  # times the settling time to wait, once more, for a file that cannot be decoded: its writer may be slow
+AGAIN = 60.0  # seconds after which to try again what has nothing to do with the input, such as a full disk
+
+
+def stamp(path: Path) -> Stamp | None:
+    """Return a file's stamp, None where there is none (any more)."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns, facts.st_ino
+
+
+@dataclass
+class File:
+    """One file of the folder. ``due``: when it is to be tried, None where there is nothing to do until it changes."""
+
+    source: Source
+    stamp: Stamp
+    due: float | None
+    late: bool = False
+    said: str = ""
+
+    def changed(self) -> bool:
+        """Tell whether the file is not any more what it was when it was ready."""
+        return stamp(self.source.path) != self.stamp
+
+
+class Inbox:
+    """The files of a folder from one look to the next; times are seconds of a monotonic clock."""
+
+    def __init__(self, settle: float, again: float | None = AGAIN) -> None:
+        """``again``: after how long to try once more what was hindered; None for never."""
+        self.settle, self.again = settle, again
+        self.files: dict[Path, File] = {}
+
+    def look(self, found: Iterable[Source], now: float) -> list[File]:
+        """Take in what is in the folder now and return the files that are ready."""
+        here: dict[Path, File] = {}
+        for source in found:
+            current = stamp(source.path)
+            if current is None:
+                continue
+            file = self.files.get(source.path)
+            if file is None or file.stamp != current:
+                file = File(source, current, now + self.settle)
+            here[source.path] = file
+        self.files = here
+        return [file for file in here.values() if file.due is not None and file.due <= now]
+
+    def broken(self, file: File, now: float) -> bool:
+        """Put away a file that cannot be upscaled, and tell whether to report it: not the first time, but the second.
+
+        From then on it waits for a change.
+        """
+        file.due = None if file.late else now + PATIENCE * self.settle
+        file.late = not file.late
+        return not file.late
+
+    def hindered(self, file: File, text: str, now: float) -> bool:
+        """Put away a file whose result could not be written, for a while; tell whether that is news."""
+        news, file.said = text != file.said, text
+        file.due = None if self.again is None else now + self.again
+        return news
+
+    def next_due(self) -> float | None:
+        """Return when a file is to be tried next, None where none waits."""
+        return min((file.due for file in self.files.values() if file.due is not None), default=None)
+
+
+@contextmanager
+def events(root: Path, recursive: bool, out: Path) -> Generator[threading.Event | None, None, None]:
+    """Yield an event that is set when something changes in ``root``, or None where the system cannot tell.
+
+    That needs watchdog. Changes below ``out`` do not count. Network folders tell of changes by this machine only.
+    """
+    try:
+        observers: Any = importlib.import_module("watchdog.observers")
+        handlers: Any = importlib.import_module("watchdog.events")
+    except ImportError:
+        yield None
+        return
+    woken, results = threading.Event(), os.path.realpath(out) + os.sep
+
+    def dispatch(event: Any) -> None:
+        # opening a folder to look through it is an event too
+        if event.event_type in ("created", "modified", "moved", "closed") and not _below(event.src_path, results):
+            woken.set()
+
+    handler = handlers.FileSystemEventHandler()
+    handler.dispatch = dispatch
+    observer = observers.Observer()
+    try:
+        observer.schedule(handler, os.path.realpath(root), recursive=recursive)
+        observer.start()
+    except OSError:  # more folders than the system watches
+        yield None
+        return
+    try:
+        yield woken
+    finally:
+        observer.stop()
+        observer.join()
+
+
+def _below(path: str | bytes, folder: str) -> bool:
+    return os.fsdecode(path).startswith(folder)

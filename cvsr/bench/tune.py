@@ -1,0 +1,55 @@
+"""Which tiles and threads suit a model on this machine: plans to try, and their times."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+from cvsr.bench.child import picture
+from cvsr.inference.saved_plans import Tuned
+from cvsr.modelfiles.info import ModelInfo
+from cvsr.opencv import threads
+from cvsr.upscaler import Upscaler
+
+SIDES = (64, 80, 96, 128, 160, 192, 256)
+_SIZE = (640, 360)
+_ROUNDS = 3  # at least, however slow the model is
+_WORTH = 1.03  # what a plan must gain over the rules to be kept: less is the noise of a measurement
+
+
+def plans(count: int) -> list[Tuned]:
+    """Return all that may be chosen where OpenCV has ``count`` threads.
+
+    The engine and Winograd are left to the rules: measured for seven networks of 12 to 64 channels on 4.14 and 5.0,
+    direct convolutions had 0.42 to 0.85 of the speed, and the new engine 0.45 to 0.74.
+    """
+    return [Tuned(side, workers) for side in SIDES for workers in sorted({1, count})]
+
+
+def measured(info: ModelInfo, seconds: float, *, exact: bool = False) -> Tuned:
+    """Return the fastest plan for a model; one of tile 0, which stands for the rules, where none is worth keeping."""
+    image = picture(*_SIZE, 3)
+    count = threads.count()
+    candidates = plans(count)
+    rules = Upscaler(info, info.scale, exact=exact, tuned=False)
+    running = {Tuned(0, count): rules} | {
+        plan: Upscaler(info, info.scale, exact=exact, tile=plan.tile, threads=plan.workers) for plan in candidates
+    }
+    times: dict[Tuned, list[float]] = {plan: [] for plan in running}
+    for upscaler in running.values():
+        upscaler(image)
+    begun, rounds = time.perf_counter(), 0
+    while rounds < _ROUNDS or time.perf_counter() - begun < seconds:
+        order = list(running)
+        for plan in order[rounds % len(order) :] + order[: rounds % len(order)]:
+            start = time.perf_counter()
+            running[plan](image)
+            times[plan].append(time.perf_counter() - start)
+        rounds += 1
+    reference = times[Tuned(0, count)]
+
+    def gain(plan: Tuned) -> float:
+        return statistics.median(before / after for before, after in zip(reference, times[plan], strict=True))
+
+    best = max(candidates, key=gain)
+    return Tuned(best.tile, best.workers, round(gain(best), 2)) if gain(best) >= _WORTH else Tuned(0, count)

@@ -1,0 +1,161 @@
+"""The verb ``cvsr bench``: how fast models run here, beside other runtimes on the same files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from cvsr import machine as processor
+from cvsr._cv2 import cv2
+from cvsr.bench import cost, peers, race
+from cvsr.bench.race import Contestant
+from cvsr.cli import options
+from cvsr.errors import OptionError
+from cvsr.modelfiles import zoo
+
+_EPILOG = """examples:
+  cvsr bench cvsr-small --against onnxruntime,openvino
+  cvsr bench FSRCNN_x2.pb --against dnn_superres --memory 1280x720
+  cvsr bench cvsr-small --layers                         what limits it
+  cvsr bench cvsr-small --python opencv5/bin/python      the OpenCV of another environment beside this one's
+other runtimes: pip install "cvsr[bench]"
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``cvsr bench``, and what it is for."""
+    parser.description = (
+        "Time models on this machine. Contestants are processes that take turns; shown are medians, half the distance "
+        "of the quartiles, and the median of the ratios within each round."
+    )
+    parser.epilog, parser.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("models", nargs="*", default=["cvsr-small"], metavar="MODEL", help="names or files; default cvsr-small")
+    add("-s", "--scale", type=int, help="of models that have several; default 2, or a file's own")
+    add("--size", action="append", metavar="WxH", help="of the image; default 640x360; may be given several times")
+    add("--against", default="", metavar="NAMES", help=f"of {', '.join([*peers.RUNTIMES, 'dnn_superres'])}")
+    add("--python", action="append", default=[], metavar="PATH", help="cvsr on the OpenCV of another Python, too")
+    add("--what", choices=["picture", "gray"], default="picture", help="8-bit color (default), or gray: no color")
+    add("--threads", type=int, default=0, help="for each contestant; default: what OpenCV takes")
+    add("--rounds", type=int, default=15, help="how many turns each has; default 15")
+    add("--memory", metavar="WxH", help="also the peak memory of a fresh process for an image of this size")
+    add("--exact", action="store_true", help="cvsr with exact=True")
+    add("--layers", action="store_true", help="where a network's time goes instead: layer by layer, a tile on a thread")
+    add("--json", action="store_true", help="print JSON instead of a table")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the race that the arguments describe, print it; return 0, or 1 where somebody could not take part."""
+    if args.layers:
+        return _profiles(args)
+    wanted = args.size or ["640x360"]
+    sizes = [_size(text) for text in wanted]
+    memory = _size(args.memory) if args.memory else None
+    threads = args.threads or cv2.getNumThreads()
+    contestants = [each for size in sizes for each in _contestants(args, size, several=len(sizes) > 1)]
+    finished = race.run(contestants, max(1, args.rounds))
+    for contestant in finished:
+        contestant.peak = race.peak_memory(contestant, memory) if memory else 0
+    speed = cost.machine(threads)
+    rows = [_row(each, finished[0], speed) for each in finished]
+    problems = {each.label: each.problem for each in contestants if each.problem}
+    if args.json:
+        machine = {"processor": processor.name(), "threads": threads, "macs_per_second": speed}
+        print(json.dumps({"machine": machine, "rows": rows, "problems": problems}, indent=2))
+    else:
+        print(f"{processor.name()}, {threads} threads, {', '.join(wanted)}, {args.what}\n")
+        print(_table(rows))
+    for label, problem in problems.items():
+        print(f"cvsr: {label}: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _profiles(args: argparse.Namespace) -> int:
+    from cvsr.bench import layers
+
+    speed = cost.machine(1)
+    found: dict[str, object] = {}
+    for model in args.models:
+        info = zoo.chosen(model, args.scale)
+        side, rows = layers.profile(info)
+        total = sum(row.seconds for row in rows)
+        lines = [["layer", "kind", "ms", "share", "GMAC/s", "of peak"]]
+        for row in rows:
+            rate = row.macs / row.seconds if row.macs else 0
+            numbers = [f"{row.seconds * 1e3:.2f}", f"{row.seconds / total:.0%}"]
+            numbers += [f"{rate / 1e9:.1f}", f"{rate / speed:.0%}"] if rate else ["-", "-"]
+            lines.append([row.name, row.kind, *numbers])
+        found[info.name] = {"side": side, "layers": [asdict(row) for row in rows]}
+        if not args.json:
+            print(f"{info.name}, a tile of {side}x{side} pixels with its halo, one thread: {total * 1e3:.1f} ms")
+            print(f"{processor.name()}, OpenCV {cv2.__version__}; a matrix product makes {speed / 1e9:.1f} GMAC/s\n")
+            print(_aligned(lines) + "\n")
+    if args.json:
+        print(json.dumps({"macs_per_second": speed, "models": found}, indent=2))
+    return 0
+
+
+def _contestants(args: argparse.Namespace, size: tuple[int, int], *, several: bool) -> list[Contestant]:
+    threads = args.threads or cv2.getNumThreads()
+    kinds = [name for name in args.against.split(",") if name]
+    unknown = [name for name in kinds if name not in (*peers.RUNTIMES, "dnn_superres")]
+    if unknown:
+        raise OptionError(f"--against {unknown[0]}: there are {', '.join([*peers.RUNTIMES, 'dnn_superres'])}")
+    found: list[Contestant] = []
+    for model in args.models:
+        info = zoo.chosen(model, args.scale)
+        spec = {"model": model if model in zoo.families() else str(info.path), "scale": info.scale, "size": list(size)}
+        spec |= {"what": args.what, "threads": threads, "name": info.name, "macs": cost.macs(info, size)}
+        own = {"kind": "cvsr", "options": {"exact": args.exact}}
+        name = f"{info.name}, {size[0]}x{size[1]}" if several else info.name
+        found.append(Contestant(f"{name}, cvsr", spec | own))
+        found += [Contestant(f"{name}, cvsr", spec | own, path) for path in args.python]
+        if info.format != "interpolation":
+            found += [
+                Contestant(f"{name}, {kind}", spec | {"kind": kind})
+                for kind in kinds
+                if kind != "dnn_superres" or info.format == "pb"
+            ]
+    return found
+
+
+def _row(each: Contestant, first: Contestant, speed: float) -> dict[str, object]:
+    macs = each.spec["macs"]
+    return {
+        "contestant": each.label,
+        "version": each.version,
+        "size": each.spec["size"],
+        "milliseconds": round(each.median * 1e3, 1),
+        "per_megapixel": round(each.median * 1e9 / (each.spec["size"][0] * each.spec["size"][1]), 1),
+        "spread": round(each.spread, 3),
+        "speed": round(each.speed_of(first), 2),
+        "megabytes": round(each.peak / 2**20) or None,
+        "of_peak": round(macs / each.median / speed, 2) if macs else None,
+    }
+
+
+def _table(rows: list[dict[str, object]]) -> str:
+    lines = [["contestant", "version", "ms", "ms/MP", "+-", "speed", "MB", "of peak"]]
+    for row in rows:
+        times = [f"{row['milliseconds']:.1f}", f"{row['per_megapixel']:.0f}"]
+        numbers = [*times, f"{row['spread']:.0%}", f"{row['speed']:.2f}"]
+        rest = [str(row["megabytes"] or "-"), "-" if row["of_peak"] is None else f"{row['of_peak']:.0%}"]
+        lines.append([str(row["contestant"]), str(row["version"]), *numbers, *rest])
+    return _aligned(lines)
+
+
+def _aligned(lines: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), line[1].ljust(widths[1]), *map(str.rjust, line[2:], widths[2:])])
+        for line in lines
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        return options.size_of(text)
+    except argparse.ArgumentTypeError as error:
+        raise OptionError(str(error)) from error

@@ -1,0 +1,56 @@
+"""What ``cvsr models`` prints."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cvsr.image import interpolation
+from cvsr.modelfiles import zoo
+
+_HEADER = ("NAME", "SCALES", "SIZE", "QUALITY (Set5)", "WHAT FOR")
+_QUALITY_SET = "Set5"
+
+
+def as_json() -> str:
+    """Return the models, one entry per file, and the interpolations."""
+    entries: list[dict[str, Any]] = [
+        {
+            "name": entry.name,
+            "family": entry.family,
+            "scale": entry.scale,
+            "default": entry.family == zoo.DEFAULT,
+            "path": str(entry.path),
+            "sha256": entry.sha256,
+            "bytes": entry.bytes,
+            "parameters": entry.parameters,
+            "psnr": entry.psnr,
+            "use": entry.use,
+        }
+        for entry in zoo.models()
+    ]
+    return json.dumps({"models": entries, "interpolations": list(interpolation.METHODS)}, indent=2, ensure_ascii=False)
+
+
+def table() -> str:
+    """Return a table with a line per family."""
+    rows = [_HEADER, *(_row(family, entries) for family, entries in zoo.families().items())]
+    rows += [(name, "any", "-", "-", "interpolation, to compare with") for name in interpolation.METHODS]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    )
+
+
+def _row(family: str, entries: dict[int, zoo.Entry]) -> tuple[str, ...]:
+    scales = ", ".join(f"x{scale}" for scale in sorted(entries))
+    first = entries[min(entries)]
+    size = f"{first.bytes / 1000:.0f} kB" if first.parameters is None else f"{first.parameters / 1000:.0f}k parameters"
+    quality = ", ".join(
+        f"x{scale} {entry.psnr[_QUALITY_SET]:.2f} dB"
+        for scale, entry in sorted(entries.items())
+        if _QUALITY_SET in entry.psnr
+    )
+    name = f"{family} (auto)" if family == zoo.DEFAULT else family
+    return name, scales, size, quality or "-", first.use

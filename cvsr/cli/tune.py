@@ -1,0 +1,55 @@
+"""The verb ``cvsr tune``: measure which tiles and threads suit a model on this machine, and remember it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from cvsr.bench.tune import measured
+from cvsr.errors import OptionError
+from cvsr.inference import saved_plans
+from cvsr.inference.saved_plans import Tuned
+from cvsr.modelfiles import zoo
+
+_EPILOG = """examples:
+  cvsr tune                      the models that come with cvsr, at x2
+  cvsr tune FSRCNN_x2.pb         a file of yours
+  cvsr tune --forget             back to the rules
+Plans are kept in the folder that the environment variable CVSR_CACHE names, else in the user's cache. They change how
+fast results come, and with exact=True not one bit of them; without it, as any other tiles, by one step of 8 bits.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``cvsr tune``, and what it is for."""
+    parser.description = "Measure for a few seconds which tiles and threads suit a model on this machine; remember it."
+    parser.epilog, parser.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("models", nargs="*", default=["cvsr-small", "cvsr-medium"], metavar="MODEL", help="names or files")
+    add("-s", "--scale", type=int, help="of models that have several; default 2, or a file's own")
+    add("--seconds", type=float, default=6, help="how long to measure for each model; default 6")
+    add("--exact", action="store_true", help="for results with exact=True, which have plans of their own")
+    add("--forget", action="store_true", help="remove all plans, measure nothing")
+    add("--json", action="store_true", help="print JSON instead of text")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure and remember; return the exit code."""
+    if args.forget:
+        print("removed" if saved_plans.forget() else "there were no plans")
+        return 0
+    found: dict[str, Tuned] = {}
+    for model in args.models:
+        info = zoo.chosen(model, args.scale)
+        if info.format == "interpolation":
+            raise OptionError(f"{model} is an interpolation: there is nothing to tune")
+        plan = measured(info, args.seconds, exact=args.exact)
+        found[info.name] = plan
+        saved_plans.remember({saved_plans.key(info, args.exact): plan})
+        if not args.json:
+            how = f"tiles of {plan.tile} pixels" if plan.tile else "the rules are best"
+            several = f", {plan.workers} at a time" if plan.tile else ""
+            print(f"{info.name}: {how}{several}: {plan.gain:.2f} times as fast as by the rules")
+    if args.json:
+        print(json.dumps({name: vars(plan) for name, plan in found.items()}, indent=2))
+    return 0

@@ -1,0 +1,148 @@
+"""How the networks of an upscaler are run: where, with how many threads, in tiles or segments, by which plan."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from cvsr.inference import flat_tiles, placement, plan
+from cvsr.inference import saved_plans as tuned
+from cvsr.inference.network import Network
+from cvsr.inference.opencv_superres import Original
+from cvsr.inference.saved_plans import Tuned
+from cvsr.inference.stages import Stage, Watch
+from cvsr.inference.tiled import Upscaled
+from cvsr.modelfiles.info import ModelInfo
+from cvsr.opencv import threads
+from cvsr.opencv.ran_on import RanOn
+
+if TYPE_CHECKING:
+    from cvsr.inference.segment_nets import Deep
+
+
+@dataclass
+class Execution:
+    """Networks by scale, loaded when they are first needed, and the threads that run them; see :class:`cvsr.Upscaler`.
+
+    ``tuned``: whether plans that were measured on this machine may be used; ``effort``: see :mod:`cvsr.inference.flat_tiles`.
+    """
+
+    models: dict[int, ModelInfo]
+    requested: str
+    engine: str
+    exact: bool
+    tile: int | None
+    threads: int | None
+    tuned: bool
+    effort: str = "full"
+    _networks: dict[int, Network | Original] = field(default_factory=dict[int, "Network | Original"])
+    _deep: dict[Network, Deep | None] = field(default_factory=dict[Network, "Deep | None"])
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _pool: ThreadPoolExecutor | None = None
+    _owner: int = 0
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what may go to another process: all but what lives in this one, networks and threads."""
+        local: dict[str, object] = {"_networks": {}, "_deep": {}, "_lock": None, "_pool": None, "_owner": 0}
+        return vars(self) | local
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Take what came from another process; networks are loaded when they are needed."""
+        vars(self).update(state, _networks={}, _deep={}, _lock=threading.RLock())
+
+    def network(self, scale: int) -> Network | Original:
+        """Return the network of a scale. Raises ModelError, or DeviceError where a named device is no use."""
+        with self._lock:
+            if scale not in self._networks:
+                info = self.models[scale]
+                self._networks[scale] = (
+                    Original(info, self.requested)
+                    if self.engine == "superres"
+                    else placement.network(info, self.requested, self.exact)
+                )
+            return self._networks[scale]
+
+    def stage(self, source: Stage, scale: int, pixel: int, budget: int | None, watch: Watch) -> Stage:
+        """Return the stage that enlarges ``source``, of ``pixel`` bytes a pixel, by the network of a scale.
+
+        ``budget``: the bytes that it may take. Raises MemoryBudgetError.
+        """
+        network = self.network(scale)
+        if isinstance(network, Original):
+            return network.stage(source, watch)
+        parts, count = self.parts(network), self._thread_count()
+        bands = parts and plan.bands(network.info, parts.segments, source.size, max_memory=budget)
+        if parts and bands:
+            from cvsr.inference.segmented import Streamed  # the import of cvsr is quick: only deep networks need it
+
+            network.unload()
+            return Streamed(source, parts, bands, self.pool(), watch)
+        measured, fast = self._measured(network), self._fast(network)
+        how = plan.tiles(
+            network.info,
+            source.size,
+            pixel,
+            threads=measured.workers if measured else count,
+            tile=self.tile,
+            max_memory=budget,
+            best=measured.tile if measured else flat_tiles.TILE if fast else None,
+        )
+        return Upscaled(source, network, how, self.pool(), watch, fast=fast)
+
+    def parts(self, network: Network) -> Deep | None:
+        """Return a network in segments where tiles are not asked for, and it is deep enough to gain by that."""
+        if self.tile is not None or (network.info.radius or 0) < plan.DEEP:
+            return None
+        from cvsr.inference import segment_nets
+
+        with self._lock:
+            if network not in self._deep:
+                self._deep[network] = segment_nets.of(network)
+            return self._deep[network]
+
+    def pool(self) -> ThreadPoolExecutor:
+        """Return the threads that compute tiles."""
+        with self._lock:
+            if self._pool is None or self._owner != os.getpid():  # a fork has the object, but none of its threads
+                self._pool, self._owner = ThreadPoolExecutor(self._thread_count(), "cvsr"), os.getpid()
+            return self._pool
+
+    def ran_on(self, scale: int) -> RanOn | None:
+        """Return what the network of a scale really ran on, and by which plan; None before its first forward."""
+        network = self.network(scale)
+        if isinstance(network, Original) or network.ran_on is None:
+            return network.ran_on
+        return replace(network.ran_on, plan=self._said(network))
+
+    def _said(self, network: Network) -> str:
+        parts, measured = self.parts(network), self._measured(network)
+        if parts:
+            return f"{len(parts.segments)} segments, row by row"
+        if measured:
+            return f"tiles of {measured.tile} pixels, {measured.workers} at a time, as measured on this machine"
+        if self._fast(network):
+            return f"tiles of {self.tile or flat_tiles.TILE} pixels, {self._thread_count()} at a time, flat ones interpolated"
+        side = plan.side(network.info, self.tile)
+        return f"tiles of {side} pixels, {self._thread_count()} at a time" if side else "the whole image at once"
+
+    def _fast(self, network: Network) -> bool:
+        return self.effort == "fast" and network.info.radius is not None
+
+    def _thread_count(self) -> int:
+        if self.threads is not None:
+            return max(1, self.threads)
+        ran = next(iter(self._networks.values())).ran_on
+        # other devices, and the new engine, take one net at a time best
+        alone = ran is not None and (ran.engine != "classic" or ran.device != "cpu")
+        return 1 if alone else threads.count()
+
+    def _measured(self, network: Network) -> Tuned | None:
+        """Return the plan that was measured for a network on this machine, where the caller leaves it to that."""
+        asked = self.tile is not None or self.threads is not None or self.effort == "fast"
+        if asked or not self.tuned or network.device.name != "cpu":
+            return None
+        found = tuned.known(network.info, self.exact)
+        return found if found and found.tile else None

@@ -1,0 +1,68 @@
+"""Pictures that are never whole in memory: their rows are asked for, from the top down, and come from a file.
+
+Whoever has ``shape``, ``dtype`` and ``rows`` can be enlarged by :meth:`cvsr.Upscaler.bands`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from cvsr.image import Image
+from cvsr.image.fill import REACH, filled, neighbourly
+from cvsr.inference.stages import Source, Stage
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """A picture of ``shape``, as an image's, and ``dtype``, uint8, uint16 or float32 in 0..1, that gives rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (H, W), (H, W, 3) or (H, W, 4)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the type of a sample."""
+        ...
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return the rows ``start:stop``, as part of an image. Calls go from the top down, overlapping a little."""
+        ...
+
+
+class Part:
+    """The stage at the start: the color of what has rows, or its alpha."""
+
+    def __init__(self, picture: Rows, alpha: bool = False) -> None:
+        self.picture, self.alpha = picture, alpha
+        self.size = (picture.shape[1], picture.shape[0])
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return the rows. What is invisible has the color of what is visible beside it."""
+        if self.picture.shape[2:] != (4,):
+            return self.picture.rows(start, stop)
+        if self.alpha:
+            return np.ascontiguousarray(self.picture.rows(start, stop)[:, :, 3])
+        first, last = max(0, start - REACH), min(self.size[1], stop + REACH)
+        bgra = self.picture.rows(first, last)
+        return neighbourly(bgra[:, :, :3], bgra[:, :, 3] <= 0)[start - first : stop - first]
+
+    def edges(self) -> list[int]:
+        """Return the bottom: any rows are as good as any others."""
+        return [self.size[1]]
+
+
+def parts(image: Image | Rows) -> list[tuple[Stage, int]]:
+    """Return what of an image is enlarged on its own, color and alpha, each with its bytes a pixel."""
+    channels = image.shape[2] if len(image.shape) == 3 else 1
+    one = image.dtype.itemsize
+    if not isinstance(image, np.ndarray):
+        if channels == 4:
+            return [(Part(image), one * 3), (Part(image, alpha=True), one)]
+        return [(Part(image), one * channels)]
+    if channels == 4:
+        return [(Source(filled(image)), one * 3), (Source(image[:, :, 3]), one)]
+    return [(Source(image.reshape(image.shape[:2]) if channels == 1 else image), one * channels)]

@@ -1,0 +1,1 @@
+"""Image files: one table of formats, reading, writing, metadata. Start with ``formats.py``."""

@@ -1,0 +1,172 @@
+"""Writing TIFF files strip by strip, where OpenCV takes whole pictures only."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from cvsr.io.tiff.tags import EXTRA_SAMPLES, ICC_PROFILE, PHOTOMETRIC, UNASSOCIATED
+
+Array = npt.NDArray[Any]
+
+_SHORT, _LONG, _UNDEFINED, _LONG8 = 3, 4, 7, 16
+_SIZE_OF_TYPE = {1: 1, 2: 1, _SHORT: 2, _LONG: 4, 5: 8, 6: 1, _UNDEFINED: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, _LONG8: 8}
+_LETTER_OF_TYPE = {_SHORT: "H", _LONG: "I", _LONG8: "Q"}
+_STRIP_BYTES = 1 << 18
+_BIG = (1 << 32) - (1 << 24)  # strips of noise grow a little under deflate, and directories come on top
+
+Tags = Mapping[int, tuple[int, "list[int] | bytes"]]
+"""Values by tag: their type, and numbers or (of any type) the bytes in little endian order."""
+
+
+def needs_big(pixels: int) -> bool:
+    """Tell whether a file with that many bytes of pixels must be a BigTIFF."""
+    return pixels > _BIG
+
+
+class TiffWriter:
+    """Write a page of a TIFF file from bands of rows, so that no more than a strip of it is ever in memory.
+
+    Strips are deflated, integers after horizontal prediction, where ``deflate`` and ``predict`` say so. Files that
+    could pass 4 GiB become BigTIFF; ``big`` knows better, as for files of several pages. ``tags`` come on top of those
+    that describe the pixels, or replace them. ``one_strip``: call pixels that are not deflated one strip.
+    ``stream`` must be seekable: directories are known at the end and pointed to from the start. A page that is not the
+    ``first`` is written after :meth:`flush` of the one before it, and closed after it.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        *,
+        icc: bytes | None = None,
+        tags: Tags | None = None,
+        deflate: bool = True,
+        predict: bool = True,
+        one_strip: bool = False,
+        big: bool | None = None,
+        first: bool = True,
+    ) -> None:
+        self._stream = stream
+        self._height, self._width = shape[:2]
+        self._channels = shape[2] if len(shape) == 3 else 1
+        self._dtype = dtype.newbyteorder("<")
+        self._deflate, self._predict = deflate, deflate and predict and dtype.kind != "f"
+        self._tags = {**({ICC_PROFILE: (_UNDEFINED, icc)} if icc else {}), **(tags or {})}
+        row = self._width * self._channels * self._dtype.itemsize
+        self._rows_per_strip = min(self._height, max(1, _STRIP_BYTES // row))
+        self._big = needs_big(row * self._height) if big is None else big
+        self._pending: list[Array] = []
+        self._pending_rows = self._rows = 0
+        self._offsets: list[int] = []
+        self._counts: list[int] = []
+        self._one_strip = one_strip and not deflate
+        self._next = 0  # where the place of the next page's directory is to be written
+        if first:
+            self._stream.write(
+                struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if self._big else struct.pack("<2sHI", b"II", 42, 0)
+            )
+
+    def write(self, rows: Array) -> None:
+        """Append ``rows``: (n, W) gray, (n, W, 3) BGR or (n, W, 4) BGRA, of the writer's dtype."""
+        self._rows += rows.shape[0]
+        while rows.shape[0]:
+            part = rows[: self._rows_per_strip - self._pending_rows]
+            rows = rows[part.shape[0] :]
+            self._pending.append(part)
+            self._pending_rows += part.shape[0]
+            if self._pending_rows == self._rows_per_strip:
+                self._write_strip()
+            else:
+                self._pending[-1] = part.copy()  # a view would keep the caller's whole band alive
+
+    def flush(self) -> None:
+        """Write the last strip. Raise ValueError if rows are missing or too many."""
+        if self._rows != self._height:
+            raise ValueError(f"the TIFF has {self._height} rows and {self._rows} were written")
+        if self._pending_rows:
+            self._write_strip()
+
+    def close(self, before: TiffWriter | None = None) -> None:
+        """Write what is left and the directory, pointed to by that of the page ``before``. Raise as :meth:`flush`."""
+        self.flush()
+        start = self._stream.seek(0, 2)
+        if start % 2:
+            self._stream.write(b"\0")
+            start += 1
+        tags = self._directory()
+        self._stream.write(_pack_directory(tags, start, self._big))
+        self._next = start + (8 + 20 * len(tags) if self._big else 2 + 12 * len(tags))
+        self._stream.seek(before._next if before else (8 if self._big else 4))
+        self._stream.write(struct.pack("<Q" if self._big else "<I", start))
+        self._stream.seek(0, 2)
+
+    def _write_strip(self) -> None:
+        rows = np.concatenate(self._pending).reshape(self._pending_rows, self._width, self._channels)
+        self._pending, self._pending_rows = [], 0
+        if self._channels >= 3:
+            rows = rows[..., [2, 1, 0, 3][: self._channels]]
+        if self._predict:  # prediction 2: each sample less the one to its left, modulo its range
+            rows = np.concatenate([rows[:, :1], rows[:, 1:] - rows[:, :-1]], axis=1)
+        strip = rows.astype(self._dtype, copy=False).tobytes()
+        strip = zlib.compress(strip, 1) if self._deflate else strip
+        self._offsets.append(self._stream.tell())
+        self._counts.append(len(strip))
+        self._stream.write(strip)
+
+    def _directory(self) -> list[tuple[int, int, list[int] | bytes]]:
+        channels, offset_type = self._channels, _LONG8 if self._big else _LONG
+        if self._one_strip:
+            self._offsets, self._counts, self._rows_per_strip = self._offsets[:1], [sum(self._counts)], self._height
+        tags: dict[int, tuple[int, list[int] | bytes]] = {
+            256: (_LONG, [self._width]),
+            257: (_LONG, [self._height]),
+            258: (_SHORT, [8 * self._dtype.itemsize] * channels),
+            259: (_SHORT, [8 if self._deflate else 1]),
+            PHOTOMETRIC: (_SHORT, [2 if channels >= 3 else 1]),  # RGB or black is zero
+            273: (offset_type, self._offsets),
+            277: (_SHORT, [channels]),
+            278: (_LONG, [self._rows_per_strip]),
+            279: (offset_type, self._counts),
+            284: (_SHORT, [1]),  # channels interleaved
+            317: (_SHORT, [2 if self._predict else 1]),
+            **({EXTRA_SAMPLES: (_SHORT, [UNASSOCIATED])} if channels == 4 else {}),
+            339: (_SHORT, [{"u": 1, "i": 2}.get(self._dtype.kind, 3)] * channels),  # sample format
+            **self._tags,
+        }
+        return [(tag, *tags[tag]) for tag in sorted(tags)]
+
+
+def pack_file(tags: Tags, data: bytes, order: str) -> bytes:
+    """Return a TIFF file of one strip with this ``data``, which ``tags`` describe but for its place."""
+    where: dict[int, tuple[int, list[int] | bytes]] = {273: (_LONG, [8]), 279: (_LONG, [len(data)])}
+    entries = [(tag, *value) for tag, value in sorted({**tags, **where}.items())]
+    start = 8 + len(data) + len(data) % 2
+    head = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, start)
+    return head + data.ljust(start - 8, b"\0") + _pack_directory(entries, start, False, order)
+
+
+def _pack_directory(tags: list[tuple[int, int, list[int] | bytes]], start: int, big: bool, order: str = "<") -> bytes:
+    """Return a directory that will lie at ``start``, its values that are too long to be inline behind it."""
+    inline, count_letter = (8, "Q") if big else (4, "I")
+    entry_size = 4 + 2 * inline
+    head = struct.pack(order + ("Q" if big else "H"), len(tags))
+    behind_at = start + len(head) + entry_size * len(tags) + inline
+    entries, behind = b"", b""
+    for tag, kind, values in tags:
+        raw = values
+        if not isinstance(raw, bytes):
+            raw = struct.pack(f"{order}{len(raw)}{_LETTER_OF_TYPE[kind]}", *raw)
+        entries += struct.pack(order + "HH" + count_letter, tag, kind, len(raw) // _SIZE_OF_TYPE[kind])
+        if len(raw) <= inline:
+            entries += raw.ljust(inline, b"\0")
+        else:
+            entries += struct.pack(order + count_letter, behind_at + len(behind))
+            behind += raw + b"\0" * (len(raw) % 2)
+    return head + entries + bytes(inline) + behind

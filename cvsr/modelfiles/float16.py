@@ -1,0 +1,48 @@
+"""Weights in 16 bits, brought back to 32: OpenCV before 4.8 reads no others, nor does the code that takes graphs apart.
+
+weight (float16) ── Cast to float32 ── Conv      →      weight (float32) ── Conv
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cvsr.modelfiles import onnx_writer, protobuf
+
+_FLOAT16 = 10
+
+
+def expanded(data: bytes) -> bytes:
+    """Return an ONNX file with its float16 constants as float32, without the Casts behind them; others as they are."""
+    graph = next(protobuf.messages(data, 7), None)
+    if graph is None:
+        return data
+    constants = {
+        protobuf.text(tensor, 8): dict(protobuf.fields(tensor)).get(2) for tensor in protobuf.messages(graph, 5)
+    }
+    casts = {
+        name: protobuf.text(node, 2)
+        for node in protobuf.messages(graph, 1)
+        if protobuf.text(node, 4) == "Cast"
+        and (name := protobuf.text(node, 1)) in constants
+        and constants[name] == _FLOAT16
+    }
+    if not casts:
+        return data
+    parts: list[bytes] = []
+    for number, value in protobuf.fields(graph):
+        is_node, is_constant = number == 1, number == 5
+        if (
+            is_node
+            and isinstance(value, memoryview)
+            and protobuf.text(value, 4) == "Cast"
+            and protobuf.text(value, 1) in casts
+        ):
+            continue
+        if is_constant and isinstance(value, memoryview) and (name := protobuf.text(value, 8)) in casts:
+            raw = next(protobuf.messages(value, 9))
+            array = np.frombuffer(raw, "<f2").astype(np.float32).reshape(protobuf.ints(value, 1))
+            parts.append(protobuf.block(5, onnx_writer.tensor(casts[name], array)))
+        else:
+            parts.append(protobuf.field_of(number, value))
+    return onnx_writer.with_graph(data, parts)

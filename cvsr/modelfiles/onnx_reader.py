@@ -1,0 +1,91 @@
+"""The facts of an ONNX file, read from its bytes without the onnx package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cvsr.errors import ModelError
+from cvsr.modelfiles.protobuf import fields, ints, messages, text
+
+# ops whose output at a place depends on the input at that place only, and those that move pixels by known distances
+POINTWISE = frozenset({
+    "Abs", "Add", "AddV2", "BiasAdd", "Cast", "Clip", "Concat", "ConcatV2", "Const", "Constant", "DepthToSpace",
+    "Div", "Elu", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Max", "Maximum", "Min",
+    "Minimum", "Mul", "Neg", "PRelu", "Placeholder", "Relu", "Relu6", "Selu", "Sigmoid", "Softplus", "Sqrt", "Sub",
+    "Tanh", "Transpose",
+})  # fmt: skip
+
+
+@dataclass
+class OnnxFacts:
+    """What an ONNX file says of itself.
+
+    ``inputs`` and ``outputs``: (name, dims), 0 where symbolic. ``reach``: an upper bound of the receptive field's
+    radius in input pixels (all convolutions in a row), None where the graph has ops for which it cannot be told.
+    ``width``: the channels of the widest convolution.
+    """
+
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    inputs: list[tuple[str, list[int]]] = field(default_factory=list[tuple[str, list[int]]])
+    outputs: list[tuple[str, list[int]]] = field(default_factory=list[tuple[str, list[int]]])
+    ops: list[str] = field(default_factory=list[str])
+    reach: int | None = 0
+    width: int = 1
+
+    def add(self, node: memoryview) -> None:
+        """Take a node into account."""
+        op = text(node, 4)
+        self.ops.append(op)
+        if op == "Conv":
+            lists = {text(attribute, 1): ints(attribute, 8) for attribute in messages(node, 5)}
+            self._grow(lists.get("kernel_shape"), lists.get("dilations"), lists.get("strides"))
+        elif op not in POINTWISE:
+            self.reach = None
+
+    def _grow(self, kernel: list[int] | None, dilations: list[int] | None, strides: list[int] | None) -> None:
+        if self.reach is None or not kernel or max(strides or [1]) > 1:
+            self.reach = None
+        else:
+            self.reach += max(k // 2 * d for k, d in zip(kernel, dilations or [1] * len(kernel), strict=False))
+
+
+def value_info(data: memoryview) -> tuple[str, list[int]]:
+    """Return the name and the dims of an input or output of a graph, 0 where they are symbolic."""
+    dims: list[int] = []
+    for kind in messages(data, 2):
+        for tensor in messages(kind, 1):
+            for shape in messages(tensor, 2):
+                for dim in messages(shape, 1):
+                    sizes = [v for n, v in fields(dim) if n == 1 and isinstance(v, int)]
+                    dims.append(sizes[0] if sizes else 0)
+    return text(data, 1), dims
+
+
+def read_onnx(data: bytes) -> OnnxFacts:
+    """Return the facts of an ONNX model; raise ModelError where the bytes are none."""
+    facts = OnnxFacts()
+    graphs = list(messages(data, 7))
+    if len(graphs) != 1:
+        raise ModelError("the file is no ONNX model: it holds no graph")
+    for entry in messages(data, 14):
+        facts.metadata[text(entry, 1)] = text(entry, 2)
+    initialised: set[str] = set()
+    for number, value in fields(graphs[0]):
+        if not isinstance(value, memoryview):
+            continue
+        if number == 1:
+            facts.add(value)
+        elif number == 5:
+            initialised.add(text(value, 8))
+            dims = ints(value, 1)
+            if len(dims) == 4:
+                facts.width = max(facts.width, *dims[:2])
+        elif number == 11:
+            facts.inputs.append(value_info(value))
+        elif number == 12:
+            facts.outputs.append(value_info(value))
+    # files of ONNX IR 3 list their weights among the inputs too
+    facts.inputs = [(name, dims) for name, dims in facts.inputs if name not in initialised]
+    if not facts.ops or not facts.outputs:
+        raise ModelError("the file is no ONNX model: its graph is empty")
+    return facts

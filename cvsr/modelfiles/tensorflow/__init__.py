@@ -1,0 +1,1 @@
+"""Frozen TensorFlow graphs, rewritten as ONNX in memory. Start with ``importer.py``."""

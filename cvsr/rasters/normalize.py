@@ -1,0 +1,210 @@
+"""What a file's numbers mean: those of photos as they are, measured ones brought to 0..1 for a network and back.
+
+A microscope's counts, an elevation in meters, a signed or missing value: networks know none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from cvsr.errors import FileError
+from cvsr.image import Image
+from cvsr.image.fill import REACH, Mask, nearest, neighbourly
+from cvsr.inference.stages import Progress
+from cvsr.upscaler import Upscaler
+
+TAKEN = ("uint8", "uint16", "float32", "float64", "float16", "int8", "int16")
+"""The types of samples that there is a way for; 32-bit integers hold more than a network's floats."""
+
+_PHOTO = ("uint8", "uint16")
+_AT_A_TIME = 64  # rows to look at for the range
+
+PORTION = 1 << 20
+"""Bytes of rows to turn back into the file's samples at a time."""
+
+
+class Raw(Protocol):
+    """A picture in a file: ``shape``, ``dtype``, both as in the file but BGR, and rows on demand.
+
+    ``nodata`` is the value that stands for "nothing was measured here", None where none does.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    nodata: float | None
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return the rows ``start:stop``; calls go from the top down, overlapping a little."""
+        ...
+
+    def missing(self, start: int, stop: int) -> Mask | None:
+        """Return where nothing was measured, (n, W), None where all was."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How samples of ``dtype`` go to what a network takes and back: ``low`` to 0 and ``high`` to 1, or as they are.
+
+    ``holes`` tells whether some of them are missing.
+    """
+
+    dtype: np.dtype[Any]
+    low: float = 0.0
+    high: float = 1.0
+    plain: bool = True
+    holes: bool = False
+
+    @property
+    def fed(self) -> np.dtype[Any]:
+        """Return the type that the network's side has."""
+        return self.dtype if self.plain and self.dtype.name in _PHOTO else np.dtype(np.float32)
+
+    def taken(self, rows: Image) -> Image:
+        """Return rows of a file as parts of an image."""
+        if self.plain:
+            return rows.astype(self.fed, copy=False)
+        unit = np.subtract(rows, self.low, dtype=np.float64) if self.dtype == np.float64 else rows.astype(np.float32)
+        if self.dtype != np.float64:
+            unit -= np.float32(self.low)
+        unit *= unit.dtype.type(1 / ((self.high - self.low) or 1))
+        return np.clip(unit, 0, 1, out=unit).astype(np.float32, copy=False)
+
+    def given(self, rows: Image) -> Image:
+        """Return rows of a result as the file's samples."""
+        if self.plain:
+            return rows.astype(self.dtype, copy=False)
+        values = rows * np.float64((self.high - self.low) or 1) + self.low
+        if self.dtype.kind == "f":
+            return values.astype(self.dtype)
+        limits = np.iinfo(self.dtype)
+        return np.clip(np.rint(values), limits.min, limits.max).astype(self.dtype)
+
+
+def scale_of(
+    pictures: Iterable[Raw], dtype: np.dtype[Any], normalize: bool | tuple[float, float] | None, holes: bool = False
+) -> Scale:
+    """Return the one scale for all ``pictures`` of ``dtype``, so that they stay comparable.
+
+    ``normalize``: None takes 8 and 16 bits, and floats within 0..1, as they are, and the lowest and highest of all
+    pictures' values otherwise; True takes those always; a pair (low, high) says them. ``holes``: some may be missing.
+    Raise FileError where there are no values, or where they are of a type that there is no way for.
+    """
+    if dtype.name not in TAKEN:
+        raise FileError(f"it holds {dtype.name} samples: convert them to 16 bits or 32-bit floats first")
+    if isinstance(normalize, tuple):
+        low, high = normalize
+        if not low < high:
+            raise FileError(f"the values {low:g} to {high:g} are no range: give the lowest and the highest")
+        return Scale(dtype, low, high, plain=False, holes=holes or dtype.kind == "f")
+    if dtype.name in _PHOTO and not normalize:
+        return Scale(dtype, holes=holes)
+    low, high, gaps = _range(pictures)
+    plain = not normalize and dtype.kind == "f" and low >= 0 and high <= 1
+    return Scale(dtype, *((0.0, 1.0) if plain else (low, high)), plain=plain, holes=holes or gaps)
+
+
+def _range(pictures: Iterable[Raw]) -> tuple[float, float, bool]:
+    """Return the lowest and the highest value, and whether some are missing or no finite number."""
+    low, high, gaps = np.inf, -np.inf, False
+    for picture in pictures:
+        for top in range(0, picture.shape[0], _AT_A_TIME):
+            rows = picture.rows(top, min(top + _AT_A_TIME, picture.shape[0]))
+            hidden = hidden_of(picture, rows, top)
+            if hidden is not None and hidden.any():
+                gaps, rows = True, rows[~hidden]
+            if rows.size:
+                low, high = min(low, float(rows.min())), max(high, float(rows.max()))
+    if low > high:
+        raise FileError("all of its values are missing (no data, NaN or infinite): there is nothing to enlarge")
+    return low, high, gaps
+
+
+def hidden_of(picture: Raw, rows: Image, top: int) -> Mask | None:
+    """Return which of a picture's ``rows`` from ``top`` are missing or no finite numbers, (n, W)."""
+    hidden = picture.missing(top, top + rows.shape[0])
+    if rows.dtype.kind != "f":
+        return hidden
+    infinite = ~np.isfinite(rows)
+    if infinite.ndim == 3:
+        infinite = np.logical_or.reduce(infinite, axis=2)
+    return infinite if hidden is None else np.logical_or(hidden, infinite)
+
+
+class Scaled:
+    """A picture of a file as one that the upscaler takes: scaled, and what is missing filled from beside it."""
+
+    def __init__(self, raw: Raw, scale: Scale) -> None:
+        self._raw, self._scale = raw, scale
+        self.shape, self.dtype = raw.shape, scale.fed
+
+    def rows(self, start: int, stop: int) -> Image:
+        """Return rows as part of an image."""
+        if not self._scale.holes:
+            return self._scale.taken(self._raw.rows(start, stop))
+        first, last = max(0, start - REACH), min(self.shape[0], stop + REACH)
+        rows = self._raw.rows(first, last)
+        hidden = hidden_of(self._raw, rows, first)
+        if hidden is None or not hidden.any():
+            return self._scale.taken(rows[start - first : stop - first])
+        rows = np.where(hidden if rows.ndim == 2 else hidden[..., None], rows.dtype.type(self._scale.low), rows)
+        return neighbourly(self._scale.taken(rows), hidden)[start - first : stop - first]
+
+
+def enlarged(
+    raw: Raw,
+    scale: Scale,
+    upscaler: Upscaler,
+    progress: Callable[[float], object] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> Iterator[Image]:
+    """Yield the rows of a picture's result from the top, as the file's samples.
+
+    ``progress`` is called with the share that is done, ``cancel`` is asked before each tile.
+    """
+    size = upscaler.output_size(raw.shape[1], raw.shape[0])
+
+    def report(step: Progress) -> None:
+        if progress:
+            progress(step.done / step.total)
+
+    top = 0
+    for band in upscaler.bands(Scaled(raw, scale), progress=report, cancel=cancel):
+        step = max(1, PORTION // band[:1].nbytes)
+        for start in range(0, band.shape[0], step):
+            rows = band[start : start + step]
+            yield restored(raw, scale, rows, top, size)
+            top += rows.shape[0]
+        if progress and upscaler.interpolates:  # which has no tiles to report
+            progress(top / size[1])
+
+
+def restored(raw: Raw, scale: Scale, rows: Image, top: int, size: tuple[int, int]) -> Image:
+    """Return ``rows`` of the result from ``top``, of ``size`` in all, as the file's samples: what was missing still is.
+
+    A pixel is missing where the one under its middle was. Values that would by chance be the one for "no data" move by
+    one step.
+    """
+    result = scale.given(rows)
+    if not scale.holes:
+        return result
+    y = nearest(top, top + rows.shape[0], size[1], raw.shape[0])
+    x = nearest(0, size[0], size[0], raw.shape[1])
+    first, last = int(y[0]), int(y[-1]) + 1
+    source = raw.rows(first, last)
+    hidden = hidden_of(raw, source, first)
+    result = np.array(result)
+    if raw.nodata is not None and np.isfinite(raw.nodata):
+        nodata = result.dtype.type(raw.nodata)
+        top_value = np.finfo(result.dtype).max if result.dtype.kind == "f" else np.iinfo(result.dtype).max
+        step = -1 if nodata == top_value else 1
+        beside = np.nextafter(nodata, step * np.inf) if result.dtype.kind == "f" else nodata + step
+        result[result == nodata] = beside
+    if hidden is not None and hidden.any():
+        at = hidden[y - first][:, x]
+        result[at] = source[y - first][:, x][at]
+    return result

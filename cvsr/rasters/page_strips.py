@@ -1,0 +1,141 @@
+"""Strips and tiles of TIFF files: read, and decoded by tifffile (extra ``tiff``) or, where it cannot, by OpenCV."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from cvsr._cv2 import cv2
+from cvsr.errors import FileError, OptionError
+from cvsr.image import Image
+from cvsr.io.tiff.tags import EXTRA_SAMPLES, PHOTOMETRIC
+from cvsr.io.tiff.writer import pack_file
+
+_BLACK_IS_ZERO = 1
+_SEPARATE = 2
+_SHORT, _LONG, _UNDEFINED = 3, 4, 7
+
+
+def tifffile() -> Any:
+    """Return the package. Raise OptionError, saying what to type, where it is missing."""
+    try:
+        return importlib.import_module("tifffile")
+    except ImportError as error:
+        raise OptionError(
+            "files of several pages, and TIFFs larger than OpenCV or memory allows, are read with tifffile: "
+            'pip install "cvsr[tiff]"'
+        ) from error
+
+
+class Segments:
+    """The strips, or the rows of tiles, of the pages of a ``tifffile.TiffFile`` whose samples are of ``dtype``.
+
+    ``name`` is what errors call a page, ``skip`` the bytes between its pixels and where its directory says that they
+    are. All methods take tifffile's page, and raise FileError where what they read is damaged.
+    """
+
+    def __init__(self, file: Any, dtype: np.dtype[Any], name: str, skip: int = 0) -> None:
+        self._file, self._dtype, self._name, self._skip = file, dtype, name, skip
+
+    @staticmethod
+    def height(page: Any) -> int:
+        """Return how many rows each has, but for the last."""
+        return int(page.tilelength) if page.is_tiled else min(int(page.rowsperstrip), int(page.imagelength))
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        handle = self._file.filehandle
+        handle.seek(offset + self._skip)
+        data: bytes = handle.read(count)
+        if len(data) < count:
+            raise FileError(f"{self._name} is cut short: copy or download it again")
+        return data
+
+    def plain_rows(self, page: Any, strip: int, top: int, bottom: int) -> Image:
+        """Return rows of a strip that is not compressed. No more than they are read: a strip may be the whole page."""
+        width, samples = int(page.imagewidth), int(page.samplesperpixel)
+        planes = samples if page.planarconfig == _SEPARATE else 1
+        each = samples // planes
+        row = width * each * self._dtype.itemsize
+        strips = len(page.dataoffsets) // planes
+        parts: list[Image] = []
+        for plane in range(planes):
+            offset = page.dataoffsets[plane * strips + strip]
+            if offset == 0:  # a strip that was never written
+                parts.append(np.zeros((bottom - top, width, each), self._dtype))
+                continue
+            data = self._bytes(offset + top * row, (bottom - top) * row)
+            stored = np.frombuffer(data, self._dtype.newbyteorder(self._file.byteorder))
+            parts.append(stored.astype(self._dtype, copy=False).reshape(bottom - top, width, each))
+        return _bgr(parts[0] if planes == 1 else np.concatenate(parts, axis=2))
+
+    def decoded(self, page: Any, row: int) -> Image:
+        """Return the decoded strip, or the row of tiles, with that number: (h, W, samples)."""
+        width, samples = int(page.imagewidth), int(page.samplesperpixel)
+        planes = samples if page.planarconfig == _SEPARATE else 1
+        wide = int(page.tilewidth) if page.is_tiled else width
+        across = -(-width // wide)
+        high = self.height(page)
+        down = -(-int(page.imagelength) // high)
+        height = min(high, int(page.imagelength) - row * high)
+        high = high if page.is_tiled else height
+        result: Image = np.zeros((height, width, samples), self._dtype)
+        for plane in range(planes):
+            channels = slice(plane, plane + 1) if planes > 1 else slice(None)
+            for column in range(across):
+                index = (plane * down + row) * across + column
+                if not page.databytecounts[index]:
+                    continue
+                data = self._bytes(page.dataoffsets[index], page.databytecounts[index])
+                place = result[:, column * wide : (column + 1) * wide, channels]
+                place[...] = self._decode(page, data, index, (high, wide))[: place.shape[0], : place.shape[1]]
+        return _bgr(result)
+
+    def _decode(self, page: Any, data: bytes, index: int, size: tuple[int, int]) -> Image:
+        """Return a strip or tile, (h, w, samples in it) in the file's order of channels."""
+        module = tifffile()
+        try:
+            if int(page.predictor) in module.TIFF.UNPREDICTORS and int(page.compression) in module.TIFF.DECOMPRESSORS:
+                tables = page.jpegtables
+                segment, _, _ = page.decode(data, index, **({"jpegtables": tables} if tables else {}))
+                return segment[0]
+        except Exception as error:  # each codec has errors of its own
+            raise FileError(f"{self._name} is damaged: {error}") from error
+        return self._decode_by_opencv(page, data, *size)
+
+    def _decode_by_opencv(self, page: Any, data: bytes, height: int, width: int) -> Image:
+        """Return a strip or tile as OpenCV decodes it: as the only one of a file made for the purpose."""
+        samples = 1 if page.planarconfig == _SEPARATE else int(page.samplesperpixel)
+        tags: dict[int, tuple[int, list[int] | bytes]] = {
+            256: (_LONG, [width]),
+            257: (_LONG, [height]),
+            258: (_SHORT, [8 * self._dtype.itemsize] * samples),
+            259: (_SHORT, [int(page.compression)]),
+            PHOTOMETRIC: (_SHORT, [_BLACK_IS_ZERO if samples == 1 else int(page.photometric)]),
+            277: (_SHORT, [samples]),
+            278: (_LONG, [height]),
+            317: (_SHORT, [int(page.predictor)]),
+            339: (_SHORT, [3 if self._dtype.kind == "f" else 1] * samples),
+        }
+        if samples == 4:
+            tags[EXTRA_SAMPLES] = (_SHORT, [1])  # so that its color is not multiplied by its alpha
+        if page.jpegtables:
+            tags[347] = (_UNDEFINED, page.jpegtables)
+        file = pack_file(tags, data, self._file.byteorder)
+        try:
+            found = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            found = None
+        if found is None or found.dtype.itemsize != self._dtype.itemsize:
+            name = getattr(page.compression, "name", page.compression)
+            raise FileError(
+                f"{self._name} is damaged, or its compression ({name}) is one that neither tifffile nor OpenCV decodes "
+                "here: pip install imagecodecs"
+            )
+        return _bgr(found.view(self._dtype).reshape(height, width, samples))
+
+
+def _bgr(rows: Image) -> Image:
+    """Return (h, w, samples) with red and blue swapped where there is color: a file has RGB."""
+    return rows if rows.shape[2] < 3 else rows[..., [2, 1, 0, 3][: rows.shape[2]]]

@@ -1,0 +1,170 @@
+"""Stacks, and pages larger than memory: TIFF to TIFF, page by page and row by row, with tifffile (extra ``tiff``).
+
+``cvsr.rasters.stacks.upscale("cells.tif", "cells_x2.tif", cvsr.Upscaler("cvsr-small"))``
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from cvsr.errors import FileError
+from cvsr.io import atomic
+from cvsr.io.tiff import directories
+from cvsr.io.tiff import writer as tiffwriter
+from cvsr.rasters import normalize as samples
+from cvsr.rasters import page_metadata
+from cvsr.rasters.normalize import Scale
+from cvsr.rasters.pages import Page, Pages, opened
+from cvsr.upscaler import Upscaler
+
+log = logging.getLogger("cvsr")
+
+Normalize = bool | tuple[float, float] | None
+Report = Callable[[float, int], object]
+
+
+def upscale(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    upscaler: Upscaler,
+    *,
+    normalize: Normalize = None,
+    progress: Report | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> None:
+    """Write the pages of the TIFF file ``source`` enlarged to ``target``, which appears when it is whole.
+
+    Pages are gray, RGB or RGBA of 8 or 16 bits, signed too, or floats, in strips or tiles; the order of axes and the
+    metadata of ImageJ and OME are kept, with the pixel size made smaller; also the type of samples.
+    ``normalize``: None enlarges unsigned integers, and floats that all lie in 0..1, as they are; in other files, the
+    lowest value of all pages is black for the network and the highest white, and the result is in the file's units
+    again. True does that always; a pair (low, high) names the two (values beyond are cut off). NaN stays NaN.
+    ``progress`` is called with the pages done, a fraction too, and how many there are; ``cancel`` is asked before each
+    tile. Memory does not depend on the number of pages, nor on their size where ``upscaler.max_memory`` bounds it.
+    Raise FileError, OptionError, Cancelled, MemoryBudgetError.
+    """
+    source, target = Path(source), Path(target)
+    if target.suffix.lower() not in (".tif", ".tiff"):
+        raise FileError(f"{target}: pages are written as TIFF: end its name in .tif")
+    if os.path.realpath(source) == os.path.realpath(target):
+        raise FileError(f"{target} is the source itself, which would be overwritten: give another name")
+    with Stack(source) as stack, atomic.atomic(target) as stream:
+        stack.write(stream, upscaler, normalize=normalize, progress=progress, cancel=cancel)
+
+
+class Stack:
+    """The pages of a TIFF file, a path or its bytes, open for reading; for ``with``. Raise FileError, OptionError."""
+
+    def __init__(self, source: Path | bytes) -> None:
+        self._name = "the data" if isinstance(source, bytes) else str(source)
+        self._opened = opened(source)
+        self._file: Any = self._opened.__enter__()
+        try:
+            self._file.filehandle.seek(0)
+            head = directories.read(self._file.filehandle)
+            if head is None or head.broken:
+                raise FileError(f"{self._name} is no TIFF file, or one that was cut short: copy or download it again")
+            self.pages = Pages(self._file, head, self._name)
+            # all that is asked of all pages, in one go: to read ten thousand directories takes seconds
+            self._kinds = Counter((page.shape, page.dtype, page.memory) for page in self.pages)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._opened.__exit__(None, None, None)
+
+    def __len__(self) -> int:
+        return len(self.pages)
+
+    def scales(self, normalize: Normalize) -> dict[np.dtype[Any], Scale]:
+        """Return how samples become a network's and back: one scale for all pages of a type. May read all of them."""
+        if normalize and self.has_alpha:
+            raise FileError(f"{self._name} has alpha, which cannot be normalized: leave that away")
+        kinds = {dtype for _, dtype, _ in self._kinds}
+        return {kind: samples.scale_of(self._of(kind), kind, normalize) for kind in kinds}
+
+    def _of(self, dtype: np.dtype[Any]) -> Iterator[Page]:
+        return (page for page in self.pages if page.dtype == dtype)
+
+    def write(
+        self,
+        stream: BinaryIO,
+        upscaler: Upscaler,
+        *,
+        normalize: Normalize = None,
+        progress: Report | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> None:
+        """Write all pages enlarged to ``stream`` (seekable, empty), as :func:`upscale` says."""
+        for what in page_metadata.lost(self._file):
+            log.warning("%s cannot be kept: left out", what)
+        scales = self.scales(normalize)
+        big = tiffwriter.needs_big(self._result_bytes(upscaler))
+        if big and self._file.is_imagej:
+            log.warning("the result is more than 4 GB, a BigTIFF: ImageJ opens it through Bio-Formats")
+        writers: list[tiffwriter.TiffWriter] = []
+        for number, page in enumerate(self.pages):
+            size = upscaler.output_size(page.shape[1], page.shape[0])
+            writer = tiffwriter.TiffWriter(
+                stream,
+                (size[1], size[0], *page.shape[2:]),
+                page.dtype,
+                tags=page_metadata.tags(page, self._file, upscaler.output_size),
+                deflate=not page.uncompressed,
+                predict=not self._file.is_imagej,  # ImageJ knows no prediction under deflate
+                one_strip=self._file.is_imagej,
+                big=big,
+                first=not writers,
+            )
+            report = progress and share_of(progress, number, len(self))
+            for rows in samples.enlarged(page, scales[page.dtype], upscaler, report, cancel):
+                writer.write(rows)
+            writer.flush()
+            writers.append(writer)
+            if progress:
+                progress(number + 1, len(self))
+        # behind all pixels: ImageJ reads only the first directory, and takes pages that follow each other for granted
+        for before, writer in zip([None, *writers], writers, strict=False):
+            writer.close(before)
+
+    def _result_bytes(self, upscaler: Upscaler) -> int:
+        def one(shape: tuple[int, ...]) -> int:
+            return math.prod((*upscaler.output_size(shape[1], shape[0]), *shape[2:]))
+
+        return sum(one(shape) * dtype.itemsize * count for (shape, dtype, _), count in self._kinds.items())
+
+    @property
+    def has_alpha(self) -> bool:
+        """Tell whether a page has alpha, which is enlarged on its own beside the color."""
+        return any(shape[2:] == (4,) for shape, _, _ in self._kinds)
+
+    def memory(self) -> int:
+        """Return about how many bytes reading and writing take at most, on top of what the upscaler does."""
+        return max(memory + _working_memory(shape, dtype) for shape, dtype, memory in self._kinds)
+
+
+def share_of(progress: Report, done: int, total: int) -> Callable[[float], object]:
+    """Return what reports the share of one of ``total`` parts when ``done`` are done."""
+    return lambda part: progress(done + part, total)
+
+
+def _working_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return the bytes of the rows that are read ahead, as the file's samples and as the network's, and written."""
+    sample = max(4 if dtype.kind in "fi" else 1, dtype.itemsize)
+    return 3 * math.prod(shape[1:]) * sample * min(shape[0], 256) + 4 * samples.PORTION

@@ -1,0 +1,234 @@
+"""The server's routes: the page, ``POST /upscale``, and what programs ask beside that. Needs the extra ``serve``."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from cvsr import __version__, options
+from cvsr._cv2 import cv2
+from cvsr.compare.page import text
+from cvsr.errors import CvsrError, OptionError
+from cvsr.modelfiles import zoo
+from cvsr.serve import bodies
+from cvsr.serve.guard import Guard
+from cvsr.serve.limits import PATIENCE, SLOWEST, Limits, Refusal
+from cvsr.serve.queue import Desk, Place
+from cvsr.serve.worker import MEDIA, Order, Result, Worker, models, result_formats
+
+log = logging.getLogger("cvsr")
+
+_CHUNK = 64 << 10
+_ASSETS = {
+    "viewer.js": "text/javascript",
+    "serve.js": "text/javascript",
+    "viewer.css": "text/css",
+    "serve.css": "text/css",
+}
+
+
+def package(name: str) -> Any:
+    """Return a module of the extra ``serve``. Raise OptionError, saying what to type, where it is missing."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise OptionError(f'the server needs Starlette and uvicorn: pip install "cvsr[serve]" ({error})') from error
+
+
+def application(
+    model: str = "auto",
+    limits: Limits | None = None,
+    *,
+    device: str = "auto",
+    host: str = "127.0.0.1",
+    names: Sequence[str] = (),
+) -> Any:
+    """Return the ASGI application, warmed up; ``host``, where it listens, and its ``names`` decide whom it answers.
+
+    ``model`` is what requests get that name none: a name, or a path. Raise OptionError, ModelError, DeviceError.
+    """
+    package("python_multipart")
+    server = Server(zoo.DEFAULT if model == "auto" else model, limits or Limits(), device)
+    starlette, routing = package("starlette.applications"), package("starlette.routing")
+    routes = [
+        routing.Route("/", server.page),
+        routing.Route("/upscale", server.upscale, methods=["POST"]),
+        routing.Route("/models", server.models),
+        routing.Route("/health", server.health),
+        routing.Route("/openapi.json", server.openapi),
+        *(routing.Route(f"/{name}", functools.partial(server.asset, name)) for name in _ASSETS),
+    ]
+    errors = package("starlette.exceptions")
+    handlers = {Refusal: server.refused, errors.HTTPException: server.refused, Exception: server.failed}
+    made = starlette.Starlette(routes=routes, exception_handlers=handlers, lifespan=server.lifespan)
+    return Guard(made, host, names)
+
+
+class Server:
+    """The answers to requests."""
+
+    def __init__(self, model: str, limits: Limits, device: str) -> None:
+        self.limits = limits
+        self.names = models(model)
+        self.default = next(name for name, path in self.names.items() if path == model)
+        self.worker = Worker(limits, self.names, device)
+        self.device = self.worker.warmup(self.default)
+        self.desk = Desk(limits, self.worker)
+        self._responses = package("starlette.responses")
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Any) -> AsyncGenerator[None, None]:
+        """Stop the worker when the server stops."""
+        try:
+            yield
+        finally:
+            self.desk.close()
+
+    async def page(self, _request: Any) -> Any:
+        """Answer with the page for people."""
+        return self._responses.HTMLResponse(text("serve.html", "serve").replace("{{version}}", __version__))
+
+    async def asset(self, name: str, _request: Any) -> Any:
+        """Answer with a file of the page: one of those that are named in the routes."""
+        return self._responses.Response(
+            text(name, "serve" if name.startswith("serve") else "compare"), media_type=_ASSETS[name]
+        )
+
+    async def models(self, _request: Any) -> Any:
+        """Answer with the models, and which of them is taken where a request names none."""
+        families = [
+            {"name": family, "scales": sorted(entries), "parameters": {s: e.parameters for s, e in entries.items()},
+             "use": next(iter(entries.values())).use}
+            for family, entries in zoo.families().items()
+        ]  # fmt: skip
+        return self._json({"default": self.default, "names": list(self.names), "families": families})
+
+    async def health(self, _request: Any) -> Any:
+        """Answer that the server is there, and how much it has to do."""
+        facts = {"status": "ok", "version": __version__, "opencv": str(cv2.__version__), "device": self.device}
+        return self._json(facts | {"places": self.limits.places, "taken": self.desk.taken})
+
+    async def openapi(self, _request: Any) -> Any:
+        """Answer with the description of this interface."""
+        return self._json(described(list(self.names), self.default, self.limits))
+
+    async def upscale(self, request: Any) -> Any:
+        """Answer with the picture in the request's body, enlarged."""
+        incoming = bodies.Incoming(request.receive)
+        try:
+            return await self._upscaled(request, incoming)
+        except Refusal:
+            if request.headers.get("connection", "").lower() == "close" and "expect" not in request.headers:
+                await bodies.discard(incoming)
+            raise
+
+    async def _upscaled(self, request: Any, incoming: bodies.Incoming) -> Any:
+        order = self._order(request.query_params)
+        place = self.desk.enter()
+        try:
+            body = await bodies.receive(incoming, request.headers, self.limits.upload)
+            data = bodies.picture(body, request.headers)
+            del body
+            result = await self.desk.work(place, data, order, incoming())
+            if result is None:
+                raise Refusal(400, "the client left before its picture was ready")
+        except BaseException:
+            place.drop()
+            raise
+        return _Answer(result, place)
+
+    def _order(self, query: Any) -> Order:
+        unknown = set(query) - {"scale", "model", "format", "quality"}
+        if unknown:
+            raise Refusal(400, f"there is no parameter {min(unknown)!r}; there are scale, model, format and quality")
+        if len(query.multi_items()) > len(query):
+            raise Refusal(400, "a parameter is given twice; give each once")
+        model, format, quality = query.get("model", self.default), query.get("format", ""), query.get("quality")
+        if model not in self.names:
+            raise Refusal(400, f"no model is called {model[:80]!r}; there are {', '.join(self.names)}")
+        if "format" in query and format not in result_formats():
+            raise Refusal(400, f"results are written as {', '.join(result_formats())}, not as {format[:80]!r}")
+        if quality is not None and not (quality.isascii() and quality.isdecimal() and 1 <= int(quality[:9]) <= 100):
+            raise Refusal(400, f"quality is {quality[:80]!r}; give a number from 1 to 100")
+        try:
+            scale = options.checked_scale(float(query.get("scale", "2")))
+        except ValueError:
+            raise Refusal(
+                400, f"scale is {query['scale'][:80]!r}; give a number above 0 and at most {options.LARGEST}"
+            ) from None
+        return Order(scale, model, format, int(quality) if quality else None)
+
+    async def refused(self, _request: Any, error: Any) -> Any:
+        """Answer with what a request lacks."""
+        status = error.status if isinstance(error, Refusal) else error.status_code
+        what = str(error) if isinstance(error, Refusal) else error.detail
+        return self._json({"error": what}, status, error.headers)
+
+    async def failed(self, _request: Any, error: Exception) -> Any:
+        """Answer that something went wrong here; what it was is for the log."""
+        log.error("a request failed", exc_info=error)
+        what = str(error) if isinstance(error, CvsrError) else "the server failed; its log says why"
+        return self._json({"error": what}, 500)
+
+    def _json(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> Any:
+        return self._responses.JSONResponse(content, status, headers)
+
+
+class _Answer:
+    """Sends a result in pieces, as fast as the client takes them; then frees the place."""
+
+    def __init__(self, result: Result, place: Place) -> None:
+        self._result, self._place = result, place
+
+    async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers()})
+            start, sent = time.monotonic(), 0
+            while sent < self._result.bytes:
+                # a client that makes no room for PATIENCE seconds is cut off by the protocol; this is for slow ones
+                if time.monotonic() - start > PATIENCE + sent / SLOWEST:
+                    return
+                piece = self._result.stream.read(_CHUNK)
+                sent += len(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": sent < self._result.bytes})
+        finally:
+            self._result.stream.close()
+            self._place.drop()
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        result = self._result
+        headers = {
+            "content-type": MEDIA[result.format],
+            "content-length": str(result.bytes),
+            "content-disposition": f'attachment; filename="upscaled.{result.format}"',
+            "cache-control": "no-store",
+            "cvsr-model": result.model,
+            "cvsr-seconds": f"{result.seconds:.3f}",
+            "cvsr-size": f"{result.width}x{result.height}",
+        }
+        return [(name.encode(), value.encode("ascii", "replace")) for name, value in headers.items()]
+
+
+def described(names: list[str], default: str, limits: Limits) -> dict[str, Any]:
+    """Return the OpenAPI document of a server: the one beside this module, with its names and limits."""
+    document: dict[str, Any] = copy.deepcopy(json.loads(text("openapi.json", "serve")))
+    document["info"]["version"] = __version__
+    operation = document["paths"]["/upscale"]["post"]
+    schemas = {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
+    schemas["model"] |= {"enum": names, "default": default}
+    schemas["format"]["enum"] = result_formats()
+    schemas["scale"]["maximum"] = options.LARGEST
+    answers = operation["responses"]["200"]["content"]
+    for name in set(MEDIA) - set(result_formats()):
+        del answers[MEDIA[name]]
+    operation["description"] = operation["description"].format(
+        upload=limits.upload, pixels=limits.pixels, timeout=f"{limits.timeout:g}"
+    )
+    return document
