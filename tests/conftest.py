@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from kit import onnxlite
 
 cv2.ocl.haveOpenCL()  # before TensorFlow is imported, whose LLVM crashes a driver (pocl) that starts after it
 
@@ -64,3 +65,11 @@ def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
         return tmp_path / name
 
     return to
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Give the file of an untrained network."""
+    path = tmp_path / "random_x2.onnx"
+    path.write_bytes(onnxlite.conv_chain(8, 2, 2))
+    return path

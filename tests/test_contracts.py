@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxlite
 import pytest
+from kit import onnxlite
 
 import cvsr
 from cvsr._cv2 import cv2

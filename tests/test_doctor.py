@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import onnxlite
 import pytest
+from kit import onnxlite
 
 from cvsr import doctor
 from cvsr.opencv import devices

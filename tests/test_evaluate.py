@@ -183,7 +183,7 @@ def test_command_shows_every_image_and_json(folder, capsys):
 
 
 def test_command_takes_a_model_file_and_its_own_scale(folder, tmp_path, capsys):
-    from onnxlite import conv_chain
+    from kit.onnxlite import conv_chain
 
     path = tmp_path / "tiny_x3.onnx"
     path.write_bytes(conv_chain(channels=4, blocks=1, scale=3, seed=1, name="tiny_x3"))

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxlite
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kit import onnxlite
 
 import cvsr
 from cvsr.errors import Cancelled, DeviceError, MemoryBudgetError, ModelError, OptionError

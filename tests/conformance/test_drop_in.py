@@ -9,15 +9,24 @@ import json
 import os
 from pathlib import Path
 
-import graphdeflite
 import numpy as np
 import pytest
-import shuffles
-from venvs import ENVIRONMENTS, Environment, Unavailable, cache_folder, child_variables, locked, prepare, run, scripts
+from kit import graphdeflite, shuffles
+from kit.venvs import (
+    ENVIRONMENTS,
+    Environment,
+    Unavailable,
+    cache_folder,
+    child_variables,
+    locked,
+    prepare,
+    run,
+    scripts,
+)
 
 pytestmark = pytest.mark.conformance
 
-CHILD = Path(__file__).with_name("dnn_superres_child.py")
+CHILD = Path(__file__).parents[1] / "kit" / "dnn_superres_child.py"
 SMALL = ("espcn_x3", "fsrcnn_x2", "fsrcnn_x4", "lapsrn_x4", "edsr_x2")
 BY_NAME = {environment.name: environment for environment in ENVIRONMENTS}
 # Debian's build of 4.6 differs from the wheels by up to two steps

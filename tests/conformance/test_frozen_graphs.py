@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import graphdeflite
 import numpy as np
 import pytest
-from venvs import ENVIRONMENTS, Unavailable, cache_folder, child_variables, locked, prepare, run, scripts
+from kit import graphdeflite
+from kit.venvs import ENVIRONMENTS, Unavailable, cache_folder, child_variables, locked, prepare, run, scripts
 
 pytestmark = pytest.mark.conformance
 
-CHILD = Path(__file__).with_name("frozen_child.py")
+CHILD = Path(__file__).parents[1] / "kit" / "frozen_child.py"
 
 
 @pytest.fixture(scope="module")

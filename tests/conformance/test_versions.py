@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnxlite import conv_chain
-from venvs import (
+from kit.onnxlite import conv_chain
+from kit.venvs import (
     ENVIRONMENTS,
     REFERENCE,
     Environment,

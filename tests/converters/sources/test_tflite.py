@@ -12,7 +12,7 @@ tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 pytest.importorskip("onnxruntime", reason="the tests run the graphs in it")
 
-from tracing import operations  # noqa: E402
+from kit.tracing import operations  # noqa: E402
 
 from cvsr.errors import ModelError  # noqa: E402
 from cvsr_converters.original import Input  # noqa: E402

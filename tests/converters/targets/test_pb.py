@@ -15,7 +15,7 @@ tensorflow = pytest.importorskip("tensorflow", reason="TensorFlow writes and run
 if not hasattr(getattr(cv2, "dnn_superres", None), "DnnSuperResImpl_create"):
     pytest.skip("this OpenCV has no dnn_superres", allow_module_level=True)
 
-from targetkit import network, original, small, weights  # noqa: E402
+from kit.targets import network, original, small, weights  # noqa: E402
 
 import cvsr  # noqa: E402
 from cvsr.errors import ModelError  # noqa: E402

@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 cv2 = pytest.importorskip("cv2")
 
-from targetkit import network, original, small, weights  # noqa: E402
+from kit.targets import network, original, small, weights  # noqa: E402
 
 import cvsr  # noqa: E402
 from cvsr.errors import ModelError  # noqa: E402

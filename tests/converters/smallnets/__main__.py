@@ -1,7 +1,0 @@
-"""Print what becomes of each small network, as Markdown; arguments are interpreters with an OpenCV of their own."""
-
-import sys
-
-from smallnets import table
-
-sys.stdout.write(table(sys.argv[1:]) + "\n")

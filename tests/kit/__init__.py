@@ -1,0 +1,1 @@
+"""What tests share: pictures, model files, films, servers, processes, environments."""

@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from kit import onnxlite
+
+from cvsr.errors import DeviceError, OptionError
+from cvsr.opencv import devices, engines, ran_on, threads
+
+CONSTANTS = {
+    "DNN_BACKEND_INFERENCE_ENGINE": 2,
+    "DNN_BACKEND_OPENCV": 3,
+    "DNN_BACKEND_VKCOM": 4,
+    "DNN_BACKEND_CUDA": 5,
+    "DNN_BACKEND_TIMVX": 7,
+    "DNN_BACKEND_CANN": 8,
+    "DNN_TARGET_CPU": 0,
+    "DNN_TARGET_OPENCL": 1,
+    "DNN_TARGET_OPENCL_FP16": 2,
+    "DNN_TARGET_VULKAN": 4,
+    "DNN_TARGET_CUDA": 6,
+    "DNN_TARGET_CUDA_FP16": 7,
+    "DNN_TARGET_NPU": 9,
+}
+ENGINES_50 = {"ENGINE_CLASSIC": 1, "ENGINE_NEW": 2, "ENGINE_AUTO": 3, "ENGINE_ORT": 4}
+ENGINES_LATER = {"ENGINE_NEW": 2, "ENGINE_AUTO": 3, "ENGINE_ORT": 4}
+CUDA_INFO = "  NVIDIA CUDA:                   YES (ver 12.4, CUFFT CUBLAS)\n"
+
+
+class FakeOpenCL:
+    """cv2.ocl with one device, whose switch works as OpenCV's: it cannot be on without a device."""
+
+    Device_TYPE_GPU = 4
+
+    def __init__(self, *, have=True, kind=4, extensions=(), intel=False, enabled=False):
+        self.have, self.on, self.present = have, enabled, kind is not None
+        self.device = SimpleNamespace(
+            name=lambda: "Fake", type=lambda: kind, version=lambda: "OpenCL 3.0",
+            isExtensionSupported=lambda name: name in extensions, isIntel=lambda: intel,
+        )  # fmt: skip
+
+    def haveOpenCL(self):
+        return self.have
+
+    def useOpenCL(self):
+        return self.on
+
+    def setUseOpenCL(self, on):
+        self.on = on and self.have and self.present
+
+    def Device_getDefault(self):
+        return self.device
+
+
+def fake_cv2(version="4.14.0", targets=None, *, gpus: int | None = 0, info="", engines=None, ocl=None, without=()):
+    constants = {name: value for name, value in (CONSTANTS | (engines or {})).items() if name not in without}
+    listed = {CONSTANTS[key]: value for key, value in (targets or {}).items()}
+    asked: list[int] = []
+
+    def available(backend):
+        asked.append(backend)
+        return [CONSTANTS[name] for name in listed.get(backend, [])] or ()
+
+    cv2 = SimpleNamespace(
+        __version__=version,
+        __file__="/somewhere/cv2/__init__.py",
+        dnn=SimpleNamespace(**constants, getAvailableTargets=available),
+        ocl=ocl or FakeOpenCL(have=False),
+        getBuildInformation=lambda: info,
+        getNumThreads=lambda: 2,
+        asked=asked,
+    )
+    if gpus is not None:
+        cv2.cuda = SimpleNamespace(getCudaEnabledDeviceCount=lambda: gpus)
+    return cv2
+
+
+CUDA = {"DNN_BACKEND_CUDA": ["DNN_TARGET_CUDA", "DNN_TARGET_CUDA_FP16"]}
+NPUS = {"DNN_BACKEND_CANN": ["DNN_TARGET_NPU"], "DNN_BACKEND_TIMVX": ["DNN_TARGET_NPU"]}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in ("OPENCV_FORCE_DNN_ENGINE", "OPENCV_DNN_OPENCL_ALLOW_ALL_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def use(monkeypatch):
+    def install(*args, **options):
+        cv2 = fake_cv2(*args, **options)
+        for module in (devices, engines):
+            monkeypatch.setattr(module, "cv2", cv2)
+        return cv2
+
+    return install
+
+
+def refusal(name: str) -> str:
+    with pytest.raises(DeviceError) as error:
+        devices.resolve(name)
+    return str(error.value)
+
+
+def names(requested: str) -> list[str]:
+    return [device.name for device in devices.candidates(requested)]
+
+
+def test_cpu_wheel_has_the_cpu_and_says_why_nothing_else(use):
+    use()
+    assert [status.name for status in devices.probe() if status.available] == ["cpu"]
+    assert names("auto") == ["cpu"]
+    message = refusal("cuda")
+    assert "OpenCV 4.14.0 from /somewhere/cv2 was built without CUDA" in message.replace("\\", "/")
+    assert "getAvailableTargets(DNN_BACKEND_CUDA) is empty, cv2.cuda.getCudaEnabledDeviceCount() is 0" in message
+    assert "OPENCV_DNN_CUDA" in message and "use device='cpu'" in message
+
+
+def test_auto_on_a_cpu_wheel_starts_no_driver(use):
+    """Starting one crashes a process that has loaded TensorFlow. The line is from a wheel's build information."""
+    cv2 = use(info="    Unavailable:                 alphamat cannops cudaarithm timvxops\n")
+    devices.candidates("auto")
+    assert cv2.asked == []
+
+
+def test_every_refusal_has_evidence_and_a_remedy(use):
+    use()
+    for status in devices.probe():
+        assert status.evidence
+        assert status.available or (status.remedy and status.device is None)
+
+
+def test_cuda_build_with_a_gpu(use):
+    use(targets=CUDA, gpus=1, info=CUDA_INFO)
+    assert names("auto") == ["cuda", "cpu"]
+    device = devices.resolve("CUDA")
+    assert (device.backend, device.target) == (5, 6)
+    assert (device.backend_name, device.target_name) == ("DNN_BACKEND_CUDA", "DNN_TARGET_CUDA")
+    assert device.needs_classic and not device.half
+    assert devices.resolve(" Cuda-FP16 ").half
+
+
+@pytest.mark.parametrize("listed", [{}, CUDA])  # versions differ in whether they list CUDA without a GPU
+@pytest.mark.parametrize("gpus", [0, -1])
+def test_cuda_build_without_a_gpu(use, listed, gpus):
+    use(targets=listed, gpus=gpus, info=CUDA_INFO)
+    assert names("auto") == ["cpu"]
+    assert "was built with CUDA, but finds no GPU" in refusal("cuda")
+    assert "nvidia-smi" in refusal("cuda-fp16")
+
+
+def test_cuda_without_dnn(use):
+    use(gpus=1, info=CUDA_INFO)
+    assert names("auto") == ["cpu"]
+    assert "its dnn module cannot use it" in refusal("cuda")
+    assert "OPENCV_DNN_CUDA" in refusal("cuda")
+
+
+def test_gpu_without_16_bits(use):
+    use(targets={"DNN_BACKEND_CUDA": ["DNN_TARGET_CUDA"]}, gpus=1)
+    message = refusal("cuda-fp16")
+    assert "Use device='cuda'" in message and "cpu" not in message
+
+
+def test_cuda_build_without_the_cuda_bindings_is_believed(use):
+    use(targets=CUDA, gpus=None)
+    assert names("auto") == ["cuda", "cpu"]
+
+
+def test_accelerators(use):
+    use(targets=NPUS, info="  Tim-VX:   YES\n  CANN:   YES\n")
+    assert names("auto") == ["cann", "timvx", "cpu"]
+    assert devices.resolve("timvx").target_name == "DNN_TARGET_NPU"
+
+
+def test_constant_missing_from_an_old_version(use):
+    use("4.6.0", without=("DNN_BACKEND_CANN",))
+    assert "no cv2.dnn.DNN_BACKEND_CANN" in refusal("cann")
+
+
+def test_unknown_name_lists_the_names(use):
+    use()
+    with pytest.raises(OptionError, match=r"gpu.*auto, cpu, cuda, cuda-fp16, opencl"):
+        devices.resolve("gpu")
+
+
+def test_a_driver_that_throws_is_an_answer(use):
+    cv2 = use(gpus=1, targets=CUDA)
+
+    def throw(*args):
+        raise RuntimeError("driver")
+
+    cv2.dnn.getAvailableTargets = cv2.cuda.getCudaEnabledDeviceCount = throw
+    assert "is None" in refusal("cuda")
+    assert names("auto") == ["cpu"]
+
+
+def test_classic_engine_on_5(use):
+    use("5.0.0", CUDA, gpus=1, engines=ENGINES_50)
+    assert names("auto") == ["cuda", "cpu"]
+    for name in ("cuda", "cpu"):
+        assert engines.argument(name, exact=True) == {"engine": 1}
+    assert engines.available() == ENGINES_50
+
+
+def test_later_5_without_the_classic_engine(use):
+    use("5.2.0", CUDA, gpus=1, engines=ENGINES_LATER)
+    assert names("auto") == ["cpu"]
+    assert "has no ENGINE_CLASSIC" in refusal("cuda") and "OpenCV 4.x" in refusal("cuda")
+    cpu = devices.resolve("cpu")
+    assert engines.argument(cpu.name) == {}
+    assert engines.argument(cpu.name, exact=True) == {"engine": 2}
+
+
+def test_engine_argument_refuses_a_device_that_lost_its_engine(use):
+    use("5.0.0", CUDA, gpus=1, engines=ENGINES_50)
+    cuda = devices.resolve("cuda")
+    use("5.2.0", CUDA, gpus=1, engines=ENGINES_LATER)
+    with pytest.raises(DeviceError, match="has no ENGINE_CLASSIC"):
+        engines.argument(cuda.name)
+
+
+def test_no_engines_on_4(use):
+    use(targets=CUDA, gpus=1)
+    assert engines.available() == {}
+    assert engines.argument("cuda", exact=True) == {}
+
+
+def test_forced_engine_is_told(use, monkeypatch):
+    use("5.0.0", CUDA, gpus=1, engines=ENGINES_50)
+    monkeypatch.setenv("OPENCV_FORCE_DNN_ENGINE", "2")
+    assert "OPENCV_FORCE_DNN_ENGINE=2 in the environment forces ENGINE_NEW" in refusal("cuda")
+    assert "Unset OPENCV_FORCE_DNN_ENGINE" in refusal("cuda")
+    assert "forces ENGINE_NEW" in devices.resolve("cpu").evidence
+    monkeypatch.setenv("OPENCV_FORCE_DNN_ENGINE", "1")
+    assert "forces ENGINE_CLASSIC" in devices.resolve("cuda").evidence
+    monkeypatch.setenv("OPENCV_FORCE_DNN_ENGINE", "3")  # AUTO: what the variable says when it is not set
+    assert "forces" not in devices.resolve("cuda").evidence
+
+
+def test_opencl_on_a_gpu(use):
+    cv2 = use(ocl=FakeOpenCL())
+    device = devices.resolve("opencl")
+    assert "OpenCL device 'Fake' (GPU, OpenCL 3.0)" in device.evidence
+    assert names("auto") == ["cpu"], "auto leaves OpenCL alone"
+    assert not cv2.ocl.on, "asking leaks no switch"
+    assert "32 bits" in refusal("opencl-fp16")
+
+
+def test_opencl_in_16_bits_needs_an_intel_gpu(use):
+    use(ocl=FakeOpenCL(extensions=("cl_khr_fp16",), intel=True))
+    assert devices.resolve("opencl-fp16").half
+    use(ocl=FakeOpenCL(extensions=("cl_khr_fp16",)))
+    assert "Use device='opencl'" in refusal("opencl-fp16")
+
+
+def test_opencl_that_is_absent_disabled_or_a_cpu(use, monkeypatch):
+    use(info="  OpenCL:   YES (no extra features)\n")
+    assert "OpenCL driver" in refusal("opencl")
+    use()
+    assert "WITH_OPENCL" in refusal("opencl")
+    use(ocl=FakeOpenCL(kind=None))
+    assert "useOpenCL() stays False" in refusal("opencl")
+    use(ocl=FakeOpenCL(kind=2))
+    assert "OPENCV_DNN_OPENCL_ALLOW_ALL_DEVICES=1" in refusal("opencl")
+    monkeypatch.setenv("OPENCV_DNN_OPENCL_ALLOW_ALL_DEVICES", "1")
+    assert "no GPU" in devices.resolve("opencl").evidence
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_prepare_restores_the_switch_also_after_an_error(use, before):
+    cv2 = use(ocl=FakeOpenCL(enabled=before))
+    device = devices.resolve("opencl")
+    with pytest.raises(ZeroDivisionError), devices.prepare(device):
+        assert cv2.ocl.on
+        raise ZeroDivisionError
+    assert cv2.ocl.on == before
+    with devices.prepare(devices.resolve("cpu")):
+        assert cv2.ocl.on == before
+
+
+def test_prepare_raises_where_the_thread_cannot_have_opencl(use):
+    cv2 = use(ocl=FakeOpenCL())
+    device = devices.resolve("opencl")
+    cv2.ocl.present = False
+    with pytest.raises(DeviceError, match="cannot be enabled in this thread"), devices.prepare(device):
+        pass
+
+
+def dump(*labels: str) -> SimpleNamespace:
+    """A net whose dump has the lines that OpenCV writes."""
+    line = (
+        '\t"conv" [label="conv\\nConvolution\\noutput: 1 x 16\\l{}\\n{}" fillcolor="#fccde5" style=filled shape=box]\n'
+    )
+    text = "digraph G {\n" + "".join(line.format(label, " }" if i % 2 else "") for i, label in enumerate(labels))
+    return SimpleNamespace(dump=lambda: text)
+
+
+def test_confirm_reads_where_the_layers_went(use):
+    use(targets=CUDA | NPUS, gpus=1)
+    cuda = devices.resolve("cuda")
+    net = dump("CUDA/CUDA", "CUDA/CUDA", "OCV/CUDA")
+    assert ran_on.layers(net) == {"CUDA/CUDA": 2, "OCV/CUDA": 1}
+    assert "2 of 3 layers on CUDA/CUDA, 1 of 3 layers on OCV/CUDA" in ran_on.confirm(cuda, net)
+    with pytest.raises(DeviceError, match="ran elsewhere without an error: 2 of 2 layers on OCV/CPU"):
+        ran_on.confirm(cuda, dump("OCV/CPU", "OCV/CPU"))
+    with pytest.raises(DeviceError, match="OCV/NPU"):
+        ran_on.confirm(devices.resolve("timvx"), dump("OCV/NPU"))
+    assert "does not say" in ran_on.confirm(cuda, dump())
+
+
+def test_confirm_refuses_the_new_engine_for_a_device(use):
+    use("5.0.0", CUDA, gpus=1, engines=ENGINES_50)
+    net = SimpleNamespace(dump=lambda: '{\n   model_format: "ONNX"')
+    assert ran_on.engine_of(net) == "new"
+    with pytest.raises(DeviceError, match="the new engine, which runs on the CPU only"):
+        ran_on.confirm(devices.resolve("cuda"), net)
+    assert ran_on.ran_on(devices.resolve("cpu"), "auto", net).engine == "new"
+
+
+def test_ran_on_is_one_readable_line(use):
+    use(targets=CUDA, gpus=1)
+    record = ran_on.ran_on(devices.resolve("cuda"), "auto", dump("CUDA/CUDA"))
+    count = threads.count()
+    assert (record.opencv, record.engine, record.device, record.threads) == ("4.14.0", "classic", "cuda", count)
+    where = "DNN_BACKEND_CUDA/DNN_TARGET_CUDA, classic engine"
+    assert str(record).startswith(f"cuda (asked: auto) on OpenCV 4.14.0: {where}, {count} threads; ")
+    assert "\n" not in str(record)
+
+
+def test_agrees():
+    reference = np.linspace(-0.1, 0.1, 48, dtype=np.float32).reshape(1, 4, 3, 4)
+    assert ran_on.agrees(reference + np.float32(1e-4), reference) is None
+    assert "different by" in str(ran_on.agrees(reference + np.float32(1e-3), reference))
+    assert ran_on.agrees(reference + np.float32(1e-3), reference, half=True) is None
+    assert "shape" in str(ran_on.agrees(reference[:, :1], reference))
+    assert "constant 0 " in str(ran_on.agrees(np.zeros_like(reference), reference))
+    assert "NaN" in str(ran_on.agrees(np.full_like(reference, np.nan), reference))
+    flat = np.zeros_like(reference)
+    assert ran_on.agrees(flat, flat) is None
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(onnxlite.conv_chain())
+    return path
+
+
+def forward(model_file, device, shape=(1, 1, 64, 64), **options):
+    net = devices.cv2.dnn.readNetFromONNX(str(model_file), **options)
+    net.setPreferableBackend(device.backend)
+    net.setPreferableTarget(device.target)
+    net.setInput(np.random.default_rng(0).random(shape, dtype=np.float32))
+    return net, net.forward()
+
+
+def test_the_real_opencv_runs_on_the_cpu_and_says_so(model_file):
+    cpu = devices.resolve("cpu")
+    net, output = forward(model_file, cpu, **engines.argument(cpu.name))
+    record = ran_on.ran_on(cpu, "cpu", net)
+    assert record.engine == "classic" and "layers on OCV/CPU" in record.evidence
+    assert ran_on.agrees(net.forward(), output) is None, "reading the evidence changes nothing"
+
+
+def test_the_real_new_engine_is_recognised(model_file):
+    if "ENGINE_NEW" not in engines.available():
+        pytest.skip("only OpenCV 5 has two engines")
+    net, _ = forward(model_file, devices.resolve("cpu"), engine=engines.available()["ENGINE_NEW"])
+    assert ran_on.engine_of(net) == "new"
+
+
+def test_the_real_switch_is_as_before_in_every_thread():
+    seen: list[tuple[bool, bool]] = []
+
+    def work():
+        before = devices.cv2.ocl.useOpenCL()
+        devices.probe()
+        seen.append((before, devices.cv2.ocl.useOpenCL()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    work()
+    assert len(seen) == 2 and all(before == after for before, after in seen)
