@@ -103,7 +103,7 @@ def degrade(image: Array, scale: int, protocol: str = "literature") -> tuple[Arr
 
     ``OptionError`` for an unknown protocol or a scale below 1, ``ImageError`` if the image is smaller than ``scale``.
     """
-    _check_options(scale, protocol)
+    check_options(scale, protocol)
     height, width = (n - n % scale for n in image.shape[:2])
     if not height or not width:
         raise ImageError(f"{image.shape[1]}x{image.shape[0]} pixels cannot be shrunk by {scale}: use a larger image.")
@@ -116,7 +116,7 @@ def degrade(image: Array, scale: int, protocol: str = "literature") -> tuple[Arr
 
 def compare(original: Array, upscaled: Array, scale: int, protocol: str = "literature") -> tuple[float, float]:
     """Return (PSNR in dB, SSIM) of an 8-bit result against the original of the same shape, by the protocol's rules."""
-    _check_options(scale, protocol)
+    check_options(scale, protocol)
     if original.shape != upscaled.shape:
         raise ImageError(f"The result is {upscaled.shape} and the original {original.shape}: is the scale {scale}?")
     if protocol == "opencv":
@@ -141,7 +141,7 @@ def evaluate(
     one ``scale`` times larger. ``name`` is what the result calls the model; by default what the upscaler calls it.
     ``progress`` is called with each image's score. Errors: as `list_images`, `read_image`, `degrade`, the upscaler.
     """
-    _check_options(scale, protocol)
+    check_options(scale, protocol)
     folder = Path(folder)
     scores: list[ImageScore] = []
     for path in list_images(folder):
@@ -156,7 +156,8 @@ def evaluate(
     return Result(name or _name(upscaler), scale, folder.resolve().name, protocol, tuple(scores))
 
 
-def _check_options(scale: int, protocol: str) -> None:
+def check_options(scale: int, protocol: str) -> None:
+    """Raise OptionError unless the scale and the protocol are valid."""
     if protocol not in PROTOCOLS:
         raise OptionError(f"There is no protocol {protocol!r}: name one of {', '.join(PROTOCOLS)}.")
     if scale < 1:

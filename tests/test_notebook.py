@@ -14,7 +14,7 @@ nbclient = pytest.importorskip("nbclient", reason="notebooks are run with nbclie
 pytest.importorskip("ipykernel", reason="the kernel that nbclient starts")
 pytest.importorskip("matplotlib", reason="needs the extra plot")
 
-import cvsr  # noqa: E402 - after the skips
+import cvsr
 
 
 @pytest.fixture

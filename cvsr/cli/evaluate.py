@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cvsr.evaluate import PROTOCOLS, ImageScore, Result, _check_options, evaluate, list_images
+from cvsr.evaluate import PROTOCOLS, ImageScore, Result, check_options, evaluate, list_images
 from cvsr.modelfiles.info import open_model
 from cvsr.upscaler import Upscaler
 
@@ -85,7 +85,7 @@ def _run_all(
     for model in models:
         is_file = Path(model).is_file()
         for scale in scales or [open_model(model).scale if is_file else 2]:
-            _check_options(scale, protocol)
+            check_options(scale, protocol)
             upscaler = Upscaler(model, scale, device=device)
             upscaler.warmup()  # loading and the first forward are no part of the seconds
             name = Path(model).stem if is_file else model

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from cvsr.io import png
 
-pass
-
 _MOST_SCANS = 100  # a progressive JPEG has about ten; each takes a pass over all pixels and may have 30 bytes only
 _TIFF_TYPES = {3: "H", 4: "I", 16: "Q"}
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_SAMPLES, _TIFF_FORMAT = 256, 257, 258, 277, 339

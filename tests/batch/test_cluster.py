@@ -22,7 +22,7 @@ from cvsr.io import reader as files
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
 da = pytest.importorskip("dask.array", reason="needs the extra dask")
 
-import cvsr.dask  # noqa: E402 - after the skips
+import cvsr.dask
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 

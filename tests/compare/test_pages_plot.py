@@ -13,9 +13,9 @@ from cvsr.cli.verbs import main
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs the extra plot")
 
-from cvsr.compare import plot  # noqa: E402
-from cvsr.compare.comparison import CROP, compare  # noqa: E402
-from cvsr.errors import OptionError  # noqa: E402 - after the skip
+from cvsr.compare import plot
+from cvsr.compare.comparison import CROP, compare
+from cvsr.errors import OptionError
 
 
 def test_crops_in_a_row_with_names_and_quality(photo):

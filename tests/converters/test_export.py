@@ -13,12 +13,12 @@ import pytest
 
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 
-from onnx import numpy_helper  # noqa: E402
+from onnx import numpy_helper
 
-from cvsr.errors import ModelError  # noqa: E402
+from cvsr.errors import ModelError
 from cvsr_converters import export
-from cvsr_converters.publish import index  # noqa: E402
-from cvsr_converters.targets import write_atomic  # noqa: E402
+from cvsr_converters.publish import index
+from cvsr_converters.targets import write_atomic
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -19,7 +19,7 @@ from cvsr.errors import ImageError, ModelError, ModelNotFoundError, OptionError
 
 da = pytest.importorskip("dask.array", reason="needs the extra dask")
 
-import cvsr.dask  # noqa: E402 - after the skip
+import cvsr.dask
 
 RNG = np.random.default_rng(5)
 HEIGHT, WIDTH = 150, 131

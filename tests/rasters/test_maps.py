@@ -15,10 +15,10 @@ from cvsr.rasters import maps
 
 rasterio = pytest.importorskip("rasterio", reason="maps are read with rasterio")
 
-from rasterio.control import GroundControlPoint  # noqa: E402
-from rasterio.rpc import RPC  # noqa: E402
-from rasterio.transform import Affine  # noqa: E402
-from rasterio.windows import Window  # noqa: E402
+from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
+from rasterio.transform import Affine
+from rasterio.windows import Window
 
 ROOT = Path(cvsr.__file__).parent.parent
 TRANSFORM = Affine(10, 0.5, 399_960, -0.25, -10, 5_000_040)

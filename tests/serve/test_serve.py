@@ -19,16 +19,16 @@ with warnings.catch_warnings():  # httpx is to have a successor
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
-import cvsr  # noqa: E402 - after the skips
-from cvsr.errors import OptionError  # noqa: E402
+import cvsr
+from cvsr.errors import OptionError
 from cvsr.io import (
-    header,  # noqa: E402
+    header,
 )
-from cvsr.serve import app, bodies, worker  # noqa: E402
-from cvsr.serve.app import application  # noqa: E402
+from cvsr.serve import app, bodies, worker
+from cvsr.serve.app import application
 from cvsr.serve.limits import (
-    Limits,  # noqa: E402
-    Refusal,  # noqa: E402
+    Limits,
+    Refusal,
 )
 
 LIMITS = Limits(upload=2_000_000, pixels=200_000, timeout=30, queue=2)

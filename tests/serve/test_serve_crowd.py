@@ -19,10 +19,10 @@ import pytest
 for name in ("starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(name, reason="needs the extra serve")
 
-from kit.serving import serving, upload  # noqa: E402 - after the skips
+from kit.serving import serving, upload
 
-import cvsr  # noqa: E402
-from cvsr.serve.limits import CONNECTIONS, PATIENCE, Limits  # noqa: E402
+import cvsr
+from cvsr.serve.limits import CONNECTIONS, PATIENCE, Limits
 
 MB = 1 << 20
 MEMORY, UPLOAD, PIXELS, QUEUE = 512, 4, 2, 8  # MB, MB, millions, requests

@@ -12,9 +12,9 @@ from kit import chromium
 for name in ("starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(name, reason="needs the extra serve")
 
-from kit.serving import serving  # noqa: E402 - after the skips
+from kit.serving import serving
 
-import cvsr  # noqa: E402
+import cvsr
 
 
 @pytest.fixture(scope="module")

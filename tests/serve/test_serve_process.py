@@ -17,10 +17,10 @@ import pytest
 for name in ("starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(name, reason="needs the extra serve")
 
-from kit.serving import serving, upload  # noqa: E402 - after the skips
+from kit.serving import serving, upload
 
-import cvsr  # noqa: E402
-from cvsr.serve.limits import PATIENCE  # noqa: E402
+import cvsr
+from cvsr.serve.limits import PATIENCE
 
 NOISE = np.random.default_rng(1).integers(0, 256, (700, 700, 3), np.uint8)
 SLOW = "?model=cvsr-large&scale=2"  # seconds for NOISE

@@ -12,14 +12,14 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the ONNX source needs onnxruntime")
 
-from onnx import numpy_helper, parser  # noqa: E402
+from onnx import numpy_helper, parser
 
-import cvsr  # noqa: E402
-from cvsr.cli import verbs  # noqa: E402
-from cvsr.errors import ModelError, OptionError  # noqa: E402
+import cvsr
+from cvsr.cli import verbs
+from cvsr.errors import ModelError, OptionError
 from cvsr_converters import Conversion, convert
 from cvsr_converters.conversion import convert as conversion
-from cvsr_converters.proof import environments, verify  # noqa: E402
+from cvsr_converters.proof import environments, verify
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a shell script plays the interpreter")
 

@@ -12,11 +12,11 @@ import pytest
 pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 cv2 = pytest.importorskip("cv2")
 
-from kit import tables  # noqa: E402
+from kit import tables
 
-import cvsr  # noqa: E402
+import cvsr
 from cvsr_converters import convert
-from cvsr_converters.proof import environments  # noqa: E402
+from cvsr_converters.proof import environments
 
 pytestmark = [pytest.mark.conformance, pytest.mark.training]
 MODELS = tables.files()

@@ -17,14 +17,14 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 
-import keras  # noqa: E402
-import onnx  # noqa: E402
-from kit.fuzzing import CASES, mutated, read_in_children  # noqa: E402
+import keras
+import onnx
+from kit.fuzzing import CASES, mutated, read_in_children
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import convert, networks, sources  # noqa: E402
-from cvsr_converters.conversion.trace import trace  # noqa: E402
-from cvsr_converters.sources.tensorflow.keras_graph import original  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters import convert, networks, sources
+from cvsr_converters.conversion.trace import trace
+from cvsr_converters.sources.tensorflow.keras_graph import original
 
 pytestmark = [
     pytest.mark.training,

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch", reason="PyTorch models need torch")
 pytest.importorskip("spandrel", reason="PyTorch models need spandrel")
 safetensors = pytest.importorskip("safetensors.torch", reason="spandrel reads .safetensors with it")
 
-from kit.fuzzing import CASES, mutated, read_in_children  # noqa: E402
-from spandrel.architectures.Compact import Compact  # noqa: E402
+from kit.fuzzing import CASES, mutated, read_in_children
+from spandrel.architectures.Compact import Compact
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),

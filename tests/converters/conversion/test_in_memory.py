@@ -8,12 +8,12 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 
-import keras  # noqa: E402
+import keras
 
-import cvsr  # noqa: E402
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import convert  # noqa: E402
-from cvsr_converters.networks.layers import PixelShuffle  # noqa: E402
+import cvsr
+from cvsr.errors import ModelError
+from cvsr_converters import convert
+from cvsr_converters.networks.layers import PixelShuffle
 
 pytestmark = pytest.mark.training
 

@@ -12,9 +12,9 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the ONNX source needs onnxruntime")
 
-import cvsr  # noqa: E402
-from cvsr._cv2 import cv2  # noqa: E402
-from cvsr_converters import convert  # noqa: E402
+import cvsr
+from cvsr._cv2 import cv2
+from cvsr_converters import convert
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"

@@ -11,17 +11,17 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 
-import keras  # noqa: E402
-import onnx  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+import keras
+import onnx
+from onnx.reference import ReferenceEvaluator
 
-from cvsr.errors import ModelError  # noqa: E402
+from cvsr.errors import ModelError
 from cvsr_converters import networks, passes
-from cvsr_converters.conversion import trace as module  # noqa: E402
-from cvsr_converters.original import Input, Original  # noqa: E402
-from cvsr_converters.passes.differences import differences  # noqa: E402
-from cvsr_converters.sources.tensorflow import keras_graph  # noqa: E402
-from cvsr_converters.targets import ops  # noqa: E402
+from cvsr_converters.conversion import trace as module
+from cvsr_converters.original import Input, Original
+from cvsr_converters.passes.differences import differences
+from cvsr_converters.sources.tensorflow import keras_graph
+from cvsr_converters.targets import ops
 
 pytestmark = pytest.mark.training
 

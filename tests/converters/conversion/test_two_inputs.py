@@ -9,9 +9,9 @@ tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 cv2 = pytest.importorskip("cv2")
 
-import cvsr  # noqa: E402
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import convert  # noqa: E402
+import cvsr
+from cvsr.errors import ModelError
+from cvsr_converters import convert
 
 pytestmark = pytest.mark.training
 kernel = np.random.default_rng(0).normal(0, 0.05, (3, 3, 1, 4)).astype(np.float32)

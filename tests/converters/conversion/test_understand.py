@@ -8,13 +8,13 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 cv2 = pytest.importorskip("cv2")
 
-from onnx import numpy_helper, parser  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx import numpy_helper, parser
+from onnx.reference import ReferenceEvaluator
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.conversion import adapters, probe_colors, probe_shapes  # noqa: E402
-from cvsr_converters.conversion.understand import understand  # noqa: E402
-from cvsr_converters.original import Input, Original  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters.conversion import adapters, probe_colors, probe_shapes
+from cvsr_converters.conversion.understand import understand
+from cvsr_converters.original import Input, Original
 from cvsr_converters.proof import runtime_model
 
 

@@ -7,11 +7,11 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="the networks need TensorFlow")
 
-import keras  # noqa: E402
-from kit.smallnets import TINY  # noqa: E402
+import keras
+from kit.smallnets import TINY
 
-from cvsr_converters import networks  # noqa: E402
-from cvsr_converters.networks import esrgan, layers, srgan  # noqa: E402
+from cvsr_converters import networks
+from cvsr_converters.networks import esrgan, layers, srgan
 
 pytestmark = pytest.mark.training
 

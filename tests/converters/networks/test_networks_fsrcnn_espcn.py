@@ -7,9 +7,9 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 
-import keras  # noqa: E402
+import keras
 
-from cvsr_converters import networks  # noqa: E402
+from cvsr_converters import networks
 
 pytestmark = pytest.mark.training
 

@@ -8,10 +8,10 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 
-from kit.passes import model, ops, rewritten, run, same, weights  # noqa: E402
+from kit.passes import model, ops, rewritten, run, same, weights
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import passes  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters import passes
 from cvsr_converters.passes.simplify import drop_dead, drop_identity, fold_constants
 
 

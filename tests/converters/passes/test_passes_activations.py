@@ -8,10 +8,10 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 
-from kit.passes import model, ops, rewritten, rewritten_model, same, weights  # noqa: E402
+from kit.passes import model, ops, rewritten, rewritten_model, same, weights
 
-from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes.simplify import clip, drop_dead, prelu, spell_out  # noqa: E402
+from cvsr_converters import passes
+from cvsr_converters.passes.simplify import clip, drop_dead, prelu, spell_out
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 
-from kit.passes import attributes, model, rewritten, rewritten_model, run, weights  # noqa: E402
-from onnx import numpy_helper  # noqa: E402
+from kit.passes import attributes, model, rewritten, rewritten_model, run, weights
+from onnx import numpy_helper
 
-from cvsr_converters import passes  # noqa: E402
+from cvsr_converters import passes
 from cvsr_converters.passes.lower import conv_transpose_pads, few_outputs, kernel_shape, subpixel
 from cvsr_converters.passes.simplify import fold_bias
 

@@ -8,10 +8,10 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 
-from kit.passes import attributes, model, ops, rewritten, rewritten_model, run, weights  # noqa: E402
+from kit.passes import attributes, model, ops, rewritten, rewritten_model, run, weights
 
-from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes.simplify import group_axes, matmul, negative_pads, sink_transposes  # noqa: E402
+from cvsr_converters import passes
+from cvsr_converters.passes.simplify import group_axes, matmul, negative_pads, sink_transposes
 
 # --- dense layers
 

@@ -8,10 +8,10 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 
-from kit.passes import attributes, model, ops, rewritten, rewritten_model, same, weights  # noqa: E402
+from kit.passes import attributes, model, ops, rewritten, rewritten_model, same, weights
 
-from cvsr_converters import passes  # noqa: E402
-from cvsr_converters.passes.simplify import affine, batch_norm, branches, conv_chain, fold_scale, pad_conv  # noqa: E402
+from cvsr_converters import passes
+from cvsr_converters.passes.simplify import affine, batch_norm, branches, conv_chain, fold_scale, pad_conv
 
 SAME = "pads = [1, 1, 1, 1]"
 

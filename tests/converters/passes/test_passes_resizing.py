@@ -8,9 +8,9 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 
-from kit.passes import attributes, model, ops, rewritten, rewritten_model, run, weights  # noqa: E402
+from kit.passes import attributes, model, ops, rewritten, rewritten_model, run, weights
 
-from cvsr_converters import passes  # noqa: E402
+from cvsr_converters import passes
 from cvsr_converters.passes.lower import average_pool, cubic, shuffle, space_to_depth, subpixel
 from cvsr_converters.passes.simplify import depth_to_space, resize, shuffle_last
 

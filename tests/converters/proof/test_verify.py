@@ -11,13 +11,13 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 cv2 = pytest.importorskip("cv2")
 
-from onnx import numpy_helper, parser  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx import numpy_helper, parser
+from onnx.reference import ReferenceEvaluator
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.proof import verify as module  # noqa: E402
-from cvsr_converters.proof.verify import Report, Row, distance, verify  # noqa: E402
-from cvsr_converters.targets import ops  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters.proof import verify as module
+from cvsr_converters.proof.verify import Report, Row, distance, verify
+from cvsr_converters.targets import ops
 
 random = np.random.default_rng(5)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a shell script plays the interpreter")

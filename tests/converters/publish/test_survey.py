@@ -10,9 +10,9 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from cvsr_converters.publish import cards, cost, survey  # noqa: E402
+from cvsr_converters.publish import cards, cost, survey
 
 MODELS = Path(__file__).parents[3] / "models"
 

@@ -13,13 +13,13 @@ tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 h5py = pytest.importorskip("h5py", reason="TensorFlow brings it")
 pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 
-import keras  # noqa: E402
+import keras
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import networks  # noqa: E402
-from cvsr_converters.conversion.trace import trace  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters import networks
+from cvsr_converters.conversion.trace import trace
 from cvsr_converters.sources import Options
-from cvsr_converters.sources.keras import hdf5, hdf5_file  # noqa: E402
+from cvsr_converters.sources.keras import hdf5, hdf5_file
 
 pytestmark = pytest.mark.training
 

@@ -8,13 +8,13 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="ONNX files are run with onnxruntime")
 
-import onnxruntime  # noqa: E402
-from onnx import TensorProto, external_data_helper, helper, numpy_helper, parser  # noqa: E402
+import onnxruntime
+from onnx import TensorProto, external_data_helper, helper, numpy_helper, parser
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.conversion.trace import trace  # noqa: E402
-from cvsr_converters.sources import Options  # noqa: E402
-from cvsr_converters.sources import onnx as source  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters.conversion.trace import trace
+from cvsr_converters.sources import Options
+from cvsr_converters.sources import onnx as source
 
 random = np.random.default_rng(3)
 

@@ -10,12 +10,12 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 
-import keras  # noqa: E402
+import keras
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.conversion.trace import trace  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters.conversion.trace import trace
 from cvsr_converters.sources import Options
-from cvsr_converters.sources.tensorflow import saved_model  # noqa: E402
+from cvsr_converters.sources.tensorflow import saved_model
 
 pytestmark = pytest.mark.training
 

@@ -23,11 +23,11 @@ pytest.importorskip("torchvision", reason="spandrel needs torchvision")
 pytest.importorskip("spandrel", reason="PyTorch models need spandrel")
 pytest.importorskip("cv2", reason="the converted files run in OpenCV")
 
-from cvsr.errors import ModelError  # noqa: E402
+from cvsr.errors import ModelError
 from cvsr_converters import sources
-from cvsr_converters.conversion import child  # noqa: E402
-from cvsr_converters.proof.report import Report  # noqa: E402
-from cvsr_converters.sources import torch as reader  # noqa: E402
+from cvsr_converters.conversion import child
+from cvsr_converters.proof.report import Report
+from cvsr_converters.sources import torch as reader
 
 # interpreters with another OpenCV each, to try beside the installed one
 PYTHONS = [path for path in os.environ.get("CVSR_VERIFY_PYTHONS", "").split(os.pathsep) if path]

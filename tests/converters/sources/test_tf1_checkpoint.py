@@ -9,12 +9,12 @@ tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 pytest.importorskip("onnxruntime", reason="the tests run the graphs in it")
 
-from kit.tracing import operations  # noqa: E402
+from kit.tracing import operations
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.original import Input  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters.original import Input
 from cvsr_converters.sources import Options
-from cvsr_converters.sources.tensorflow import checkpoint1  # noqa: E402
+from cvsr_converters.sources.tensorflow import checkpoint1
 
 pytestmark = pytest.mark.training
 

@@ -8,12 +8,12 @@ import pytest
 tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 pytest.importorskip("tf2onnx", reason="the converter needs tf2onnx")
 
-import keras  # noqa: E402
+import keras
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters import networks  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters import networks
 from cvsr_converters.sources import Options
-from cvsr_converters.sources.tensorflow import checkpoint2  # noqa: E402
+from cvsr_converters.sources.tensorflow import checkpoint2
 
 pytestmark = pytest.mark.training
 

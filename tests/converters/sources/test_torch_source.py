@@ -13,14 +13,14 @@ torch = pytest.importorskip("torch", reason="PyTorch models need torch")
 pytest.importorskip("torchvision", reason="spandrel needs torchvision")
 pytest.importorskip("spandrel", reason="PyTorch models need spandrel")
 
-import safetensors.torch  # noqa: E402
-from spandrel.architectures.Compact import Compact  # noqa: E402
-from spandrel.architectures.RCAN import RCAN  # noqa: E402
+import safetensors.torch
+from spandrel.architectures.Compact import Compact
+from spandrel.architectures.RCAN import RCAN
 
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.conversion.trace import trace  # noqa: E402
-from cvsr_converters.sources import Options  # noqa: E402
-from cvsr_converters.sources import torch as source  # noqa: E402
+from cvsr.errors import ModelError
+from cvsr_converters.conversion.trace import trace
+from cvsr_converters.sources import Options
+from cvsr_converters.sources import torch as source
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

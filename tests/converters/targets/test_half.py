@@ -12,12 +12,12 @@ onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 pytest.importorskip("cv2")
 
-from onnx import numpy_helper, parser  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx import numpy_helper, parser
+from onnx.reference import ReferenceEvaluator
 
-import cvsr  # noqa: E402
-from cvsr_converters.proof.verify import verify  # noqa: E402
-from cvsr_converters.targets import half  # noqa: E402
+import cvsr
+from cvsr_converters.proof.verify import verify
+from cvsr_converters.targets import half
 
 MODELS = Path(__file__).parents[3] / "models" / "cvsr-small"
 random = np.random.default_rng(6)

@@ -15,13 +15,13 @@ tensorflow = pytest.importorskip("tensorflow", reason="TensorFlow writes and run
 if not hasattr(getattr(cv2, "dnn_superres", None), "DnnSuperResImpl_create"):
     pytest.skip("this OpenCV has no dnn_superres", allow_module_level=True)
 
-from kit.targets import network, original, small, weights  # noqa: E402
+from kit.targets import network, original, small, weights
 
-import cvsr  # noqa: E402
-from cvsr.errors import ModelError  # noqa: E402
-from cvsr_converters.proof import superres  # noqa: E402
-from cvsr_converters.proof.report import Report  # noqa: E402
-from cvsr_converters.targets import pb  # noqa: E402
+import cvsr
+from cvsr.errors import ModelError
+from cvsr_converters.proof import superres
+from cvsr_converters.proof.report import Report
+from cvsr_converters.targets import pb
 
 pytestmark = pytest.mark.training
 MODELS = Path(__file__).parents[3] / "models" / "cvsr-small"

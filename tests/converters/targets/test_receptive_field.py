@@ -7,10 +7,10 @@ import pytest
 
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 
-from onnx import numpy_helper, parser  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx import numpy_helper, parser
+from onnx.reference import ReferenceEvaluator
 
-from cvsr_converters.targets.receptive_field import radius  # noqa: E402
+from cvsr_converters.targets.receptive_field import radius
 
 SIDE = 24  # divisible by 2, 3 and 4, and wider than any field here
 

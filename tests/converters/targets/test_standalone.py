@@ -12,14 +12,14 @@ onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 cv2 = pytest.importorskip("cv2")
 
-from kit.targets import network, original, small, weights  # noqa: E402
+from kit.targets import network, original, small, weights
 
-import cvsr  # noqa: E402
-from cvsr.errors import ModelError  # noqa: E402
+import cvsr
+from cvsr.errors import ModelError
 from cvsr_converters.passes import Graph, canonical
-from cvsr_converters.passes.lower import shuffle  # noqa: E402
-from cvsr_converters.proof.verify import verify  # noqa: E402
-from cvsr_converters.targets import standalone  # noqa: E402
+from cvsr_converters.passes.lower import shuffle
+from cvsr_converters.proof.verify import verify
+from cvsr_converters.targets import standalone
 
 MODELS = Path(__file__).parents[3] / "models" / "cvsr-small"
 

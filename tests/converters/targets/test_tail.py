@@ -7,11 +7,11 @@ import pytest
 
 onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 
-from onnx import numpy_helper, parser  # noqa: E402
-from onnx.reference import ReferenceEvaluator  # noqa: E402
+from onnx import numpy_helper, parser
+from onnx.reference import ReferenceEvaluator
 
-from cvsr_converters.proof import runtime_model  # noqa: E402
-from cvsr_converters.targets import tail  # noqa: E402
+from cvsr_converters.proof import runtime_model
+from cvsr_converters.targets import tail
 
 NEAREST = 'mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"'
 CONV = "a = Conv<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(x, w, b)"

@@ -5,9 +5,9 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="training needs TensorFlow")
 
-import keras  # noqa: E402
+import keras
 
-from cvsr_converters.training import losses  # noqa: E402
+from cvsr_converters.training import losses
 
 pytestmark = pytest.mark.training
 

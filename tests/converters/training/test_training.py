@@ -8,13 +8,13 @@ from kit import onnxlite
 
 tf = pytest.importorskip("tensorflow")
 
-import cv2  # noqa: E402
-import keras  # noqa: E402
+import cv2
+import keras
 
-import cvsr  # noqa: E402
-from cvsr.modelfiles import zoo  # noqa: E402
-from cvsr_converters import networks, train  # noqa: E402
-from cvsr_converters.training import data, degrade, loop, losses, muon, start, task, teacher  # noqa: E402
+import cvsr
+from cvsr.modelfiles import zoo
+from cvsr_converters import networks, train
+from cvsr_converters.training import data, degrade, loop, losses, muon, start, task, teacher
 
 pytestmark = pytest.mark.training
 RECIPES = sorted(train.RECIPES.glob("*.toml"))
