@@ -55,7 +55,6 @@ _HOMES = {
     "Progress": "inference.stages",
     "RanOn": "opencv.ran_on",
     "Sequence": "sequence",
-} | {
     "Upscaler": "upscaler",
     "open_model": "modelfiles.info",
     "upscale": "upscaler",
@@ -75,4 +74,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    """Return the public names only: imported submodules and helpers of this module are left out."""
+    return sorted({*__all__, *_MODULES, *(name for name in globals() if name.startswith("__"))})
