@@ -15,6 +15,11 @@ CvsrError
 from __future__ import annotations
 
 
+def install_hint(extra: str) -> str:
+    """Return what to type to get what an extra of cvsr brings, as messages end: cvsr is installed from a checkout."""
+    return f'pip install ".[{extra}]" in a checkout of cvsr'
+
+
 class CvsrError(Exception):
     """Base of everything that cvsr raises on purpose."""
 

@@ -47,6 +47,7 @@ class Sequence:
         self,
         frame: Image,
         *,
+        max_memory: int | str | None = None,
         progress: Callable[[Progress], object] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Image:
@@ -59,7 +60,7 @@ class Sequence:
         last = self._last
         if last is not None and last[0].dtype == checked.dtype and np.array_equal(last[0], checked):
             return last[1].copy()
-        result = self.upscaler.picture(checked, Watch(progress, cancel), self._memory)
+        result = self.upscaler.picture(checked, Watch(progress, cancel), self._memory, max_memory=max_memory)
         if not self._memories and not self.upscaler.interpolates:  # copies take longer than to interpolate again
             self._last = checked.copy(), result.copy()
         return result

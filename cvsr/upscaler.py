@@ -121,17 +121,25 @@ class Upscaler:
         self,
         image: Image,
         *,
+        max_memory: int | str | None = None,
         progress: Callable[[Progress], object] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Image:
         """Return ``image`` enlarged, in the same kind: (H, W), (H, W, 1), BGR or BGRA; uint8, uint16 or float32 0..1.
 
-        ``progress`` is called after each tile, ``cancel`` is asked before each. Raises ImageError, Cancelled,
-        MemoryBudgetError.
+        ``max_memory`` bounds this call; default: the upscaler's own. ``progress`` is called after each tile, ``cancel``
+        is asked before each. Raises ImageError, OptionError, Cancelled, MemoryBudgetError.
         """
-        return self.picture(check(image), Watch(progress, cancel))
+        return self.picture(check(image), Watch(progress, cancel), max_memory=max_memory)
 
-    def picture(self, image: Image, watch: Watch, memory: Callable[[Hashable], TileMemory] | None = None) -> Image:
+    def picture(
+        self,
+        image: Image,
+        watch: Watch,
+        memory: Callable[[Hashable], TileMemory] | None = None,
+        *,
+        max_memory: int | str | None = None,
+    ) -> Image:
         """Return a checked image enlarged; ``memory`` gives each stage what it knows of the tiles of the last one."""
         width, height = self.output_size(image.shape[1], image.shape[0])
         try:
@@ -139,7 +147,7 @@ class Upscaler:
         except MemoryError as error:
             raise MemoryBudgetError(f"there is not enough memory for a result of {width}x{height} pixels") from error
         top = 0
-        for band in self._bands(image, watch, memory):
+        for band in self._bands(image, watch, max_memory, memory):
             result[top : top + len(band)] = band
             top += len(band)
         return result
@@ -148,23 +156,38 @@ class Upscaler:
         self,
         image: Image | Rows,
         *,
+        max_memory: int | str | None = None,
         progress: Callable[[Progress], object] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Iterator[Image]:
         """Yield the result in bands of rows from the top, for results that need not be in memory as a whole.
 
-        Nor need ``image``, where it is one that gives rows (:class:`cvsr.inference.rows.Rows`).
+        Nor need ``image`` be, if it gives rows on demand (:class:`cvsr.inference.rows.Rows`). The arguments and errors
+        are those of :meth:`__call__`.
         """
-        yield from self._bands(image if isinstance(image, Rows) else check(image), Watch(progress, cancel))
+        checked = image if isinstance(image, Rows) else check(image)
+        yield from self._bands(checked, Watch(progress, cancel), max_memory)
+
+    def _budget(self, max_memory: int | str | None) -> int | None:
+        """Return the bytes that a call may take: its own limit, else the upscaler's."""
+        if max_memory is None:
+            return self.max_memory
+        opencv_superres.check(self.engine, tile=self.tile, max_memory=max_memory)
+        return memory_size(max_memory)
 
     def _bands(
-        self, image: Image | Rows, watch: Watch, memory: Callable[[Hashable], TileMemory] | None = None
+        self,
+        image: Image | Rows,
+        watch: Watch,
+        max_memory: int | str | None,
+        memory: Callable[[Hashable], TileMemory] | None = None,
     ) -> Iterator[Image]:
+        budget = self._budget(max_memory)
         size = self.output_size(image.shape[1], image.shape[0])
         stages: list[Stage] = []
         parts = strips.parts(image)
         for part, (source, pixel) in enumerate(parts):
-            share = self.max_memory // len(parts) if self.max_memory else None
+            share = budget // len(parts) if budget else None
             stages.append(self._stages(source, pixel, size, share, watch))
             if memory is not None:
                 _remember(stages[-1], memory, (part,))

@@ -230,6 +230,15 @@ def test_small_budgets_make_small_tiles_and_equal_results(model):
         cvsr.Upscaler(model, 2, max_memory=1000)(image)
 
 
+def test_a_budget_may_be_one_calls(model):
+    image, upscaler = picture((60, 60, 3), "uint8"), cvsr.Upscaler(model, 2)
+    for call in (upscaler, upscaler.bands, cvsr.Sequence(upscaler)):
+        with pytest.raises(MemoryBudgetError, match="needs at least"):
+            list(call(image, max_memory=1000))
+    assert upscaler.max_memory is None
+    assert (upscaler(image, max_memory="1G") == upscaler(image)).all()
+
+
 def test_a_budget_for_fewer_threads_is_kept(model, monkeypatch):
     image = picture((256, 512), "uint8")
     info = cvsr.Upscaler(model, 2).info

@@ -96,14 +96,14 @@ class Converter:
         dtype = formats.dtype_for(image.dtype, format)
         width, height = self._upscaler.output_size(image.shape[1], image.shape[0])
         shape = (height, width, *image.shape[2:])
-        if self._budget:
-            self._upscaler.max_memory = self._budget.left(
-                image, math.prod(shape), dtype, format, in_memory=self._upscaler.interpolates
-            )
+        whole = self._upscaler.interpolates
+        left = self._budget and self._budget.left(image, math.prod(shape), dtype, format, in_memory=whole)
         writer = formats.open_writer(
             stream, format, shape, dtype, quality=self._quality, exif=picture.exif, icc=picture.icc
         )
-        for band in self._upscaler.bands(image, progress=lambda p: progress(p.done, p.total), cancel=cancel):
+        for band in self._upscaler.bands(
+            image, max_memory=left, progress=lambda p: progress(p.done, p.total), cancel=cancel
+        ):
             _feed(writer, band, dtype)
         writer.close()
 

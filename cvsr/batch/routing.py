@@ -54,6 +54,7 @@ class Large:
     bar: Bar
     quality: int | None
     normalize: bool | None
+    _left: int | None = None
 
     def opened(self, source: Data, head: Head, format: Format, piped: bool) -> Opened | None:
         """Return a TIFF file to be enlarged row by row into ``format``; None where OpenCV had better read it whole.
@@ -88,8 +89,7 @@ class Large:
             if isinstance(opened, Stack) and not format.streams:
                 held += _whole(opened, self.upscaler, format)
             if self.budget is not None:
-                left = self.budget.beside(held + max(0, resident() - before), format)
-                self.upscaler.max_memory = left
+                self._left = self.budget.beside(held + max(0, resident() - before), format)
         except BaseException:
             opened.close()
             raise
@@ -106,7 +106,7 @@ class Large:
     def write(self, stack: Opened, format: Format, stream: BinaryIO) -> None:
         """Write the result of what was :meth:`opened` to ``stream``."""
         if format.name == "tiff" or isinstance(stack, Scene):
-            stack.write(stream, self.upscaler, normalize=self.normalize, progress=self._report)
+            stack.write(stream, self.upscaler, normalize=self.normalize, max_memory=self._left, progress=self._report)
         else:
             self._write_picture(stack, format, stream)
 
@@ -134,7 +134,7 @@ class Large:
         dtype = formats.dtype_for(page.dtype, format)
         shape = (height, width, *page.shape[2:])
         writer = formats.open_writer(stream, format, shape, dtype, quality=self.quality, icc=icc(page))
-        for rows in samples.enlarged(page, scale, self.upscaler, lambda share: self._report(share, 1)):
+        for rows in samples.enlarged(page, scale, self.upscaler, self._left, lambda share: self._report(share, 1)):
             writer.write(formats.convert(rows, dtype))
         writer.close()
 

@@ -50,6 +50,7 @@ def upscale(
     upscaler: Upscaler,
     *,
     normalize: Normalize = None,
+    max_memory: int | str | None = None,
     progress: Report | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> None:
@@ -59,14 +60,15 @@ def upscale(
     Tags, descriptions, units, offsets and the value for "no data" (or the mask) are kept; missing pixels stay missing,
     and their values do not spread. Red, green, blue and alpha are enlarged together, any other bands each on its own,
     as gray. ``normalize`` is that of :func:`cvsr.rasters.stacks.upscale`; other bands than colors have a range each.
-    ``progress`` is called with the groups of bands done, a fraction too, and how many there are.
+    ``progress`` is called with the groups of bands done, a fraction too, and how many there are. ``max_memory`` bounds
+    what the upscaler takes; default: its own limit.
     Raise FileError, OptionError, Cancelled, MemoryBudgetError.
     """
     source, target = Path(source), Path(target)
     if os.path.realpath(source) == os.path.realpath(target):
         raise FileError(f"{target} is the source itself, which would be overwritten: give another name")
     with Scene(source) as scene, atomic.atomic(target) as stream:
-        scene.write(stream, upscaler, normalize=normalize, progress=progress, cancel=cancel)
+        scene.write(stream, upscaler, normalize=normalize, max_memory=max_memory, progress=progress, cancel=cancel)
 
 
 class Bands:
@@ -149,6 +151,7 @@ class Scene:
         upscaler: Upscaler,
         *,
         normalize: Normalize = None,
+        max_memory: int | str | None = None,
         progress: Report | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> None:
@@ -160,7 +163,7 @@ class Scene:
         with self._created(stream, size) as result:
             for number, (group, scale) in enumerate(zip(self.groups, scales, strict=True)):
                 report = progress and share_of(progress, number, len(self.groups))
-                for top, rows in _in_blocks(samples.enlarged(group, scale, upscaler, report, cancel)):
+                for top, rows in _in_blocks(samples.enlarged(group, scale, upscaler, max_memory, report, cancel)):
                     _put(result, group, top, rows)
                 if progress:
                     progress(number + 1, len(self.groups))

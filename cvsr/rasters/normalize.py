@@ -159,6 +159,7 @@ def enlarged(
     raw: Raw,
     scale: Scale,
     upscaler: Upscaler,
+    max_memory: int | str | None = None,
     progress: Callable[[float], object] | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Iterator[Image]:
@@ -173,7 +174,7 @@ def enlarged(
             progress(step.done / step.total)
 
     top = 0
-    for band in upscaler.bands(Scaled(raw, scale), progress=report, cancel=cancel):
+    for band in upscaler.bands(Scaled(raw, scale), max_memory=max_memory, progress=report, cancel=cancel):
         step = max(1, PORTION // band[:1].nbytes)
         for start in range(0, band.shape[0], step):
             rows = band[start : start + step]

@@ -37,6 +37,7 @@ def upscale(
     upscaler: Upscaler,
     *,
     normalize: Normalize = None,
+    max_memory: int | str | None = None,
     progress: Report | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> None:
@@ -48,7 +49,8 @@ def upscale(
     lowest value of all pages is black for the network and the highest white, and the result is in the file's units
     again. True does that always; a pair (low, high) names the two (values beyond are cut off). NaN stays NaN.
     ``progress`` is called with the pages done, a fraction too, and how many there are; ``cancel`` is asked before each
-    tile. Memory does not depend on the number of pages, nor on their size where ``upscaler.max_memory`` bounds it.
+    tile. Memory does not depend on the number of pages, nor on their size if ``max_memory`` bounds it (default:
+    the upscaler's own).
     Raise FileError, OptionError, Cancelled, MemoryBudgetError.
     """
     source, target = Path(source), Path(target)
@@ -57,7 +59,7 @@ def upscale(
     if os.path.realpath(source) == os.path.realpath(target):
         raise FileError(f"{target} is the source itself, which would be overwritten: give another name")
     with Stack(source) as stack, atomic.atomic(target) as stream:
-        stack.write(stream, upscaler, normalize=normalize, progress=progress, cancel=cancel)
+        stack.write(stream, upscaler, normalize=normalize, max_memory=max_memory, progress=progress, cancel=cancel)
 
 
 class Stack:
@@ -108,6 +110,7 @@ class Stack:
         upscaler: Upscaler,
         *,
         normalize: Normalize = None,
+        max_memory: int | str | None = None,
         progress: Report | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> None:
@@ -133,7 +136,7 @@ class Stack:
                 first=not writers,
             )
             report = progress and share_of(progress, number, len(self))
-            for rows in samples.enlarged(page, scales[page.dtype], upscaler, report, cancel):
+            for rows in samples.enlarged(page, scales[page.dtype], upscaler, max_memory, report, cancel):
                 writer.write(rows)
             writer.flush()
             writers.append(writer)

@@ -141,13 +141,13 @@ class Worker:
         width, height = upscaler.output_size(image.shape[1], image.shape[0])
         shape = (height, width, *image.shape[2:])
         assert self._budget is not None, "warmup comes first"
-        upscaler.max_memory = self._budget.left(image, math.prod(shape), dtype, format, in_memory=upscaler.interpolates)
+        left = self._budget.left(image, math.prod(shape), dtype, format, in_memory=upscaler.interpolates)
         stream: Any = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever sends it
         try:
             writer = formats.open_writer(
                 stream, format, shape, dtype, quality=order.quality, exif=picture.exif, icc=picture.icc
             )
-            for band in upscaler.bands(image, cancel=cancel):
+            for band in upscaler.bands(image, max_memory=left, cancel=cancel):
                 for top in range(0, band.shape[0], _ROWS):
                     if cancel():
                         raise Cancelled("while it was encoded")
