@@ -1,4 +1,4 @@
-"""Make the picture of the README: a photo made small, then enlarged by bicubic interpolation and by cvsr."""
+"""Make the picture in the README: a photo, reduced and then enlarged by bicubic interpolation and by cvsr."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ SCALE, TOP, LEFT, SIDE = 3, 75, 165, 126
 original = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR)[:510, :510]
 small = resample.to_uint8(resample.resize(original, (510 // SCALE, 510 // SCALE)))
 pictures = {
-    "small, as it came": cv2.resize(small, (510, 510), interpolation=cv2.INTER_NEAREST),
+    "input": cv2.resize(small, (510, 510), interpolation=cv2.INTER_NEAREST),
     "bicubic": cvsr.upscale(small, SCALE, model="bicubic"),
     "cvsr-medium": cvsr.upscale(small, SCALE, model="cvsr-medium"),
     "original": original,

@@ -8,7 +8,7 @@ from cvsr.compare.comparison import compare
 from cvsr.compare.page import page
 from cvsr.compare.plot import figure
 
-photo = data.astronaut()[:, :, ::-1]  # BGR, as OpenCV has it
+photo = data.astronaut()[:, :, ::-1]  # BGR, as in OpenCV
 comparison = compare(None, ["cvsr-small", "cvsr-medium"], 3, reference=photo, title="astronaut")
 for shown in comparison.shown:
     print(f"{shown.name:12} " + ("" if shown.psnr is None else f"{shown.psnr:.2f} dB, SSIM {shown.ssim:.4f}"))

@@ -1,4 +1,4 @@
-"""Turn a Keras model of yours into a file that runs on OpenCV alone. Needs the extra "convert"."""
+"""Convert your own Keras model into a file that OpenCV can run. Needs the extra "convert"."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 import cvsr
 from cvsr_converters import convert
 
-# a stand-in for a trained model: RGB in 0..1, twice as large, here simply each pixel four times
+# stands in for a trained model: RGB in 0..1, x2; it simply repeats each pixel four times
 image = keras.Input((None, None, 3))
 model = keras.Model(image, keras.ops.depth_to_space(keras.layers.Conv2D(12, 3, padding="same")(image), 2))
 kernel = np.zeros((3, 3, 3, 12))
@@ -14,7 +14,7 @@ kernel[1, 1] = np.tile(np.eye(3), 4)
 model.set_weights([kernel, np.zeros(12)])
 model.save("model.keras")
 
-# what it takes is found out; here it is said, because this network looks the same in any range
+# convert() detects color and range; here they are given, because this network works alike in any range
 report = convert("model.keras", "model_x2.onnx", color="rgb", range=1)
 print(report.text())
 print(cvsr.open_model("model_x2.onnx"))

@@ -1,7 +1,7 @@
-"""A dask array, enlarged chunk by chunk: what it becomes does not depend on the chunks. Needs the extra dask.
+"""Enlarge a dask array chunk by chunk; the result does not depend on the chunks. Needs the extra dask.
 
-The array could as well be dask.array.from_zarr("scene.zarr"), and the result go .to_zarr("scene_x2.zarr"). After
-dask.distributed.Client("tcp://…:8786") the chunks are computed on that cluster.
+The array could also be dask.array.from_zarr("scene.zarr"), and the result written with .to_zarr("scene_x2.zarr"). After
+dask.distributed.Client("tcp://…:8786"), that cluster computes the chunks.
 """
 
 import dask.array as da
@@ -10,7 +10,7 @@ from skimage import data
 import cvsr
 import cvsr.dask
 
-image = data.camera()  # gray, 512x512; color is (H, W, 3) in the order BGR, and a stack (N, H, W)
+image = data.camera()  # gray, 512x512; color would be (H, W, 3) in BGR order, a stack (N, H, W)
 upscaler = cvsr.Upscaler("cvsr-small", scale=2, exact=True)
 expected = upscaler(image)
 

@@ -1,6 +1,6 @@
-"""A folder of images with a progress bar: one Upscaler for all of them, its memory bounded, stopped between tiles.
+"""Enlarge a folder with a progress bar: one Upscaler for all images, limited memory, can be stopped between tiles.
 
-`cvsr upscale photos -o large` does it too; this is for scripts that do something else besides.
+`cvsr upscale photos -o large` does the same; this is for scripts that do something else as well.
 """
 
 import time
@@ -14,7 +14,7 @@ import cvsr
 source, target = Path("photos"), Path("large")
 for folder in (source, target):
     folder.mkdir(exist_ok=True)
-for name in ("astronaut", "chelsea", "coffee"):  # stand-ins for photos of yours
+for name in ("astronaut", "chelsea", "coffee"):  # stand in for your photos
     cv2.imwrite(f"{source / name}.png", cv2.cvtColor(getattr(data, name)(), cv2.COLOR_RGB2BGR))
 
 upscaler = cvsr.Upscaler("cvsr-small", scale=3, device="auto", max_memory="256M")

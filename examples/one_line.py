@@ -1,4 +1,4 @@
-"""One more line in a cv2 script: cvsr.upscale where cv2.resize was."""
+"""One extra line in a cv2 script: cvsr.upscale instead of cv2.resize."""
 
 import cv2
 from skimage import data

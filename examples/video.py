@@ -1,6 +1,6 @@
-"""A film in a script of your own: enlarge its frames, do something with each, write them. Needs no PyAV.
+"""Enlarge the frames of a film in your own script, process each, and write them. PyAV is not needed.
 
-``cvsr video IN OUT`` does more: it keeps the sound, subtitles, times and colors, and goes on after a crash.
+``cvsr video IN OUT`` does more: it keeps sound, subtitles, timing and colors, and can resume after a crash.
 """
 
 import cv2
@@ -9,7 +9,7 @@ from skimage import data
 import cvsr
 from cvsr import video
 
-# a stand-in for a film: the camera moves over a photo
+# stands in for a film: the camera moves over a photo
 photo = cv2.cvtColor(data.coffee(), cv2.COLOR_RGB2BGR)
 film = [photo[i : i + 180, 2 * i : 2 * i + 320] for i in range(24)]  # or a path: film = "film.mp4"
 

@@ -1,4 +1,4 @@
-"""See a camera enlarged, and its speed; Esc ends it. Without a camera, it says so and ends."""
+"""Show an enlarged camera image and the frame rate; Esc quits. Without a camera, it prints an error and quits."""
 
 import sys
 import time
@@ -21,4 +21,4 @@ try:
 except cvsr.FileError as error:  # no such camera
     print(error)
 except cv2.error:  # an opencv-*-headless wheel
-    print("this OpenCV shows no windows: install opencv-contrib-python instead of a headless one")
+    print("this OpenCV cannot show windows: install opencv-contrib-python instead of the headless package")
