@@ -14,6 +14,7 @@ import pytest
 from kit import onnxlite
 
 import cvsr
+from cvsr.dask import chunks as dask_chunks
 from cvsr.dask import shipping
 from cvsr.errors import ImageError, ModelError, ModelNotFoundError, OptionError
 
@@ -80,7 +81,7 @@ def test_a_size_instead_of_a_scale(model):
 def test_bands_of_a_resized_image_keep_to_the_configured_size(model):
     image = picture(200, 100)
     upscaler = cvsr.Upscaler(model, 1.5, exact=True)
-    with cvsr.dask._config.set({"array.chunk-size": "16kB"}):
+    with dask_chunks._config.set({"array.chunk-size": "16kB"}):
         large = cvsr.dask.upscale(da.from_array(image, chunks=50), upscaler)
     assert large.chunks == ((64, 64, 64, 64, 44), (150,))
     np.testing.assert_array_equal(large.compute(scheduler="threads"), upscaler(image))
@@ -117,10 +118,10 @@ def test_chunks_are_enlarged_as_they_are(model):
 def test_networks_that_see_their_input_in_blocks(model):
     """Windows begin and end where blocks of ``multiple`` pixels do."""
     info = cvsr.open_model(model / "random_x2.onnx")
-    spans = cvsr.dask._spans((5, 6, 9), halo=3, multiple=4)
+    spans = dask_chunks._spans((5, 6, 9), halo=3, multiple=4)
     assert [(s.start, s.stop, s.begin, s.end) for s in spans] == [(0, 5, 0, 12), (5, 11, 0, 16), (11, 20, 4, 20)]
     upscaler = cvsr.Upscaler(info, 4)
-    assert cvsr.dask._reach(upscaler, [2, 2]) == (5 + 3, 1)
+    assert dask_chunks._reach(upscaler, [2, 2]) == (5 + 3, 1)
 
 
 def test_nothing_is_computed_before_it_is_asked_for(model):

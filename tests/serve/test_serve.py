@@ -170,7 +170,7 @@ def test_a_cut_off_picture_is_refused(client, cat):
 
 def test_pixels_are_counted_before_they_are_decoded(client, monkeypatch):
     flat = encoded(np.zeros((500, 500), np.uint8))
-    monkeypatch.setattr(worker.files, "decode", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(worker.reader, "decode", lambda *_: pytest.fail("it was decoded"))
     assert client.post("/upscale", content=flat).status_code == 413
 
 
@@ -290,7 +290,7 @@ def test_limits_that_leave_nothing_are_said_at_the_start():
 def test_an_error_of_ours_is_an_answer_without_its_traceback(cat, monkeypatch):
     made = application("bilinear", LIMITS)
     client = TestClient(made, base_url="http://127.0.0.1", raise_server_exceptions=False)
-    monkeypatch.setattr(worker.files, "decode", lambda *_: 1 / 0)
+    monkeypatch.setattr(worker.reader, "decode", lambda *_: 1 / 0)
     answer = client.post("/upscale", content=encoded(cat))
     assert answer.status_code == 500 and "division" not in answer.text and answer.json()["error"]
     monkeypatch.undo()
