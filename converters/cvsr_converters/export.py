@@ -52,7 +52,7 @@ def built(model, record, name, scale, target="onnx", half=False, bits=None):
     from cvsr_converters import networks
     from cvsr_converters.conversion import build
     from cvsr_converters.conversion.understand import Understood
-    from cvsr_converters.sources.tensorflow.keras_graph import original
+    from cvsr_converters.sources.keras.graph import original
 
     # traced as it is deployed, compared with what was trained
     deployed = replace(original(networks.collapse(model)), run=original(model).run)

@@ -132,15 +132,15 @@ def test_a_second_model_joins_the_record_and_a_new_use_replaces_the_old(run, exp
 
 @pytest.mark.training
 def test_nothing_is_written_when_verification_fails(run, tmp_path, monkeypatch, capsys):
-    from cvsr_converters.sources.tensorflow import keras_graph
+    from cvsr_converters.sources.keras import graph
 
-    right = keras_graph.original
+    right = graph.original
 
     def wrong(model):
         net = right(model)
         return replace(net, run=lambda blob: [1.01 * net.run(blob)[0]])
 
-    monkeypatch.setattr(keras_graph, "original", wrong)
+    monkeypatch.setattr(graph, "original", wrong)
     assert export.main([str(run), "-o", str(tmp_path / "tiny_x2.onnx")]) == 1
     assert list(tmp_path.iterdir()) == []
     said = capsys.readouterr()

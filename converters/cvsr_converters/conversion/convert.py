@@ -111,14 +111,14 @@ def _name(path):
 def _of_object(request, model, say):
     """Convert a model that is in this process already, in this process."""
     from cvsr_converters.sources import Options
+    from cvsr_converters.sources.keras import graph
     from cvsr_converters.sources.keras import model as _keras
-    from cvsr_converters.sources.tensorflow import keras_graph
 
     if getattr(model, "inputs", None):
         original = _keras.in_memory(model, Options(**request.options), request.name)
     else:
         channels = request.options["network_options"].get("channels", 3)
-        original = keras_graph.original(model, channels, name=request.name)
+        original = graph.original(model, channels, name=request.name)
     return work.convert(request, original, "a model in memory", say)
 
 

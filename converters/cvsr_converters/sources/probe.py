@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cvsr.errors import ModelError
 from cvsr_converters.original import Input
-from cvsr_converters.sources.tensorflow import keras_graph
+from cvsr_converters.sources.keras import graph
 
 SIZES = (32, 48), (40, 64)  # two that differ in both sides: what changes with them is an image
 CHANNELS = (1, 3, 4)
@@ -146,4 +146,4 @@ def original(run, form, taken, *, name, facts, notes):
 
     scale = form.outputs[taken[0]].scale
     known = {**facts, **({"scale": scale} if scale else {})}
-    return keras_graph.original(in_nhwc, inputs=form.inputs, name=name, facts=known, notes=notes)
+    return graph.original(in_nhwc, inputs=form.inputs, name=name, facts=known, notes=notes)

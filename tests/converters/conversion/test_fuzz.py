@@ -24,7 +24,7 @@ from kit.fuzzing import CASES, mutated, read_in_children
 from cvsr.errors import ModelError
 from cvsr_converters import convert, networks, sources
 from cvsr_converters.conversion.trace import trace
-from cvsr_converters.sources.tensorflow.keras_graph import original
+from cvsr_converters.sources.keras.graph import original
 
 pytestmark = [
     pytest.mark.training,

@@ -20,7 +20,7 @@ from cvsr_converters import networks, passes
 from cvsr_converters.conversion import trace as module
 from cvsr_converters.original import Input, Original
 from cvsr_converters.passes.differences import differences
-from cvsr_converters.sources.tensorflow import keras_graph
+from cvsr_converters.sources.keras import graph as keras_graph
 from cvsr_converters.targets import ops
 
 pytestmark = pytest.mark.training
@@ -207,7 +207,7 @@ def test_differences_are_none_between_equal_graphs_and_told_otherwise():
 DIGEST = """
 import hashlib, keras, numpy, sys
 from cvsr_converters import networks
-from cvsr_converters.sources.tensorflow.keras_graph import original
+from cvsr_converters.sources.keras.graph import original
 from cvsr_converters.conversion.trace import trace
 
 def digest():

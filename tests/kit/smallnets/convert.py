@@ -11,7 +11,7 @@ from cvsr_converters.conversion import adapters
 from cvsr_converters.conversion.trace import trace
 from cvsr_converters.proof import runtime_model
 from cvsr_converters.proof.verify import verify
-from cvsr_converters.sources.tensorflow import keras_graph
+from cvsr_converters.sources.keras import graph
 from cvsr_converters.targets import ops
 from kit.smallnets.registry import NETS, fill
 
@@ -33,7 +33,7 @@ def _original(net, name):
             path = Path(folder, "model.keras")
             model.save(path)
             return sources.find(path).read(path, sources.Options())
-    return keras_graph.original(model, net.channels, inputs=list(net.inputs) or None, name=name)
+    return graph.original(model, net.channels, inputs=list(net.inputs) or None, name=name)
 
 
 def prove(name, pythons=()):

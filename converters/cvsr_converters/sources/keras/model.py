@@ -12,7 +12,7 @@ import numpy as np
 
 from cvsr.errors import ModelError
 from cvsr_converters import networks
-from cvsr_converters.sources.tensorflow import keras_graph
+from cvsr_converters.sources.keras import graph
 
 # Layers that open other files or hold another framework's code; networks for images have no need of them.
 _OUTSIDE = frozenset({
@@ -237,7 +237,7 @@ def original(model, options, name, facts=None, notes=(), *, channels_first=False
     if channels_first and len(model.inputs) == 1:
         channels = model.inputs[0].shape[1]
     try:
-        return keras_graph.original(model, channels, name=name, layout=layout, facts=facts, notes=notes)
+        return graph.original(model, channels, name=name, layout=layout, facts=facts, notes=notes)
     except ModelError:
         raise
     except Exception as error:

@@ -84,7 +84,7 @@ def _original(loaded, function, folder, options, notes):
     """Return the Original of a concrete function that belongs to ``loaded``."""
     import tensorflow as tf
 
-    from cvsr_converters.sources.tensorflow import keras_graph
+    from cvsr_converters.sources.keras import graph as keras_graph
 
     name, spec, feeds = _image(function, options)
     layout, channels = _layout(name, spec)
