@@ -17,7 +17,7 @@ from tensorflow.core.framework import node_def_pb2, types_pb2
 from tensorflow.python.framework import op_def_registry
 
 from cvsr.errors import ModelError
-from cvsr_converters.sources.tensorflow import safe_ops
+from cvsr_converters.sources import safe_ops
 
 _OP_LAYERS = frozenset({"TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"})
 _MODELS = frozenset({"Functional", "Model", "Sequential"})

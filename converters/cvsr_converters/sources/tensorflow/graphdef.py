@@ -15,7 +15,7 @@ from tensorflow.python.framework.dtypes import as_dtype
 
 from cvsr.errors import ModelError
 from cvsr.modelfiles import protobuf
-from cvsr_converters.sources.tensorflow import safe_ops
+from cvsr_converters.sources import safe_ops
 
 _RANDOM = re.compile(r"^(Stateless)?(Random(Uniform|StandardNormal)|TruncatedNormal)(V2)?$")
 _LOOPS = {"Enter", "RefEnter", "Exit", "RefExit", "NextIteration", "RefNextIteration", "LoopCond"}

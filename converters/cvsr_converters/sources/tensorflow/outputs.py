@@ -8,7 +8,8 @@ import tensorflow as tf
 from tensorflow.core.framework import node_def_pb2
 
 from cvsr.errors import ModelError
-from cvsr_converters.sources.tensorflow import graphdef, safe_ops
+from cvsr_converters.sources import safe_ops
+from cvsr_converters.sources.tensorflow import graphdef
 
 _READERS = re.compile(r"^IteratorGetNext|^Queue.*Dequeue")
 _TRAINING = re.compile(r"^(Apply|Assign|Scatter)|Grad|BackpropFilter|Summary")

@@ -38,7 +38,8 @@ def _check(folder, trust):
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
-    from cvsr_converters.sources.tensorflow import bundle, safe_ops
+    from cvsr_converters.sources import safe_ops
+    from cvsr_converters.sources.tensorflow import bundle
 
     data = (folder / "saved_model.pb").read_bytes()
     try:
