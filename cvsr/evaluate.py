@@ -51,7 +51,7 @@ class ImageScore:
 
 
 @dataclass(frozen=True)
-class Result:
+class ModelScore:
     """The scores of one model at one scale on one folder."""
 
     model: str
@@ -134,7 +134,7 @@ def evaluate(
     *,
     name: str | None = None,
     progress: Callable[[ImageScore], None] | None = None,
-) -> Result:
+) -> ModelScore:
     """Measure ``upscaler`` on the images directly in ``folder``.
 
     ``upscaler`` is a `cvsr.Upscaler` or any callable that takes an 8-bit gray (H, W) or BGR (H, W, 3) image and gives
@@ -153,7 +153,7 @@ def evaluate(
         scores.append(score)
         if progress is not None:
             progress(score)
-    return Result(name or _name(upscaler), scale, folder.resolve().name, protocol, tuple(scores))
+    return ModelScore(name or _name(upscaler), scale, folder.resolve().name, protocol, tuple(scores))
 
 
 def check_options(scale: int, protocol: str) -> None:

@@ -12,9 +12,8 @@ from cvsr._cv2 import cv2
 from cvsr.errors import DeviceError, MemoryBudgetError, OptionError
 from cvsr.image import Image, check
 from cvsr.inference import interpolated, opencv_superres, plan
-from cvsr.inference import rows as strips
 from cvsr.inference.execution import Execution
-from cvsr.inference.rows import Rows
+from cvsr.inference.rows import Rows, color_and_alpha
 from cvsr.inference.stages import Progress, Resized, Stage, Watch
 from cvsr.inference.tile_cache import TileMemory
 from cvsr.inference.tiled import Upscaled
@@ -185,7 +184,7 @@ class Upscaler:
         budget = self._budget(max_memory)
         size = self.output_size(image.shape[1], image.shape[0])
         stages: list[Stage] = []
-        parts = strips.parts(image)
+        parts = color_and_alpha(image)
         for part, (source, pixel) in enumerate(parts):
             share = budget // len(parts) if budget else None
             stages.append(self._stages(source, pixel, size, share, watch))

@@ -39,7 +39,7 @@ def profile(info: ModelInfo) -> tuple[int, list[Layer]]:
     network = Network(info, devices.resolve("cpu"))
     blob = np.random.default_rng(0).random((1, info.channels, side, side), np.float32) * np.float32(info.range)
     taken: list[list[float]] = []
-    with threads.undivided(True):
+    with threads.single_threaded(True):
         for _ in range(_ROUNDS + 3):
             network.forward(blob)
             taken.append([seconds for _, _, seconds in network.layers()])

@@ -18,9 +18,9 @@ from cvsr._cv2 import cv2
 from cvsr.errors import OpenCVError, OptionError
 from cvsr.image import Image
 from cvsr.inference.network import as_onnx
-from cvsr.inference.plan import Plan
+from cvsr.inference.plan import TilePlan
 from cvsr.inference.processing import inputs
-from cvsr.inference.stages import Source, Watch
+from cvsr.inference.stages import ImageSource, Watch
 from cvsr.inference.tiled import Upscaled
 from cvsr.modelfiles import onnx_reader, onnx_writer, protobuf
 from cvsr.modelfiles.info import ModelInfo
@@ -48,7 +48,7 @@ class Peer:
     def __call__(self, image: Image) -> Image:
         """Return an image enlarged: (H, W) or BGR, uint8."""
         size = (image.shape[1], image.shape[0])
-        stage = Upscaled(Source(image), self, Plan(size, 0, 1, 1), self._pool, Watch())
+        stage = Upscaled(ImageSource(image), self, TilePlan(size, 0, 1, 1), self._pool, Watch())
         return stage.rows(0, stage.size[1])
 
 

@@ -6,7 +6,7 @@ import statistics
 import time
 
 from cvsr.bench.child import picture
-from cvsr.inference.saved_plans import Tuned
+from cvsr.inference.saved_plans import SavedPlan
 from cvsr.modelfiles.info import ModelInfo
 from cvsr.opencv import threads
 from cvsr.upscaler import Upscaler
@@ -17,25 +17,25 @@ _ROUNDS = 3  # at least, however slow the model is
 _WORTH = 1.03  # what a plan must gain over the rules to be kept: less is the noise of a measurement
 
 
-def plans(count: int) -> list[Tuned]:
+def plans(count: int) -> list[SavedPlan]:
     """Return all that may be chosen where OpenCV has ``count`` threads.
 
     The engine and Winograd are left to the rules: measured for seven networks of 12 to 64 channels on 4.14 and 5.0,
     direct convolutions had 0.42 to 0.85 of the speed, and the new engine 0.45 to 0.74.
     """
-    return [Tuned(side, workers) for side in SIDES for workers in sorted({1, count})]
+    return [SavedPlan(side, workers) for side in SIDES for workers in sorted({1, count})]
 
 
-def measured(info: ModelInfo, seconds: float, *, exact: bool = False) -> Tuned:
+def measured(info: ModelInfo, seconds: float, *, exact: bool = False) -> SavedPlan:
     """Return the fastest plan for a model; one of tile 0, which stands for the rules, where none is worth keeping."""
     image = picture(*_SIZE, 3)
     count = threads.count()
     candidates = plans(count)
     rules = Upscaler(info, info.scale, exact=exact, tuned=False)
-    running = {Tuned(0, count): rules} | {
+    running = {SavedPlan(0, count): rules} | {
         plan: Upscaler(info, info.scale, exact=exact, tile=plan.tile, threads=plan.workers) for plan in candidates
     }
-    times: dict[Tuned, list[float]] = {plan: [] for plan in running}
+    times: dict[SavedPlan, list[float]] = {plan: [] for plan in running}
     for upscaler in running.values():
         upscaler(image)
     begun, rounds = time.perf_counter(), 0
@@ -46,10 +46,10 @@ def measured(info: ModelInfo, seconds: float, *, exact: bool = False) -> Tuned:
             running[plan](image)
             times[plan].append(time.perf_counter() - start)
         rounds += 1
-    reference = times[Tuned(0, count)]
+    reference = times[SavedPlan(0, count)]
 
-    def gain(plan: Tuned) -> float:
+    def gain(plan: SavedPlan) -> float:
         return statistics.median(before / after for before, after in zip(reference, times[plan], strict=True))
 
     best = max(candidates, key=gain)
-    return Tuned(best.tile, best.workers, round(gain(best), 2)) if gain(best) >= _WORTH else Tuned(0, count)
+    return SavedPlan(best.tile, best.workers, round(gain(best), 2)) if gain(best) >= _WORTH else SavedPlan(0, count)

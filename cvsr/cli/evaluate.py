@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cvsr.evaluate import PROTOCOLS, ImageScore, Result, check_options, evaluate, list_images
+from cvsr.evaluate import PROTOCOLS, ImageScore, ModelScore, check_options, evaluate, list_images
 from cvsr.modelfiles.info import open_model
 from cvsr.upscaler import Upscaler
 
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def to_json(result: Result, *, per_image: bool = False) -> dict[str, Any]:
+def to_json(result: ModelScore, *, per_image: bool = False) -> dict[str, Any]:
     """Return a result as JSON takes it (an infinite PSNR becomes None), with every image's score if ``per_image``."""
     fields: dict[str, Any] = {
         "model": result.model,
@@ -65,7 +65,7 @@ def to_json(result: Result, *, per_image: bool = False) -> dict[str, Any]:
     return fields
 
 
-def table(results: Iterable[Result], *, per_image: bool = False) -> Iterator[str]:
+def table(results: Iterable[ModelScore], *, per_image: bool = False) -> Iterator[str]:
     """Yield the lines of a table of results, each as soon as its result is there."""
     yield _ROW.format("model", "scale", "dataset", "PSNR", "SSIM", "images", "seconds")
     for result in results:
@@ -74,14 +74,14 @@ def table(results: Iterable[Result], *, per_image: bool = False) -> Iterator[str
         yield _row(result, result.dataset, result, len(result.images))
 
 
-def _row(result: Result, dataset: str, score: Result | ImageScore, images: int) -> str:
+def _row(result: ModelScore, dataset: str, score: ModelScore | ImageScore, images: int) -> str:
     psnr, ssim, seconds = f"{score.psnr:.2f}", f"{score.ssim:.4f}", f"{score.seconds:.2f}"
     return _ROW.format(result.model, result.scale, dataset, psnr, ssim, images, seconds)
 
 
 def _run_all(
     models: list[str], scales: list[int] | None, folders: list[Path], protocol: str, device: str
-) -> Iterator[Result]:
+) -> Iterator[ModelScore]:
     for model in models:
         is_file = Path(model).is_file()
         for scale in scales or [open_model(model).scale if is_file else 2]:

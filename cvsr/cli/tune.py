@@ -8,7 +8,7 @@ import json
 from cvsr.bench.tune import measured
 from cvsr.errors import OptionError
 from cvsr.inference import saved_plans
-from cvsr.inference.saved_plans import Tuned
+from cvsr.inference.saved_plans import SavedPlan
 from cvsr.modelfiles import zoo
 
 _EPILOG = """examples:
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     if args.forget:
         print("removed" if saved_plans.forget() else "there were no plans")
         return 0
-    found: dict[str, Tuned] = {}
+    found: dict[str, SavedPlan] = {}
     for model in args.models:
         info = zoo.chosen(model, args.scale)
         if info.format == "interpolation":

@@ -150,5 +150,5 @@ def _doctor(args: argparse.Namespace) -> int:
     from cvsr import doctor
 
     report = doctor.report()
-    print(json.dumps(report, indent=2) if args.json else doctor.text(report))
-    return 0 if report["ok"] else 3
+    print(json.dumps(report.to_json(), indent=2) if args.json else report)
+    return 0 if report.ok else 3

@@ -1,4 +1,4 @@
-"""The class that stands in for ``cv2.dnn_superres.DnnSuperResImpl``, method by method."""
+"""A replacement for ``cv2.dnn_superres.DnnSuperResImpl`` with the same methods."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 import numpy as np
 
 from cvsr._cv2 import cv2
-from cvsr.dnn_superres import claims
+from cvsr.dnn_superres import model_check
 from cvsr.errors import DeviceError, ImageError, ModelError, OptionError
 from cvsr.image import Image
 from cvsr.inference import processing
-from cvsr.modelfiles.info import ModelInfo
+from cvsr.modelfiles.info import ModelFacts, ModelInfo
 from cvsr.opencv import devices
 from cvsr.upscaler import Upscaler
 
 
 class DeviceWarning(RuntimeWarning):
-    """A device was asked for and is not here: the CPU takes its place."""
+    """The requested device is not available: falling back to the CPU."""
 
 
 class DnnSuperResImpl:
     """Enlarge images with a model file, by the methods of ``cv2.dnn_superres.DnnSuperResImpl``.
 
-    ``path``, ``algo`` and ``scale`` are those of readModel and setModel, which may as well be called later. The other
-    arguments are those of :class:`cvsr.Upscaler`. Safe to call from several threads.
+    ``path``, ``algo`` and ``scale`` are as for readModel and setModel, which may also be called later. The other
+    arguments are as for :class:`cvsr.Upscaler`. Safe to call from several threads.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class DnnSuperResImpl:
         threads: int | None = None,
     ) -> None:
         self._options: dict[str, Any] = {"max_memory": max_memory, "exact": exact, "tile": tile, "threads": threads}
-        self._facts: dict[str, Any] = {}
+        self._facts: ModelFacts | None = None
         self._algo, self._scale = "", 0
-        self._known: ModelInfo | None = None
-        self._backend, self._target = 0, 0  # OpenCV's defaults: its own back end, the CPU
+        self._checked: ModelInfo | None = None
+        self._backend, self._target = 0, 0  # OpenCV's defaults: its own back end on the CPU
         self._device = "cpu"
         self._warned: set[str] = set()
         self._upscalers: dict[tuple[str, float], Upscaler] = {}
@@ -59,55 +59,55 @@ class DnnSuperResImpl:
 
     @staticmethod
     def create(*args: Any, **options: Any) -> DnnSuperResImpl:
-        """Return a new object, of no model yet where there are no arguments."""
+        """Return a new object; without arguments it has no model yet."""
         return DnnSuperResImpl(*args, **options)
 
-    def readModel(  # noqa: N802 - the names of the methods are OpenCV's
+    def readModel(  # noqa: N802 - OpenCV's method names
         self, path: str | os.PathLike[str] | ModelInfo, definition: str | None = None
     ) -> None:
         """Take the model file ``path``, .pb or .onnx, or facts from :func:`cvsr.open_model`.
 
         ``definition``, the second of two files in other frameworks' formats, must be None, "" or ``path`` itself.
-        Raises ModelNotFoundError, or ModelError where the file is broken or none.
+        Raises ModelNotFoundError, or ModelError if the file is broken or not a model.
         """
-        facts = claims.facts(path, definition)
+        facts = model_check.facts(path, definition)
         with self._lock:
-            self._facts, self._known = facts, None
+            self._facts, self._checked = facts, None
             self._upscalers.clear()
 
     def setModel(self, algo: str, scale: int) -> None:  # noqa: N802
-        """Say what the file is: "espcn", "edsr", "fsrcnn" or "lapsrn", and its scale; capitals do not matter.
+        """Set the algorithm, "espcn", "edsr", "fsrcnn" or "lapsrn" in any case, and the scale of the file.
 
-        That is compared with the file when an image is upsampled, as files may be read later. Where the file says what
-        it is, this need not be called. Raises OptionError where these can belong to no model.
+        Both are checked against the file when an image is upsampled, since the file may be read later. This call may
+        be omitted if the file says what it is. Raises OptionError if no model can have these values.
         """
-        claim = claims.checked(algo, scale)
+        named = model_check.checked(algo, scale)
         with self._lock:
-            (self._algo, self._scale), self._known = claim, None
+            (self._algo, self._scale), self._checked = named, None
             self._upscalers.clear()
 
     def setPreferableBackend(self, backendId: int) -> None:  # noqa: N802, N803
-        """Choose a back end by OpenCV's constant (``cv2.dnn.DNN_BACKEND_…``); see the module for what is not here."""
+        """Choose a back end, ``cv2.dnn.DNN_BACKEND_…``; for unavailable ones see the package's docstring."""
         self._prefer(backendId, self._target)
 
     def setPreferableTarget(self, targetId: int) -> None:  # noqa: N802, N803
-        """Choose a target by OpenCV's constant (``cv2.dnn.DNN_TARGET_…``); see the module for what is not here."""
+        """Choose a target, ``cv2.dnn.DNN_TARGET_…``; for unavailable ones see the package's docstring."""
         self._prefer(self._backend, targetId)
 
     def getAlgorithm(self) -> str:  # noqa: N802
-        """Return the name from setModel, in small letters, else the one that the file says, else ""."""
-        return self._algo or self._said("algorithm", "")
+        """Return the name given to setModel, in lower case, else the file's, else ""."""
+        return self._algo or (self._facts.algorithm if self._facts else "")
 
     def getScale(self) -> int:  # noqa: N802
-        """Return the scale from setModel, else the one that the file says, else 0."""
-        return self._scale or self._said("scale", 0)
+        """Return the scale given to setModel, else the file's, else 0."""
+        return self._scale or (self._facts and self._facts.scale) or 0
 
     def upsample(self, img: Image, result: Image | None = None, *, scale: float | None = None) -> Image:
-        """Return ``img`` enlarged, gray, BGR or BGRA: 8 and 16 bits as they are, float32 in 0..255 as 8 bits.
+        """Return ``img`` enlarged, gray, BGR or BGRA: uint8 and uint16 keep their type, float32 in 0..255 gives uint8.
 
-        ``result``: an array to put it into; it is returned if its shape and dtype are right, else a new one. ``scale``:
-        how much larger, such as 1.5 or 3, where that is not to be the model's own. Raises ImageError, ModelError where
-        the file is not what setModel says, and what :class:`cvsr.Upscaler` raises.
+        ``result``: an array to write into; it is returned if its shape and dtype match, else a new array. ``scale``:
+        a factor such as 1.5 or 3 instead of the model's own. Raises ImageError, ModelError if the file does not match
+        setModel, and what :class:`cvsr.Upscaler` raises.
         """
         large = _run(self._upscaler(self._info(), scale), img)
         return large if result is None else _written(large, result)
@@ -119,10 +119,10 @@ class DnnSuperResImpl:
         scale_factors: Sequence[Any] | None = None,
         node_names: Sequence[str] | None = None,
     ) -> list[Image]:
-        """Return an image for each of several outputs of a network (LapSRN), in the order asked for.
+        """Return an image for each of several outputs of a network (LapSRN), in the order requested.
 
-        To be called with (img, scale_factors, node_names), or as OpenCV has it with (img, imgs_new, scale_factors,
-        node_names): then the images are also appended to ``imgs_new`` if that is a list. Raises as ``upsample``.
+        Call it with (img, scale_factors, node_names), or as in OpenCV with (img, imgs_new, scale_factors, node_names):
+        then the images are also appended to ``imgs_new`` if that is a list. Raises what ``upsample`` raises.
         """
         if node_names is None:
             imgs_new, scale_factors, node_names = None, imgs_new, scale_factors
@@ -130,8 +130,8 @@ class DnnSuperResImpl:
         names = [] if node_names is None else [str(name) for name in node_names]
         if not names or len(scales) != len(names):
             raise OptionError(
-                f"there are {len(scales)} scales and {len(names)} names of outputs: give one scale for each name, as "
-                "in upsampleMultioutput(img, [2, 4], ['NCHW_output_2x', 'NCHW_output_4x'])"
+                f"there are {len(scales)} scales and {len(names)} output names: pass one scale for each name, as in "
+                "upsampleMultioutput(img, [2, 4], ['NCHW_output_2x', 'NCHW_output_4x'])"
             )
         info = self._info()
         missing = [name for name in names if name not in info.outputs]
@@ -143,16 +143,14 @@ class DnnSuperResImpl:
             imgs_new.extend(images)
         return images
 
-    def _said(self, fact: str, default: Any) -> Any:
-        info = self._facts.get("info")
-        return getattr(info, fact) if info else self._facts.get(fact, default)
-
     def _prefer(self, backend: int, target: int) -> None:
-        """Take the device that the constants mean; warn and take the CPU, or raise, where it is not here."""
+        """Select the device that the constants name; if it is unavailable, warn and use the CPU, or raise."""
         name = devices.meant(backend, target)
         try:
             if name is None:
-                raise DeviceError(f"OpenCV's back end {backend} with target {target} is no device that cvsr knows.")
+                raise DeviceError(
+                    f"OpenCV's back end {backend} with target {target} is not a device that cvsr supports."
+                )
             devices.resolve(name)
             device = name
         except DeviceError as error:
@@ -162,13 +160,13 @@ class DnnSuperResImpl:
             self._upscalers.clear()
 
     def _instead(self, name: str, error: DeviceError) -> str:
-        """Return "cpu" after a warning for each kind of device, or raise where CVSR_STRICT says so."""
+        """Return "cpu" after one warning for each kind of device, or raise if CVSR_STRICT is set."""
         if os.environ.get("CVSR_STRICT", "").strip().lower() in ("1", "true", "yes"):
             raise error
         kind = name.partition("-")[0]
         if kind not in self._warned:
             self._warned.add(kind)
-            text = f"{error} The CPU takes its place; with CVSR_STRICT=1 in the environment this is an error."
+            text = f"{error} Falling back to the CPU; with CVSR_STRICT=1 in the environment this is an error."
             warnings.warn(text, DeviceWarning, stacklevel=4)
         return "cpu"
 
@@ -179,27 +177,27 @@ class DnnSuperResImpl:
             if key not in self._upscalers:
                 try:
                     found = Upscaler(info, scale, device=self._device, **self._options)
-                except DeviceError as error:  # it is here, and no use for this network
+                except DeviceError as error:  # the device is there, but gives wrong results for this network
                     found = Upscaler(info, scale, device=self._instead(self._device, error), **self._options)
                 self._upscalers[key] = found
             return self._upscalers[key]
 
     def _info(self) -> ModelInfo:
         with self._lock:
-            if self._known is None:
-                self._known = claims.resolved(self._facts, self._algo, self._scale)
-            return self._known
+            if self._checked is None:
+                self._checked = model_check.resolved(self._facts, self._algo, self._scale)
+            return self._checked
 
 
 def DnnSuperResImpl_create() -> DnnSuperResImpl:  # noqa: N802
-    """Return a new object of no model yet: the function is how OpenCV's tutorials begin."""
+    """Return a new object without a model, as OpenCV's tutorials do."""
     return DnnSuperResImpl()
 
 
 def _run(upscaler: Upscaler, img: Any) -> Image:
-    """Return the enlarged image, of the kind that the original gives."""
+    """Return the enlarged image, of the kind that OpenCV's module returns."""
     if not isinstance(img, np.ndarray):
-        return upscaler(img)  # which says what is wrong
+        return upscaler(img)  # raises the right error
     image: Image = img[:, :, 0] if img.ndim == 3 and img.shape[2] == 1 else img
     if image.dtype != np.float32:
         return upscaler(image)
@@ -207,14 +205,14 @@ def _run(upscaler: Upscaler, img: Any) -> Image:
     original = upscaler.info.chroma == "dnn_superres" and upscaler.scale == upscaler.info.scale
     if image.ndim != 3 or image.shape[2] != 3 or not original:
         return processing.stored(upscaler(image), "uint8")
-    # the original rounds to 8 bits before it turns luma and chroma into color
+    # OpenCV's module rounds to 8 bits before it merges luma and chroma
     y, *chroma = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb))
     channels = [upscaler(y), *(processing.upsampled(channel, upscaler.info, exact=False) for channel in chroma)]
     return cv2.cvtColor(cv2.convertScaleAbs(cv2.merge(channels), alpha=255), cv2.COLOR_YCrCb2BGR)
 
 
 def _written(large: Image, result: Any) -> Image:
-    """Return ``result`` with the image in it, or the image where it does not fit."""
+    """Return ``result`` with the image in it, or the image itself if it does not fit."""
     if not isinstance(result, np.ndarray):
         raise ImageError(f"result must be a numpy array to write into, or None, not {type(result).__name__}")
     into: Image = result

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cvsr.inference import flat_tiles, placement, plan
-from cvsr.inference import saved_plans as tuned
+from cvsr.inference import flat_tiles, placement, plan, saved_plans
 from cvsr.inference.network import Network
-from cvsr.inference.opencv_superres import Original
-from cvsr.inference.saved_plans import Tuned
+from cvsr.inference.opencv_superres import OpenCVSuperRes
+from cvsr.inference.saved_plans import SavedPlan
 from cvsr.inference.stages import Stage, Watch
 from cvsr.inference.tiled import Upscaled
 from cvsr.modelfiles.info import ModelInfo
@@ -20,7 +19,7 @@ from cvsr.opencv import threads
 from cvsr.opencv.ran_on import RanOn
 
 if TYPE_CHECKING:
-    from cvsr.inference.segment_nets import Deep
+    from cvsr.inference.segment_nets import SegmentNets
 
 
 @dataclass
@@ -38,8 +37,8 @@ class Execution:
     threads: int | None
     tuned: bool
     effort: str = "full"
-    _networks: dict[int, Network | Original] = field(default_factory=dict[int, "Network | Original"])
-    _deep: dict[Network, Deep | None] = field(default_factory=dict[Network, "Deep | None"])
+    _networks: dict[int, Network | OpenCVSuperRes] = field(default_factory=dict[int, "Network | OpenCVSuperRes"])
+    _deep: dict[Network, SegmentNets | None] = field(default_factory=dict[Network, "SegmentNets | None"])
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _pool: ThreadPoolExecutor | None = None
     _owner: int = 0
@@ -53,13 +52,13 @@ class Execution:
         """Take what came from another process; networks are loaded when they are needed."""
         vars(self).update(state, _networks={}, _deep={}, _lock=threading.RLock())
 
-    def network(self, scale: int) -> Network | Original:
+    def network(self, scale: int) -> Network | OpenCVSuperRes:
         """Return the network of a scale. Raises ModelError, or DeviceError where a named device is no use."""
         with self._lock:
             if scale not in self._networks:
                 info = self.models[scale]
                 self._networks[scale] = (
-                    Original(info, self.requested)
+                    OpenCVSuperRes(info, self.requested)
                     if self.engine == "superres"
                     else placement.network(info, self.requested, self.exact)
                 )
@@ -71,10 +70,10 @@ class Execution:
         ``budget``: the bytes that it may take. Raises MemoryBudgetError.
         """
         network = self.network(scale)
-        if isinstance(network, Original):
+        if isinstance(network, OpenCVSuperRes):
             return network.stage(source, watch)
         parts, count = self.parts(network), self._thread_count()
-        bands = parts and plan.bands(network.info, parts.segments, source.size, max_memory=budget)
+        bands = parts and plan.segments(network.info, parts.segments, source.size, max_memory=budget)
         if parts and bands:
             from cvsr.inference.segmented import Streamed  # the import of cvsr is quick: only deep networks need it
 
@@ -92,7 +91,7 @@ class Execution:
         )
         return Upscaled(source, network, how, self.pool(), watch, fast=fast)
 
-    def parts(self, network: Network) -> Deep | None:
+    def parts(self, network: Network) -> SegmentNets | None:
         """Return a network in segments where tiles are not asked for, and it is deep enough to gain by that."""
         if self.tile is not None or (network.info.radius or 0) < plan.DEEP:
             return None
@@ -100,7 +99,7 @@ class Execution:
 
         with self._lock:
             if network not in self._deep:
-                self._deep[network] = segment_nets.of(network)
+                self._deep[network] = segment_nets.in_segments(network)
             return self._deep[network]
 
     def pool(self) -> ThreadPoolExecutor:
@@ -113,7 +112,7 @@ class Execution:
     def ran_on(self, scale: int) -> RanOn | None:
         """Return what the network of a scale really ran on, and by which plan; None before its first forward."""
         network = self.network(scale)
-        if isinstance(network, Original) or network.ran_on is None:
+        if isinstance(network, OpenCVSuperRes) or network.ran_on is None:
             return network.ran_on
         return replace(network.ran_on, plan=self._said(network))
 
@@ -139,10 +138,10 @@ class Execution:
         alone = ran is not None and (ran.engine != "classic" or ran.device != "cpu")
         return 1 if alone else threads.count()
 
-    def _measured(self, network: Network) -> Tuned | None:
+    def _measured(self, network: Network) -> SavedPlan | None:
         """Return the plan that was measured for a network on this machine, where the caller leaves it to that."""
         asked = self.tile is not None or self.threads is not None or self.effort == "fast"
         if asked or not self.tuned or network.device.name != "cpu":
             return None
-        found = tuned.known(network.info, self.exact)
+        found = saved_plans.find(network.info, self.exact)
         return found if found and found.tile else None

@@ -6,15 +6,15 @@ import math
 
 from cvsr.errors import MemoryBudgetError
 from cvsr.image import Image, interpolation
-from cvsr.inference.stages import Source, Stage
+from cvsr.inference.stages import ImageSource, Stage
 
 _BAND = 16 << 20  # bytes of an interpolation's result to make at a time
 
 
 def interpolated(source: Stage, size: tuple[int, int], method: str, max_memory: int | None, pixel: int) -> Stage:
     """Return the stage that interpolates ``source`` to ``size``: at once what is in memory, else in bands."""
-    if isinstance(source, Source):
-        return Source(interpolation.resize(source.image, size, method))
+    if isinstance(source, ImageSource):
+        return ImageSource(interpolation.resize(source.image, size, method))
     return Interpolated(source, size, method, max_memory, pixel)
 
 

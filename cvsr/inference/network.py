@@ -24,7 +24,7 @@ from cvsr.opencv.devices import Device
 from cvsr.opencv.ran_on import RanOn
 
 if TYPE_CHECKING:
-    from cvsr.modelfiles.tensorflow import importer as graphdef
+    from cvsr.modelfiles.tensorflow import importer
 
 
 UNFUSED = frozenset({
@@ -137,16 +137,16 @@ class Network:
         if self._rewritten:  # from memory, 5.0 ignores which engine is asked for
             with file_of(self._rewritten.onnx, ".onnx") as name:
                 return cv2.dnn.readNetFromONNX(name, **engine)
-        from cvsr.modelfiles.tensorflow import graphdef as frozen
+        from cvsr.modelfiles.tensorflow import graphdef
 
         data = read_bytes(path)
         if VERSION >= (4, 11, 0):
-            data = frozen.add_blocksize(data)
+            data = graphdef.add_blocksize(data)
         with file_of(data, ".pb") as name:
             return cv2.dnn.readNetFromTensorflow(name, **engine)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
-def _rewritten(info: ModelInfo) -> graphdef.Rewritten | None:
+def _rewritten(info: ModelInfo) -> importer.Rewritten | None:
     """Return a frozen graph as ONNX, or None where OpenCV's importer is to read the file, or it is no such graph."""
     if info.format != "pb" or info.path is None:
         return None
@@ -160,7 +160,7 @@ def _rewritten(info: ModelInfo) -> graphdef.Rewritten | None:
         ) from error
 
 
-def as_onnx(info: ModelInfo) -> graphdef.Rewritten:
+def as_onnx(info: ModelInfo) -> importer.Rewritten:
     """Return the ONNX bytes of a model file of either format, and what is left to the host after them.
 
     Raises ModelError for a frozen graph that cannot be rewritten.
@@ -170,20 +170,20 @@ def as_onnx(info: ModelInfo) -> graphdef.Rewritten:
     data = read_bytes(info.path)
     if info.format == "pb":
         return _rewritten_once(data, info.channels, info.scale)
-    from cvsr.modelfiles.tensorflow import importer as graphdef
+    from cvsr.modelfiles.tensorflow import importer
 
     if "Cast" in info.ops:
         from cvsr.modelfiles import float16
 
         data = float16.expanded(data)
-    return graphdef.Rewritten(data, subpixel=False, tanh=False, ops=info.ops)
+    return importer.Rewritten(data, subpixel=False, tanh=False, ops=info.ops)
 
 
 @functools.lru_cache(maxsize=4)  # scripts make an object for each image
-def _rewritten_once(data: bytes, channels: int, scale: int) -> graphdef.Rewritten:
-    from cvsr.modelfiles.tensorflow import importer as graphdef
+def _rewritten_once(data: bytes, channels: int, scale: int) -> importer.Rewritten:
+    from cvsr.modelfiles.tensorflow import importer
 
-    return graphdef.rewrite(data, channels, scale)
+    return importer.rewrite(data, channels, scale)
 
 
 @contextlib.contextmanager

@@ -12,13 +12,13 @@ from cvsr.errors import DeviceError, ImageError, ModelError, OpenCVError, Option
 from cvsr.image import Image
 from cvsr.image.tiles import Span, Tile
 from cvsr.inference.network import file_of
-from cvsr.inference.stages import Source, Stage, Watch
+from cvsr.inference.stages import ImageSource, Stage, Watch
 from cvsr.modelfiles.info import ModelInfo, read_bytes
 from cvsr.opencv import devices, engines
 from cvsr.opencv.ran_on import RanOn
 
 
-class Original:
+class OpenCVSuperRes:
     """A ``DnnSuperResImpl`` with a model; call it with an 8-bit image, gray or BGR, to get its result.
 
     It sees the whole image, on the CPU: nothing in it tells where it ran, so that no other device can be promised.
@@ -71,14 +71,14 @@ class Original:
             raise ImageError(f"dnn_superres refuses an image of shape {image.shape}: {said}") from error
         return large
 
-    def stage(self, source: Stage, watch: Watch) -> Source:
+    def stage(self, source: Stage, watch: Watch) -> ImageSource:
         """Return the stage that follows ``source``, computed at once and as a whole."""
         watch.check()
         width, height = source.size
         watch.total += 1
         large = self(np.ascontiguousarray(source.rows(0, height)))
         watch.finished(Tile(Span(0, height, 0, height), Span(0, width, 0, width)))
-        return Source(large)
+        return ImageSource(large)
 
 
 def _created() -> Any:

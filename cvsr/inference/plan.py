@@ -40,7 +40,7 @@ def chain(scales: list[int], factor: float) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TilePlan:
     """Tiles of ``tile`` = (width, height) with a ``halo``, ``workers`` at a time, ``group`` rows of tiles together."""
 
     tile: tuple[int, int]
@@ -58,7 +58,7 @@ def tiles(
     tile: int | None,
     max_memory: int | None,
     best: int | None = None,
-) -> Plan:
+) -> TilePlan:
     """Return the plan for an image of ``size`` = (width, height) and ``pixel`` bytes a pixel within ``max_memory``.
 
     ``tile``: the side that the caller wants, 0 for the whole image, None for the ``best``, which is known to be that on
@@ -82,7 +82,7 @@ def tiles(
 
 
 @dataclass(frozen=True)
-class Bands:
+class SegmentPlan:
     """Segments of a deep network: tiles of ``tile`` x ``rows``, one after the other, and a result in bands.
 
     One net at a time has all of OpenCV's threads: as fast as two, each with one, and half of their memory.
@@ -98,7 +98,7 @@ class Bands:
         return max(8, self.rows * 64 // max(64, *segment.channels))
 
 
-def bands(info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, max_memory: int | None) -> Bands | None:
+def segments(info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, max_memory: int | None) -> SegmentPlan | None:
     """Return how to run a network in segments over an image of ``size`` = (width, height).
 
     None where tiles of the whole network are better: where maps would fill the memory, and where one tile is enough.
@@ -109,13 +109,13 @@ def bands(info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, m
         return None
     unit = info.scale if info.inputs == "bicubic" else 1
     for rows in (96, 64, 48, 32, 24, 16):
-        how = Bands(tile, rows, max(8, rows // 4 // unit))
+        how = SegmentPlan(tile, rows, max(8, rows // 4 // unit))
         if _streams_memory(info, parts, width * unit, how) <= (max_memory or _MAPS):
             return how
     return None
 
 
-def _streams_memory(info: ModelInfo, parts: Sequence[Segment], width: int, how: Bands) -> int:
+def _streams_memory(info: ModelInfo, parts: Sequence[Segment], width: int, how: SegmentPlan) -> int:
     """Return an estimate of the bytes that segments take over rows of ``width`` pixels."""
     nets = maps = most = enlarged = 0
     skip = sum(part.radius for part in parts) + how.rows
@@ -181,7 +181,7 @@ def _best(info: ModelInfo, cache: int) -> int:
 
 def _plan(
     info: ModelInfo, size: tuple[int, int], pixel: int, choice: tuple[int, int, int], max_memory: int | None
-) -> tuple[Plan, int]:
+) -> tuple[TilePlan, int]:
     """Return the plan for a (side, halo, workers) and an estimate of the bytes that it needs."""
     (width, height), (side, halo, workers) = size, choice
     tile = (min(width, side or width), min(height, side or height))
@@ -190,7 +190,7 @@ def _plan(
     while group > 1 and max_memory is not None and 3 * group * band > max_memory // 4:
         group -= 1
     fed = min(width, tile[0] + 2 * halo), min(height, tile[1] + 2 * halo)
-    return Plan(tile, halo, workers, group), workers * _net_memory(info, fed) + 3 * group * band
+    return TilePlan(tile, halo, workers, group), workers * _net_memory(info, fed) + 3 * group * band
 
 
 def _net_memory(info: ModelInfo, fed: tuple[int, int]) -> int:

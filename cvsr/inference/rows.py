@@ -11,7 +11,7 @@ import numpy as np
 
 from cvsr.image import Image
 from cvsr.image.fill import REACH, filled, neighbourly
-from cvsr.inference.stages import Source, Stage
+from cvsr.inference.stages import ImageSource, Stage
 
 
 @runtime_checkable
@@ -33,7 +33,7 @@ class Rows(Protocol):
         ...
 
 
-class Part:
+class RowSource:
     """The stage at the start: the color of what has rows, or its alpha."""
 
     def __init__(self, picture: Rows, alpha: bool = False) -> None:
@@ -55,14 +55,14 @@ class Part:
         return [self.size[1]]
 
 
-def parts(image: Image | Rows) -> list[tuple[Stage, int]]:
+def color_and_alpha(image: Image | Rows) -> list[tuple[Stage, int]]:
     """Return what of an image is enlarged on its own, color and alpha, each with its bytes a pixel."""
     channels = image.shape[2] if len(image.shape) == 3 else 1
     one = image.dtype.itemsize
     if not isinstance(image, np.ndarray):
         if channels == 4:
-            return [(Part(image), one * 3), (Part(image, alpha=True), one)]
-        return [(Part(image), one * channels)]
+            return [(RowSource(image), one * 3), (RowSource(image, alpha=True), one)]
+        return [(RowSource(image), one * channels)]
     if channels == 4:
-        return [(Source(filled(image)), one * 3), (Source(image[:, :, 3]), one)]
-    return [(Source(image.reshape(image.shape[:2]) if channels == 1 else image), one * channels)]
+        return [(ImageSource(filled(image)), one * 3), (ImageSource(image[:, :, 3]), one)]
+    return [(ImageSource(image.reshape(image.shape[:2]) if channels == 1 else image), one * channels)]

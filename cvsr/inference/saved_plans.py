@@ -24,7 +24,7 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
-class Tuned:
+class SavedPlan:
     """``tile``: the side of tiles in pixels, 0 for the whole image; ``workers``: how many tiles at a time.
 
     One worker leaves the work on a tile to OpenCV's own threads. ``gain``: how much faster than the rules it was.
@@ -54,7 +54,7 @@ def key(info: ModelInfo, exact: bool) -> str:
     return "/".join([info.sha256[:16], _build(), machine.name(), str(threads.count()), "exact" if exact else "fast"])
 
 
-def known(info: ModelInfo, exact: bool) -> Tuned | None:
+def find(info: ModelInfo, exact: bool) -> SavedPlan | None:
     """Return the plan that was measured here for a model, or None."""
     path = file()
     try:
@@ -62,7 +62,7 @@ def known(info: ModelInfo, exact: bool) -> Tuned | None:
     except OSError:
         return None
     found = _read(path, (state.st_mtime_ns, state.st_size)).get(key(info, exact))
-    return Tuned(**found) if found else None
+    return SavedPlan(**found) if found else None
 
 
 @functools.lru_cache(maxsize=4)
@@ -81,7 +81,7 @@ def _fits(plan: Any) -> bool:
     return set(plan) == {"tile", "workers", "gain"} and all(isinstance(n, int) and 0 <= n < 2**16 for n in numbers)
 
 
-def remember(plans: dict[str, Tuned]) -> None:
+def remember(plans: dict[str, SavedPlan]) -> None:
     """Add plans, by :func:`key`, to those that are kept. Raises FileError where the folder cannot be written."""
     from cvsr.io.atomic import atomic  # the import of cvsr is quick
 

@@ -16,7 +16,7 @@ from cvsr.inference.segments import Segment
 from cvsr.opencv import devices, engines
 
 
-class Deep:
+class SegmentNets:
     """The segments of a :class:`cvsr.inference.network.Network`, and nets of them: as many as are at work at the same time."""
 
     def __init__(self, network: Network, found: tuple[Segment, ...], tanh: bool) -> None:
@@ -57,7 +57,7 @@ class Deep:
         return self.network.configured(net)
 
 
-def of(network: Network) -> Deep | None:
+def in_segments(network: Network) -> SegmentNets | None:
     """Return a network in segments, or None where it is not deep, cannot be cut, or does not run on the CPU."""
     info = network.info
     if network.device.name != "cpu" or (info.radius or 0) < DEEP or info.multiple > 1 or "," in info.inputs:
@@ -69,7 +69,7 @@ def of(network: Network) -> Deep | None:
     found = segments.cut(whole.onnx, info.radius or 0, info.output if info.format == "pb" else "")
     if not found or not all(_is_shuffle(network, segment) for segment in found if segment.shuffle):
         return None
-    return Deep(network, tuple(found), whole.tanh)
+    return SegmentNets(network, tuple(found), whole.tanh)
 
 
 def _is_shuffle(network: Network, segment: Segment) -> bool:
@@ -78,7 +78,7 @@ def _is_shuffle(network: Network, segment: Segment) -> bool:
     maps = np.arange(segment.channels[0] * scale**2 * 6, dtype=np.float32).reshape(1, -1, 2, 3)
     wanted = maps.reshape(-1, scale, scale, 2, 3).transpose(0, 3, 1, 4, 2).reshape(1, -1, 2 * scale, 3 * scale)
     try:
-        made = Deep(network, (segment,), False).part(0, {segment.inputs[0]: maps})[0]
+        made = SegmentNets(network, (segment,), False).part(0, {segment.inputs[0]: maps})[0]
     except ModelError:
         return False
     return np.array_equal(made, wanted)

@@ -11,36 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from cvsr.image import PEAK, Image, tiles
 from cvsr.inference import processing
-from cvsr.inference.plan import Bands
+from cvsr.inference.plan import SegmentPlan
 from cvsr.inference.row_window import Window
+from cvsr.inference.segment_nets import SegmentNets
 from cvsr.inference.segments import Segment
 from cvsr.inference.stages import Stage, Watch
-from cvsr.modelfiles.info import ModelInfo
 from cvsr.opencv import engines, threads
 
 _Item = TypeVar("_Item")
 _COLUMNS = 256  # how wide the tiles are in which color is added
 
 
-class Nets(Protocol):
-    """A network in segments, loaded: see :class:`cvsr.inference.network.Network`."""
-
-    info: ModelInfo
-    exact: bool
-    segments: tuple[Segment, ...]
-
-    def part(self, number: int, fed: dict[str, Image]) -> list[Image]:
-        """Return the outputs of a segment for its inputs, each float32 (1, C, h, w)."""
-        ...
-
-
-class _Part:
+class _SegmentMaps:
     """A segment at work: it reads windows of maps and fills those of its outputs.
 
     ``unit``: how many of its rows there are for each of the first segment's.
@@ -116,7 +104,7 @@ class _Shuffle:
 class Streamed:
     """A network in segments over a stage of the image's rows: the stage of the enlarged rows."""
 
-    def __init__(self, source: Stage, nets: Nets, how: Bands, pool: Executor, watch: Watch) -> None:
+    def __init__(self, source: Stage, nets: SegmentNets, how: SegmentPlan, pool: Executor, watch: Watch) -> None:
         self.source, self.nets, self.watch = source, nets, watch
         self.how, self.tile = how, how.tile
         self._pool = pool
@@ -136,7 +124,7 @@ class Streamed:
                 maps |= _Shuffle(self, segment, maps).windows
                 unit *= segment.shuffle
             else:
-                maps |= _Part(self, number, maps, unit).windows
+                maps |= _SegmentMaps(self, number, maps, unit).windows
         self._scale = unit  # of the last map by what the first one reads
         self._maps = maps[nets.segments[-1].outputs[0]]
         self._maps.readers[self] = 0
@@ -170,7 +158,7 @@ class Streamed:
             self.watch.check()
             work(item)
 
-        with threads.undivided(len(items) > 1):
+        with threads.single_threaded(len(items) > 1):
             for _ in self._pool.map(one, items):
                 pass
 

@@ -1,6 +1,6 @@
 """Stages that give the rows of a picture on demand, so that neither it nor what lies between must exist as a whole.
 
-Source ── Upscaled (network x2) ── Upscaled (network x2) ── Resized
+ImageSource ── Upscaled (network x2) ── Upscaled (network x2) ── Resized
 rows() is asked at the right end; each stage asks the one before it for the rows that it needs.
 """
 
@@ -61,7 +61,7 @@ class Stage(Protocol):
         ...
 
 
-class Source:
+class ImageSource:
     """A picture in memory."""
 
     def __init__(self, image: Image) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 
 from cvsr._cv2 import cv2
 from cvsr.image import PEAK, Image, tiles
-from cvsr.inference import flat_tiles as flat
-from cvsr.inference import processing
-from cvsr.inference.plan import Plan
+from cvsr.inference import flat_tiles, processing
+from cvsr.inference.plan import TilePlan
 from cvsr.inference.stages import Stage, Watch
+from cvsr.inference.tile_cache import TileMemory
 from cvsr.modelfiles.info import ModelInfo
 from cvsr.opencv import engines, threads
 
@@ -23,8 +23,8 @@ _SHALLOW = 8
 """Up to this radius, tiles of one size gain more (a quarter for FSRCNN) than the wider halo at the edges costs."""
 
 
-class Network(Protocol):
-    """What computes the planes of a tile: :class:`cvsr.inference.network.Network`, or another runtime beside it in a race."""
+class TileNetwork(Protocol):
+    """Computes the planes of a tile: :class:`cvsr.inference.network.Network`, or another runtime in a benchmark."""
 
     info: ModelInfo
     exact: bool
@@ -34,28 +34,16 @@ class Network(Protocol):
         ...
 
 
-class Memory(Protocol):
-    """What is known of tiles from the frame before: see :class:`cvsr.sequence.TileMemory`."""
-
-    def recall(self, tile: tiles.Tile, pixels: Image) -> Image | None:
-        """Return the result of a tile that had the same pixels."""
-        ...
-
-    def keep(self, tile: tiles.Tile, pixels: Image, result: Image) -> None:
-        """Remember a tile's result."""
-        ...
-
-
 @dataclass
 class Upscaled:
     """A network over a stage, tile by tile; each tile is computed once."""
 
     source: Stage
-    network: Network
-    plan: Plan
+    network: TileNetwork
+    plan: TilePlan
     pool: Executor
     watch: Watch
-    memory: Memory | None = None
+    memory: TileMemory | None = None
     fast: bool = False  # flat tiles are interpolated
     size: tuple[int, int] = field(init=False)
     _done: dict[int, Image] = field(default_factory=dict[int, Image], init=False)
@@ -112,7 +100,7 @@ class Upscaled:
                 by_start[tile.rows.start][:, columns] = self._tile(fed, tile, first)
             return tile
 
-        with threads.undivided(self.plan.workers > 1 and len(todo) > 1):
+        with threads.single_threaded(self.plan.workers > 1 and len(todo) > 1):
             for tile in self.pool.map(run, todo):
                 self.watch.finished(tile)
         self._done |= made
@@ -136,8 +124,8 @@ class Upscaled:
         if dtype == np.uint16:  # in floats, so that color is rounded once, at the end
             pixels = pixels * np.float32(1 / PEAK["uint16"])
         keep = (tile.rows.keep, tile.columns.keep)
-        if self.fast and flat.is_flat(pixels):
-            result = flat.enlarged(pixels, keep, info.scale)
+        if self.fast and flat_tiles.is_flat(pixels):
+            result = flat_tiles.enlarged(pixels, keep, info.scale)
         else:
             blob = processing.blob(pixels, info)
             output = self.network.forward(blob)

@@ -22,7 +22,7 @@ _IR, _OPSET = 7, 13
 
 
 @dataclass(frozen=True)
-class Node:
+class OnnxNode:
     """An operation of a graph, with one output."""
 
     op: str
@@ -35,12 +35,12 @@ class Graph:
     """A network in the making: operations in the order in which they run, and constants."""
 
     def __init__(self) -> None:
-        self.nodes: list[Node] = []
+        self.nodes: list[OnnxNode] = []
         self.constants: dict[str, NDArray[Any]] = {}
 
     def add(self, op: str, inputs: list[str], **attributes: Attribute) -> str:
         """Add an operation; return the name of what it makes, which no TensorFlow node can have."""
-        self.nodes.append(Node(op, inputs, f"#{len(self.nodes)}", attributes))
+        self.nodes.append(OnnxNode(op, inputs, f"#{len(self.nodes)}", attributes))
         return self.nodes[-1].output
 
     def constant(self, values: NDArray[Any]) -> str:
@@ -58,7 +58,7 @@ class Graph:
         renamed: dict[str, str] = {}
         for name, (value, _) in outputs.items():
             if value == source[0] or value in renamed:
-                self.nodes.append(Node("Identity", [value], name, {}))
+                self.nodes.append(OnnxNode("Identity", [value], name, {}))
             else:
                 renamed[value] = name
         read = {name for node in self.nodes for name in node.inputs}
@@ -79,7 +79,7 @@ def _text(number: int, value: str) -> bytes:
     return block(number, value.encode())
 
 
-def _node(node: Node, renamed: dict[str, str]) -> bytes:
+def _node(node: OnnxNode, renamed: dict[str, str]) -> bytes:
     parts = [_text(1, renamed.get(name, name)) for name in node.inputs]
     parts += [_text(2, renamed.get(node.output, node.output)), _text(4, node.op)]
     parts += [block(5, _attribute(name, value)) for name, value in node.attributes.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import dataclass
 
 PUBLIC = {
     "59f77351e1d7c0057bf6fe088b4a8a07e42c468c8c8aebb674a6b4ea1823221d": "ESPCN_x2",
@@ -23,19 +24,25 @@ PUBLIC = {
 
 EDSR_MEAN = (103.1545782, 111.561547, 114.35629928)  # BGR, as OpenCV's dnn_superres has it
 
-_LUMA: dict[str, object] = {"color": "luma", "range": 1.0, "chroma": "dnn_superres"}
-FAMILIES: dict[str, dict[str, object]] = {
-    "espcn": _LUMA,
-    "fsrcnn": _LUMA,
-    "lapsrn": _LUMA,
-    "edsr": {"color": "bgr", "range": 255.0, "mean": EDSR_MEAN},
-}
-"""The algorithms of dnn_superres, and what it does before and after each, by the fields of ModelInfo."""
+
+@dataclass(frozen=True)
+class Family:
+    """What dnn_superres does before and after the networks of an algorithm, by the fields of ModelInfo."""
+
+    color: str
+    range: float
+    mean: tuple[float, ...] | None = None
+    chroma: str | None = None
+
+
+_LUMA = Family("luma", 1.0, chroma="dnn_superres")
+FAMILIES = {"espcn": _LUMA, "fsrcnn": _LUMA, "lapsrn": _LUMA, "edsr": Family("bgr", 255.0, EDSR_MEAN)}
+"""The algorithms of dnn_superres."""
 
 
 def channels(algorithm: str) -> int:
     """Return how many channels the networks of an algorithm take."""
-    return 1 if FAMILIES[algorithm]["color"] == "luma" else 3
+    return 1 if FAMILIES[algorithm].color == "luma" else 3
 
 
 def named(stem: str) -> tuple[str, int] | None:

@@ -18,13 +18,13 @@ _before = 1  # the number to put back
 
 
 def count() -> int:
-    """Return how many threads OpenCV has where nobody is inside :func:`undivided`."""
+    """Return how many threads OpenCV has where nobody is inside :func:`single_threaded`."""
     with _lock:
         return max(1, _before if _users else cv2.getNumThreads())
 
 
 @contextlib.contextmanager
-def undivided(wanted: bool = True) -> Generator[None]:
+def single_threaded(wanted: bool = True) -> Generator[None]:
     """Let OpenCV compute each call on the thread that makes it; put its number of threads back at the end.
 
     Several may be inside at a time: the last one out puts it back, unless somebody has set another number meanwhile.

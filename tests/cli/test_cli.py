@@ -455,10 +455,11 @@ class TestOtherVerbs:
     def test_doctor(self, run, monkeypatch, ok):
         from cvsr import doctor
 
-        monkeypatch.setattr(doctor, "report", lambda: {"ok": ok})
-        monkeypatch.setattr(doctor, "text", lambda report: f"ok: {report['ok']}")
-        assert run("doctor") == (0 if ok else 3, f"ok: {ok}\n", "")
-        assert json.loads(run("doctor", "--json")[1]) == {"ok": ok}
+        problems = [] if ok else [doctor.Problem("it is broken", "mend it", True)]
+        monkeypatch.setattr(doctor, "report", lambda: doctor.Report(doctor.OpenCVCheck(), [], [], problems))
+        code, out, _ = run("doctor")
+        assert code == (0 if ok else 3) and ("Not ready" in out) is not ok
+        assert json.loads(run("doctor", "--json")[1])["ok"] is ok
 
     def test_eval_is_handed_on(self, run, monkeypatch):
         from cvsr.cli import evaluate

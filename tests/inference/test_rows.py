@@ -8,7 +8,7 @@ import pytest
 import cvsr
 from cvsr.image import fill
 from cvsr.inference import interpolated
-from cvsr.inference import rows as strips
+from cvsr.inference.rows import RowSource
 
 
 class Given:
@@ -81,7 +81,7 @@ def test_hidden_color_is_the_same_in_parts(photo, monkeypatch):
     whole = fill.filled(picture)
     assert (whole != picture[..., :3]).any()
     np.testing.assert_array_equal(whole[280], picture[280, :, :3])  # farther than its reach from all that is seen
-    part = strips.Part(Given(picture))
+    part = RowSource(Given(picture))
     for start in range(0, 300, 30):
         np.testing.assert_array_equal(part.rows(start, start + 30), whole[start : start + 30])
     np.testing.assert_array_equal(fill.neighbourly(picture[..., :3], hidden), whole)

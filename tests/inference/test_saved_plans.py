@@ -12,7 +12,7 @@ from cvsr import machine
 from cvsr.bench import tune
 from cvsr.cli.verbs import main
 from cvsr.inference import plan, saved_plans
-from cvsr.inference.saved_plans import Tuned
+from cvsr.inference.saved_plans import SavedPlan
 from cvsr.modelfiles import zoo
 
 
@@ -30,7 +30,7 @@ def info():
 def test_what_is_remembered_is_used(info, photo):
     image, rules = photo("astronaut")[:70, :90], cvsr.Upscaler(info, 2, exact=True)
     assert "as measured" not in rules.ran_on.plan
-    saved_plans.remember({saved_plans.key(info, exact=True): Tuned(48, 1, 1.5)})
+    saved_plans.remember({saved_plans.key(info, exact=True): SavedPlan(48, 1, 1.5)})
     assert "tiles of 48 pixels, 1 at a time, as measured" in str(rules.ran_on)
     seen = []
     made = rules(image, progress=seen.append)
@@ -39,7 +39,7 @@ def test_what_is_remembered_is_used(info, photo):
 
 
 def test_what_the_caller_wants_goes_first(info):
-    saved_plans.remember({saved_plans.key(info, exact=False): Tuned(48, 1)})
+    saved_plans.remember({saved_plans.key(info, exact=False): SavedPlan(48, 1)})
     assert "48" in cvsr.Upscaler(info, 2).ran_on.plan
     for options in ({"tile": 64}, {"threads": 2}, {"tuned": False}, {"exact": True}):
         assert "48" not in cvsr.Upscaler(info, 2, **options).ran_on.plan
@@ -53,16 +53,16 @@ def test_a_small_budget_takes_smaller_tiles(info):
 
 
 def test_other_machines_and_builds_have_other_plans(info, monkeypatch):
-    saved_plans.remember({saved_plans.key(info, exact=False): Tuned(48, 1)})
+    saved_plans.remember({saved_plans.key(info, exact=False): SavedPlan(48, 1)})
     monkeypatch.setattr(machine, "name", lambda: "another")
-    assert saved_plans.known(info, exact=False) is None
-    saved_plans.remember({saved_plans.key(info, exact=False): Tuned(64, 1)})
+    assert saved_plans.find(info, exact=False) is None
+    saved_plans.remember({saved_plans.key(info, exact=False): SavedPlan(64, 1)})
     monkeypatch.undo()
 
 
 def test_plans_are_added(info, cache):
     for tile in (48, 96):
-        saved_plans.remember({f"other{tile}": Tuned(tile, 1)})
+        saved_plans.remember({f"other{tile}": SavedPlan(tile, 1)})
     assert set(json.loads(cache.read_text("utf-8"))["plans"]) == {"other48", "other96"}
 
 
@@ -80,9 +80,9 @@ BROKEN = [
 def test_a_broken_file_is_no_plan(info, cache, text):
     cache.parent.mkdir(parents=True)
     cache.write_text(text.replace('"k"', json.dumps(saved_plans.key(info, False))), "utf-8")
-    assert saved_plans.known(info, exact=False) is None
-    saved_plans.remember({saved_plans.key(info, False): Tuned(48, 1)})
-    assert saved_plans.known(info, exact=False) == Tuned(48, 1)
+    assert saved_plans.find(info, exact=False) is None
+    saved_plans.remember({saved_plans.key(info, False): SavedPlan(48, 1)})
+    assert saved_plans.find(info, exact=False) == SavedPlan(48, 1)
 
 
 def test_the_command_measures_and_forgets(info, cache, capsys, monkeypatch):
@@ -91,7 +91,7 @@ def test_the_command_measures_and_forgets(info, cache, capsys, monkeypatch):
     assert main(["tune", "cvsr-small", "--seconds", "0", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)["cvsr-small_x2"]
     assert said["tile"] in (0, 24, 64) and said["gain"] >= 1
-    assert saved_plans.known(info, exact=False) == Tuned(**said)
+    assert saved_plans.find(info, exact=False) == SavedPlan(**said)
     assert main(["tune", "--forget"]) == 0 and not cache.exists()
     assert main(["tune", "--forget"]) == 0
 

@@ -1,4 +1,4 @@
-"""Deep networks in segments: the same pixels as in one piece, whatever the bands, tiles and skips."""
+"""SegmentNets networks in segments: the same pixels as in one piece, whatever the bands, tiles and skips."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import cvsr
 from cvsr._cv2 import VERSION
 from cvsr.errors import Cancelled, MemoryBudgetError
 from cvsr.inference import plan, segment_nets, segments, stages
-from cvsr.inference.plan import Bands
+from cvsr.inference.plan import SegmentPlan
 from cvsr.inference.row_window import Window
 from cvsr.inference.segmented import Streamed
 from cvsr.modelfiles import onnx_reader
@@ -123,7 +123,7 @@ def bands(monkeypatch):
     """Set how wide tiles and how high bands are, so small that a small image has several."""
 
     def choose(tile, rows):
-        monkeypatch.setattr(plan, "bands", lambda *_, **__: Bands(tile, rows, max(1, rows // 4)))
+        monkeypatch.setattr(plan, "segments", lambda *_, **__: SegmentPlan(tile, rows, max(1, rows // 4)))
 
     return choose
 
@@ -153,7 +153,7 @@ def test_the_same_pixels_as_in_one_piece(name, how, models, bands, photo):
     whole = cvsr.Upscaler(models[name], 2, tile=0, exact=True)(image)
     upscaler = cvsr.Upscaler(models[name], 2, exact=True)
     assert np.array_equal(upscaler(image), whole)
-    assert isinstance(upscaler._execution.stage(stages.Source(image), 2, 3, None, stages.Watch()), Streamed)
+    assert isinstance(upscaler._execution.stage(stages.ImageSource(image), 2, 3, None, stages.Watch()), Streamed)
     assert np.abs(cvsr.Upscaler(models[name], 2)(image).astype(int) - whole).max() <= 1
 
 
@@ -189,9 +189,9 @@ def test_any_size(models, name, width, height, tile, rows, band):
     image = np.random.default_rng(width * 71 + height).integers(0, 256, (height, width, 3), np.uint8)
     upscaler = cvsr.Upscaler(models[name], 2, exact=True)
     network = upscaler._execution.network(2)
-    found = segment_nets.of(network)
+    found = segment_nets.in_segments(network)
     watch, pool = stages.Watch(), upscaler._execution.pool()
-    stage = Streamed(stages.Source(image), found, Bands(tile, rows, band), pool, watch)
+    stage = Streamed(stages.ImageSource(image), found, SegmentPlan(tile, rows, band), pool, watch)
     made = np.concatenate([stage.rows(*edge) for edge in zip([0, *stage.edges()], stage.edges(), strict=False)])
     assert np.array_equal(made, cvsr.Upscaler(models[name], 2, tile=0, exact=True)(image))
     assert watch.done == watch.total
@@ -214,8 +214,8 @@ def test_a_frame_as_the_last_is_not_computed_again(models, photo, bands, monkeyp
     frame, other = photo("astronaut")[:50, :60].copy(), photo("chelsea")[:50, :60]
     upscaler = cvsr.Upscaler(models["chain"], 2)
     film, wanted = cvsr.Sequence(upscaler), [upscaler(frame), upscaler(other)]
-    runs, part = [], segment_nets.Deep.part
-    monkeypatch.setattr(segment_nets.Deep, "part", lambda *args: runs.append(1) or part(*args))
+    runs, part = [], segment_nets.SegmentNets.part
+    monkeypatch.setattr(segment_nets.SegmentNets, "part", lambda *args: runs.append(1) or part(*args))
     counts = []
     for shown, result in ((frame, 0), (frame, 0), (other, 1), (frame, 0)):
         made = film(shown)
@@ -244,7 +244,7 @@ def test_networks_that_cannot_be_cut_run_as_before(tmp_path, photo):
     }
     for path in found.values():
         upscaler = cvsr.Upscaler(path, 2, exact=True)
-        assert segment_nets.of(upscaler._execution.network(2)) is None
+        assert segment_nets.in_segments(upscaler._execution.network(2)) is None
         assert np.array_equal(upscaler(image), cvsr.Upscaler(path, 2, exact=True, tile=0)(image))
 
 
@@ -261,7 +261,7 @@ def test_a_convolution_that_changes_the_size_is_in_the_last_segment():
 
 
 def test_shallow_networks_and_tiles_that_were_asked_for_are_not_cut(models):
-    assert segment_nets.of(cvsr.Upscaler("cvsr-small", 2)._execution.network(2)) is None
+    assert segment_nets.in_segments(cvsr.Upscaler("cvsr-small", 2)._execution.network(2)) is None
     asked = cvsr.Upscaler(models["chain"], 2, tile=32)._execution
     assert asked.parts(asked.network(2)) is None
 
@@ -269,9 +269,9 @@ def test_shallow_networks_and_tiles_that_were_asked_for_are_not_cut(models):
 def test_a_small_budget_takes_tiles(models):
     info = cvsr.open_model(models["residual"])
     parts = segments.cut(models["residual"].read_bytes(), 20)
-    rows = [plan.bands(info, parts, (2000, 2000), max_memory=size << 20) for size in (200, 60, 1)]
+    rows = [plan.segments(info, parts, (2000, 2000), max_memory=size << 20) for size in (200, 60, 1)]
     assert rows[0].rows > rows[1].rows > 0 and rows[2] is None
-    assert plan.bands(info, parts, (128, 100), max_memory=None) is None, "one tile is enough"
+    assert plan.segments(info, parts, (128, 100), max_memory=None) is None, "one tile is enough"
     with pytest.raises(MemoryBudgetError):
         cvsr.Upscaler(models["chain"], 2, max_memory=1000)(np.zeros((300, 300, 3), np.uint8))
 

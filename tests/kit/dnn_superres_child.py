@@ -146,7 +146,7 @@ def guard(folder):
     cv2.dnn_superres.DnnSuperResImpl_create()
     found = {
         "shadowed": layer_registry.shadowed(),
-        "doctor": [problem["what"] for problem in doctor._process_problems()],
+        "doctor": [problem.what for problem in doctor._process_problems()],
     }
     found["loaded before"] = same(loaded(image), wanted) and same(loaded(image[:40])[:60], wanted[:60])
     try:

@@ -14,12 +14,11 @@ from cvsr._cv2 import cv2
 from cvsr.errors import ModelError
 from cvsr.inference.network import Network
 from cvsr.modelfiles import onnx_reader
-from cvsr.modelfiles.tensorflow import graphdef as frozen
-from cvsr.modelfiles.tensorflow import importer as graphdef
+from cvsr.modelfiles.tensorflow import graphdef, importer
 from cvsr.opencv import devices
 
 CHILD = Path(__file__).parents[1] / "kit" / "frozen_child.py"
-importer = pytest.mark.skipif(
+needs_importer = pytest.mark.skipif(
     not hasattr(cv2.dnn, "readNetFromTensorflow"), reason="this OpenCV has no importer to compare with"
 )
 
@@ -38,13 +37,13 @@ def in_a_child(image, files, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@importer
+@needs_importer
 def test_the_numbers_of_the_importer_and_the_pictures_of_dnn_superres(write, photo, tmp_path):
     files = [write(f"{name}.pb", data) for name, data in lite.FAMILIES.items()]
     in_a_child(photo("astronaut")[40:85, 180:243], files, tmp_path)
 
 
-@importer
+@needs_importer
 def test_the_same_for_every_public_file(data_root, photo, tmp_path):
     files = sorted((data_root / "models" / "dnn_superres_pb").glob("*.pb"))
     if not files:
@@ -58,7 +57,7 @@ def test_the_shuffle_is_the_hosts_where_it_is_the_last_thing(name, write):
     network = Network(info, devices.resolve("cpu"))
     assert network.info.tail == ("image" if name == "lapsrn_x4" else "subpixel")
     assert network.info.radius == info.radius and info.radius is not None
-    assert frozen.channels(frozen.read_graphdef(lite.FAMILIES[name])) == info.channels
+    assert graphdef.channels(graphdef.read_graphdef(lite.FAMILIES[name])) == info.channels
     assert Network(info, devices.resolve("cpu"), importer=True).info.tail == "image"
 
 
@@ -72,7 +71,7 @@ def test_every_output_keeps_its_name(write):
 
 
 def ops(data, channels=1, scale=2):
-    return onnx_reader.read_onnx(graphdef.rewrite(data, channels, scale).onnx).ops
+    return onnx_reader.read_onnx(importer.rewrite(data, channels, scale).onnx).ops
 
 
 def test_each_layer_of_the_families_is_one_node():
@@ -174,7 +173,7 @@ def unknown(op):
     return lite.espcn().replace(b"\x12\x04Tanh", b"\x12\x04" + op)
 
 
-@importer
+@needs_importer
 def test_what_is_not_known_is_left_to_the_importer(write):
     network = Network(cvsr.open_model(write("espcn_x2.pb", unknown(b"Relu"))), devices.resolve("cpu"))
     assert network.info.tail == "subpixel"

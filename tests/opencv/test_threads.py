@@ -22,26 +22,26 @@ def three():
 
 
 def test_the_last_one_out_puts_it_back():
-    with threads.undivided():
-        with threads.undivided():
+    with threads.single_threaded():
+        with threads.single_threaded():
             assert (cv2.getNumThreads(), threads.count()) == (1, 3)
         assert cv2.getNumThreads() == 1
     assert (cv2.getNumThreads(), threads.count()) == (3, 3)
 
 
 def test_nothing_happens_where_it_is_not_wanted():
-    with threads.undivided(False):
+    with threads.single_threaded(False):
         assert cv2.getNumThreads() == 3
 
 
 def test_a_number_set_meanwhile_stays():
-    with threads.undivided():
+    with threads.single_threaded():
         cv2.setNumThreads(2)
     assert cv2.getNumThreads() == 2
 
 
 def test_an_error_puts_it_back():
-    with pytest.raises(KeyError), threads.undivided():
+    with pytest.raises(KeyError), threads.single_threaded():
         raise KeyError
     assert cv2.getNumThreads() == 3
 

@@ -21,7 +21,7 @@ _ONE = np.float64(1) * np.ones(())
 _LARGEST = 64  # times the input's side
 
 
-class Unfit(Exception):
+class Unsupported(Exception):
     """What a node does fits nothing here, and why."""
 
 
@@ -58,12 +58,12 @@ class Value:
 
 def _checked(numbers: Numbers) -> Numbers:
     if not (np.abs(numbers) <= np.finfo(np.float32).max).all():
-        raise Unfit("multiplies to numbers that float32 cannot hold")
+        raise Unsupported("multiplies to numbers that float32 cannot hold")
     return numbers
 
 
-class Network:
-    """Builds the ONNX graph. Methods take images and return images; they raise Unfit."""
+class GraphBuilder:
+    """Builds the ONNX graph. Methods take images and return images; they raise Unsupported."""
 
     def __init__(self) -> None:
         self.graph = Graph()
@@ -74,7 +74,7 @@ class Network:
         """Convolve with a kernel (O, I, h, w), stride 1; the result's planes are to be shuffled by ``block``."""
         x = self.shuffled(x)
         if kernel.shape[1] != x.channels:
-            raise Unfit(f"has weights for {kernel.shape[1]} channels and reads {x.channels}")
+            raise Unsupported(f"has weights for {kernel.shape[1]} channels and reads {x.channels}")
         names = self.graph.constant(kernel), self.graph.constant(np.zeros(len(kernel), np.float32))
         spatial = {"kernel_shape": list(kernel.shape[2:]), "pads": pads, "dilations": dilations, "strides": [1, 1]}
         tensor = self.graph.add("Conv", [x.tensor, *names], **spatial)
@@ -98,14 +98,14 @@ class Network:
         if (a.zoom, a.block) != (b.zoom, b.block):
             a, b = self.shuffled(a), self.shuffled(b)
         if (a.channels, a.zoom, a.planar) != (b.channels, b.zoom, b.planar):
-            raise Unfit("joins images of different shapes")
+            raise Unsupported("joins images of different shapes")
         a, b = self.active(a), self.active(b)
         return replace(a, tensor=self.graph.add("Add" if sign > 0 else "Sub", [a.tensor, b.tensor]), owned=False)
 
     def extreme(self, a: Value, b: Value, larger: bool) -> Value:
         """Take the larger, or the smaller, of two images that are made of the same one by their slopes only."""
         if not _same(a, b):
-            raise Unfit("compares two images")
+            raise Unsupported("compares two images")
         # where x is negative, the larger factor gives the smaller number
         first, second = (np.maximum, np.minimum) if larger else (np.minimum, np.maximum)
         return a.sloped(first(a.up, b.up), second(a.down, b.down))
@@ -132,7 +132,7 @@ class Network:
         x = self.shuffled(x)
         channels, rest = divmod(x.channels, s * s)
         if rest:
-            raise Unfit(f"shuffles {x.channels} planes by {s}")
+            raise Unsupported(f"shuffles {x.channels} planes by {s}")
         order = np.arange(x.channels).reshape(s * s, channels).T.ravel()
         if channels > 1 and x.owned and x.tensor in self._convs:
             for name in self._convs[x.tensor]:
@@ -202,7 +202,7 @@ def _same(a: Value, b: Value) -> bool:
 
 def _zoom(zoom: int, factor: int) -> int:
     if zoom * factor > _LARGEST:
-        raise Unfit(f"enlarges to more than {_LARGEST} times the size")
+        raise Unsupported(f"enlarges to more than {_LARGEST} times the size")
     return zoom * factor
 
 
@@ -214,7 +214,7 @@ def _factored(up: Numbers, down: Numbers) -> tuple[Numbers, Numbers]:
         return up, down / up
     if (down < 0).all():
         return down, up / down
-    raise Unfit("needs an activation that is neither a PReLU nor a multiple of one")
+    raise Unsupported("needs an activation that is neither a PReLU nor a multiple of one")
 
 
 def _float32(numbers: NDArray[Any]) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from cvsr.modelfiles.protobuf import block, encode, fields, ints, messages, text
 
 
 @dataclass(frozen=True)
-class Node:
+class NodeDef:
     """A node of a TensorFlow GraphDef."""
 
     name: str
@@ -28,13 +28,13 @@ class Node:
     raw: memoryview = field(default=memoryview(b""), repr=False, compare=False)
 
 
-def read_graphdef(data: bytes) -> list[Node]:
+def read_graphdef(data: bytes) -> list[NodeDef]:
     """Return the nodes of a frozen TensorFlow graph; raise ModelError where the bytes are none."""
-    nodes: list[Node] = []
+    nodes: list[NodeDef] = []
     for raw in messages(data, 1):
         inputs = tuple(bytes(v).decode("utf-8", "replace") for v in messages(raw, 3))
         op = text(raw, 2)
-        nodes.append(Node(text(raw, 1), op, inputs, _const_shape(raw) if op == "Const" else (), raw))
+        nodes.append(NodeDef(text(raw, 1), op, inputs, _const_shape(raw) if op == "Const" else (), raw))
     if not any(node.op == "Placeholder" for node in nodes):
         raise ModelError("the file is no frozen TensorFlow graph: it has no Placeholder")
     return nodes
@@ -48,25 +48,25 @@ def attribute(node: memoryview, key: str) -> memoryview:
     return memoryview(b"")
 
 
-def integers(node: Node, key: str) -> list[int]:
+def integers(node: NodeDef, key: str) -> list[int]:
     """Return an attribute that is a list of integers, [] where there is none."""
     return [number for several in messages(attribute(node.raw, key), 1) for number in ints(several, 3)]
 
 
-def number(node: Node, key: str, default: int = 0) -> int:
+def number(node: NodeDef, key: str, default: int = 0) -> int:
     """Return an attribute that is an integer."""
     values = (value for key, value in fields(attribute(node.raw, key)) if key == 3)
     value = next(values, default)
     return value if isinstance(value, int) else default
 
 
-def real(node: Node, key: str, default: float) -> float:
+def real(node: NodeDef, key: str, default: float) -> float:
     """Return an attribute that is a float."""
     values = [value for value in messages(attribute(node.raw, key), 4) if len(value) == 4]
     return float(np.frombuffer(values[0], "<f4")[0]) if values else default
 
 
-def string(node: Node, key: str, default: str = "") -> str:
+def string(node: NodeDef, key: str, default: str = "") -> str:
     """Return an attribute that is a string."""
     return text(attribute(node.raw, key), 2) or default
 
@@ -76,7 +76,7 @@ _TYPES = {1: ("<f4", 5), 3: ("<i4", 7), 9: ("<i8", 10), 12: ("u1", 7)}
 _MOST = 2**20  # numbers that a tensor may make of one, which it repeats
 
 
-def constant(node: Node) -> NDArray[Any]:
+def constant(node: NodeDef) -> NDArray[Any]:
     """Return the numbers of a Const: float32, int32, int64, or uint8 for those that a Dequantize reads.
 
     Raise ModelError where they are not what the tensor promises.
@@ -110,7 +110,7 @@ def _listed(tensor: memoryview, dtype: str, field: int) -> NDArray[Any]:
     return np.array([value & (2**64 - 1) for value in ints(tensor, field)], np.uint64).astype(dtype)
 
 
-def refused(node: Node, why: str) -> ModelError:
+def refused(node: NodeDef, why: str) -> ModelError:
     """Return the error about a node."""
     return ModelError(f"its node {node.name!r} ({node.op}) {why}")
 
@@ -122,14 +122,14 @@ def _const_shape(node: memoryview) -> tuple[int, ...]:
     return ()
 
 
-def _shapes(nodes: list[Node]) -> dict[str, tuple[int, ...]]:
+def _shapes(nodes: list[NodeDef]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of constants, and of what is made of those that are stored as whole numbers."""
     shapes = {node.name: node.shape for node in nodes if node.op == "Const"}
     quantized = [node for node in nodes if node.op == "Dequantize" and node.inputs]
     return shapes | {node.name: shapes.get(node.inputs[0], ()) for node in quantized}
 
 
-def channels(nodes: list[Node]) -> int | None:
+def channels(nodes: list[NodeDef]) -> int | None:
     """Return how many channels the network takes: what the kernels say that its image meets first, else None."""
     shapes = _shapes(nodes)
     images = {node.name for node in nodes if node.op == "Placeholder"}
@@ -138,12 +138,12 @@ def channels(nodes: list[Node]) -> int | None:
     return kernels[0][2] if kernels else None
 
 
-def width(nodes: list[Node]) -> int:
+def width(nodes: list[NodeDef]) -> int:
     """Return the channels of the widest convolution."""
     return max((max(node.shape[2:]) for node in nodes if len(node.shape) == 4), default=1)
 
 
-def reach(nodes: list[Node]) -> int | None:
+def reach(nodes: list[NodeDef]) -> int | None:
     """Return an upper bound of the receptive field's radius, None where it cannot be told: see OnnxFacts."""
     shapes = _shapes(nodes)
     reach = 0
@@ -159,7 +159,7 @@ def reach(nodes: list[Node]) -> int | None:
     return reach
 
 
-def outputs(nodes: list[Node]) -> list[str]:
+def outputs(nodes: list[NodeDef]) -> list[str]:
     """Return the names of the nodes that no other node reads."""
     used = {name.lstrip("^").partition(":")[0] for node in nodes for name in node.inputs}
     return [node.name for node in nodes if node.name not in used and node.op not in ("Const", "NoOp", "Placeholder")]

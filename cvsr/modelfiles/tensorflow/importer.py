@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from cvsr.errors import ModelError
 from cvsr.modelfiles.onnx_writer import SIDE
 from cvsr.modelfiles.tensorflow import graphdef
-from cvsr.modelfiles.tensorflow.builder import Network, Unfit, Value
-from cvsr.modelfiles.tensorflow.graphdef import Node, refused
+from cvsr.modelfiles.tensorflow.builder import GraphBuilder, Unsupported, Value
+from cvsr.modelfiles.tensorflow.graphdef import NodeDef, refused
 from cvsr.modelfiles.tensorflow.rules import RULES, Operand, image
 
 
@@ -44,7 +44,7 @@ def rewrite(data: bytes, channels: int, scale: int) -> Rewritten:
     nodes = graphdef.read_graphdef(data)
     ends = graphdef.outputs(nodes)
     reader = _Reader(nodes, channels)
-    network, values = reader.network, [reader.image(end) for end in ends]
+    network, values = reader.builder, [reader.image(end) for end in ends]
     if not values:
         raise ModelError("the frozen graph has no output")
     first = values[0]
@@ -63,7 +63,7 @@ def rewrite(data: bytes, channels: int, scale: int) -> Rewritten:
 class _Reader:
     """Follows a graph up from its outputs, and builds the network down to them."""
 
-    def __init__(self, nodes: list[Node], channels: int) -> None:
+    def __init__(self, nodes: list[NodeDef], channels: int) -> None:
         self.nodes = {node.name: node for node in nodes}
         if len(self.nodes) < len(nodes):
             raise ModelError("the frozen graph has several nodes of the same name")
@@ -71,7 +71,7 @@ class _Reader:
             if not re.fullmatch(r"[A-Za-z0-9_.][\w.\\/>-]*", node.name, re.ASCII):
                 raise refused(node, "has a name that TensorFlow does not allow")
         self.readers = Counter(name for node in nodes for name in _inputs(node))
-        self.network = Network()
+        self.builder = GraphBuilder()
         self.channels, self.source = channels, ""
         self.found: dict[str, Operand] = {}
 
@@ -90,16 +90,16 @@ class _Reader:
             if not missing and node.name not in self.found:
                 self.found[node.name] = self._read(node)
         try:
-            return self.network.active(image(self.found[name]))
-        except Unfit as error:
+            return self.builder.active(image(self.found[name]))
+        except Unsupported as error:
             raise refused(self.nodes[name], str(error)) from error
 
-    def _node(self, name: str) -> Node:
+    def _node(self, name: str) -> NodeDef:
         if name not in self.nodes:
             raise ModelError(f"the frozen graph reads {name!r}, which is not in it")
         return self.nodes[name]
 
-    def _read(self, node: Node) -> Operand:
+    def _read(self, node: NodeDef) -> Operand:
         if node.op == "Placeholder":
             return self._placeholder(node)
         rule, names = RULES.get(node.op), _inputs(node)
@@ -112,18 +112,18 @@ class _Reader:
             if isinstance(operand, Value) and self.readers[name] > 1:
                 operands[place] = replace(operand, owned=False)
         try:
-            return rule.apply(self.network, node, *operands)
-        except Unfit as error:
+            return rule.apply(self.builder, node, *operands)
+        except Unsupported as error:
             raise refused(node, str(error)) from error
 
-    def _placeholder(self, node: Node) -> Value:
+    def _placeholder(self, node: NodeDef) -> Value:
         if self.source:
             raise refused(node, f"is an input beside {self.source!r}: networks with one are read")
         self.source = node.name
         return Value(node.name, self.channels)
 
 
-def _inputs(node: Node) -> list[str]:
+def _inputs(node: NodeDef) -> list[str]:
     """Return the names of the nodes whose numbers a node reads."""
     names = [name.removesuffix(":0") for name in node.inputs if not name.startswith("^")]
     # a size that a transposed convolution has whatever the file was traced with

@@ -1,4 +1,4 @@
-"""What each operation of a frozen TensorFlow graph is in the network that is built of it; a rule raises Unfit."""
+"""What each operation of a frozen TensorFlow graph is in the builder that is built of it; a rule raises Unsupported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cvsr.modelfiles import subpixel
 from cvsr.modelfiles.tensorflow import graphdef
-from cvsr.modelfiles.tensorflow.builder import Network, Numbers, Unfit, Value
-from cvsr.modelfiles.tensorflow.graphdef import Node
+from cvsr.modelfiles.tensorflow.builder import GraphBuilder, Numbers, Unsupported, Value
+from cvsr.modelfiles.tensorflow.graphdef import NodeDef
 
 Operand = Value | NDArray[Any]
 _MOST = 16  # of a scale or a dilation
@@ -30,7 +30,7 @@ class Rule:
 def image(operand: Operand) -> Value:
     """Return an operand that is an image."""
     if not isinstance(operand, Value):
-        raise Unfit("has constants where an image is needed")
+        raise Unsupported("has constants where an image is needed")
     return operand
 
 
@@ -38,13 +38,13 @@ def _spread(operand: Operand) -> Value:
     """Return an image that TensorFlow has as NHWC."""
     x = image(operand)
     if x.planar:
-        raise Unfit("reads NCHW, and only NHWC is read here")
+        raise Unsupported("reads NCHW, and only NHWC is read here")
     return x
 
 
 def _constant(operand: Operand, axes: int) -> NDArray[Any]:
     if isinstance(operand, Value) or operand.ndim != axes or not operand.size:
-        raise Unfit(f"needs a constant of {axes} dimensions")
+        raise Unsupported(f"needs a constant of {axes} dimensions")
     return operand
 
 
@@ -54,92 +54,94 @@ def _numbers(operand: NDArray[Any], x: Value) -> Numbers:
     if numbers.size == 1:
         return numbers.reshape(())
     if [1] * (4 - numbers.ndim) + list(numbers.shape) != ([1, x.channels, 1, 1] if x.planar else [1, 1, 1, x.channels]):
-        raise Unfit(f"has a constant of shape {numbers.shape} beside an image of {x.channels} channels")
+        raise Unsupported(f"has a constant of shape {numbers.shape} beside an image of {x.channels} channels")
     return numbers.ravel()
 
 
-def _const(_network: Network, node: Node) -> Operand:
+def _const(_builder: GraphBuilder, node: NodeDef) -> Operand:
     return graphdef.constant(node)
 
 
-def _dequantize(_network: Network, node: Node, quantized: Operand, low: Operand, high: Operand) -> Operand:
+def _dequantize(_builder: GraphBuilder, node: NodeDef, quantized: Operand, low: Operand, high: Operand) -> Operand:
     """Return weights that are stored in 8 bits: OpenCV's EDSR files are made with the transform quantize_weights."""
     if isinstance(quantized, Value) or quantized.dtype != np.uint8 or graphdef.string(node, "mode") != "MIN_FIRST":
-        raise Unfit("is no 8-bit constant of mode MIN_FIRST")
+        raise Unsupported("is no 8-bit constant of mode MIN_FIRST")
     least, most = (np.float64(_constant(end, 0)) for end in (low, high))
     step = np.float32((most - least) / 255)
     start = np.round(least / step) * step if step > 0 else least  # zero is one of the steps
     return (start + quantized * step).astype(np.float32)
 
 
-def _identity(_network: Network, _node: Node, x: Operand) -> Operand:
+def _identity(_builder: GraphBuilder, _node: NodeDef, x: Operand) -> Operand:
     return x
 
 
-def _spatial(node: Node, kernel: NDArray[Any], strides: int) -> tuple[bool, list[int]]:
+def _spatial(node: NodeDef, kernel: NDArray[Any], strides: int) -> tuple[bool, list[int]]:
     """Return (whether the padding is SAME, the dilations) of a convolution with a kernel (h, w, …)."""
     padding, layout = graphdef.string(node, "padding"), graphdef.string(node, "data_format", "NHWC")
     if padding not in ("SAME", "VALID") or layout != "NHWC":
-        raise Unfit(f"has padding {padding!r} and layout {layout!r}: SAME and VALID, and NHWC, are read")
+        raise Unsupported(f"has padding {padding!r} and layout {layout!r}: SAME and VALID, and NHWC, are read")
     dilations = graphdef.integers(node, "dilations") or [1, 1, 1, 1]
     if graphdef.integers(node, "strides") != [1, strides, strides, 1] or len(dilations) != 4:
-        raise Unfit("has other strides or dilations than are read")
+        raise Unsupported("has other strides or dilations than are read")
     if not all(1 <= d <= _MOST for d in dilations) or max(kernel.shape[:2]) > _LARGEST:
-        raise Unfit(f"has a kernel of {kernel.shape[:2]} pixels with dilations of {dilations}: too much to be read")
+        raise Unsupported(
+            f"has a kernel of {kernel.shape[:2]} pixels with dilations of {dilations}: too much to be read"
+        )
     return padding == "SAME", dilations[1:3]
 
 
-def _conv2d(network: Network, node: Node, x: Operand, weights: Operand) -> Operand:
+def _conv2d(builder: GraphBuilder, node: NodeDef, x: Operand, weights: Operand) -> Operand:
     kernel = _constant(weights, 4)
     same, dilations = _spatial(node, kernel, 1)
     around = [(size - 1) * d if same else 0 for size, d in zip(kernel.shape[:2], dilations, strict=True)]
     pads = [*(n // 2 for n in around), *(n - n // 2 for n in around)]
-    return network.conv(_spread(x), kernel.transpose(3, 2, 0, 1), pads, dilations)
+    return builder.conv(_spread(x), kernel.transpose(3, 2, 0, 1), pads, dilations)
 
 
-def _deconvolution(network: Network, node: Node, weights: Operand, x: Operand) -> Operand:
+def _deconvolution(builder: GraphBuilder, node: NodeDef, weights: Operand, x: Operand) -> Operand:
     kernel, strides = _constant(weights, 4), graphdef.integers(node, "strides")
     s = strides[1] if len(strides) == 4 else 0
     same, dilations = _spatial(node, kernel, s)
     over = [size - s for size in kernel.shape[:2]]
     if not 1 <= s <= _MOST or dilations != [1, 1] or min(over) < 0 or (any(over) and not same):
-        raise Unfit("makes an image that is not a whole number of times as large")
+        raise Unsupported("makes an image that is not a whole number of times as large")
     phases, pads = subpixel.phases(kernel.transpose(3, 2, 0, 1), s, (over[0] // 2, over[1] // 2))
-    return network.conv(_spread(x), phases, pads, [1, 1], block=s)
+    return builder.conv(_spread(x), phases, pads, [1, 1], block=s)
 
 
-def _depth_to_space(network: Network, node: Node, x: Operand) -> Operand:
+def _depth_to_space(builder: GraphBuilder, node: NodeDef, x: Operand) -> Operand:
     s, layout = graphdef.number(node, "block_size"), graphdef.string(node, "data_format", "NHWC")
     if not 2 <= s <= _MOST or layout != "NHWC":
-        raise Unfit(f"shuffles by {s} in the layout {layout!r}: 2 to {_MOST}, and NHWC, are read")
-    return network.shuffle(_spread(x), s)
+        raise Unsupported(f"shuffles by {s} in the layout {layout!r}: 2 to {_MOST}, and NHWC, are read")
+    return builder.shuffle(_spread(x), s)
 
 
-def _transpose(_network: Network, _node: Node, x: Operand, axes: Operand) -> Operand:
+def _transpose(_builder: GraphBuilder, _node: NodeDef, x: Operand, axes: Operand) -> Operand:
     turned = image(x)
     if _constant(axes, 1).tolist() != ([0, 2, 3, 1] if turned.planar else [0, 3, 1, 2]):
-        raise Unfit("swaps other axes than those of NHWC and NCHW")
+        raise Unsupported("swaps other axes than those of NHWC and NCHW")
     return replace(turned, planar=not turned.planar)
 
 
 def _sum(sign: int) -> Rule:
-    def apply(network: Network, _node: Node, a: Operand, b: Operand) -> Operand:
+    def apply(builder: GraphBuilder, _node: NodeDef, a: Operand, b: Operand) -> Operand:
         if isinstance(a, Value) and isinstance(b, Value):
-            return network.joined(a, b, sign)
+            return builder.joined(a, b, sign)
         if isinstance(b, Value):
-            return network.plus(b.sloped(sign * b.up, sign * b.down), _numbers(_array(a), b))
-        return network.plus(image(a), sign * _numbers(_array(b), image(a)))
+            return builder.plus(b.sloped(sign * b.up, sign * b.down), _numbers(_array(a), b))
+        return builder.plus(image(a), sign * _numbers(_array(b), image(a)))
 
     return Rule(2, apply)
 
 
 def _array(operand: Operand) -> NDArray[Any]:
     if isinstance(operand, Value):
-        raise Unfit("works on two images, one of which should be constant")
+        raise Unsupported("works on two images, one of which should be constant")
     return operand
 
 
-def _mul(_network: Network, _node: Node, a: Operand, b: Operand) -> Operand:
+def _mul(_builder: GraphBuilder, _node: NodeDef, a: Operand, b: Operand) -> Operand:
     if not isinstance(a, Value):
         a, b = b, a
     x = image(a)
@@ -148,8 +150,8 @@ def _mul(_network: Network, _node: Node, a: Operand, b: Operand) -> Operand:
 
 
 def _extreme(larger: bool) -> Rule:
-    def apply(network: Network, _node: Node, a: Operand, b: Operand) -> Operand:
-        return network.extreme(image(a), image(b), larger)
+    def apply(builder: GraphBuilder, _node: NodeDef, a: Operand, b: Operand) -> Operand:
+        return builder.extreme(image(a), image(b), larger)
 
     return Rule(2, apply)
 
@@ -157,21 +159,21 @@ def _extreme(larger: bool) -> Rule:
 def _slopes(change: Callable[[Numbers, Numbers], tuple[Numbers, Numbers]]) -> Rule:
     """Return the rule of an activation that changes the slopes."""
 
-    def apply(_network: Network, _node: Node, operand: Operand) -> Operand:
+    def apply(_builder: GraphBuilder, _node: NodeDef, operand: Operand) -> Operand:
         x = image(operand)
         return x.sloped(*change(x.up, x.down))
 
     return Rule(1, apply)
 
 
-def _leaky_relu(_network: Network, node: Node, operand: Operand) -> Operand:
+def _leaky_relu(_builder: GraphBuilder, node: NodeDef, operand: Operand) -> Operand:
     x, alpha = image(operand), graphdef.real(node, "alpha", 0.2)
     return x.sloped(np.where(x.up > 0, x.up, x.up * alpha), np.where(x.down < 0, x.down, x.down * alpha))
 
 
 def _pointwise(op: str) -> Rule:
-    def apply(network: Network, _node: Node, x: Operand) -> Operand:
-        return network.pointwise(op, image(x))
+    def apply(builder: GraphBuilder, _node: NodeDef, x: Operand) -> Operand:
+        return builder.pointwise(op, image(x))
 
     return Rule(1, apply)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cvsr.errors import ModelError
 from cvsr.modelfiles import info
+from cvsr.modelfiles.superres_files import FAMILIES
 from cvsr.modelfiles.tensorflow import graphdef as frozen
 
 TITLE = "frozen TensorFlow 1 graph (.pb)"
@@ -39,7 +40,8 @@ def read(path, options):
     graph = graphdef.parse(GraphDef, data, path)
     nodes = graphdef.by_name(graph)
     said = info.pb_facts(path, data)
-    facts = {key: said[key] for key in ("color", "range", "mean", "chroma", "scale") if key in said}
+    family = vars(FAMILIES[said.algorithm]) | {"scale": said.scale} if said.algorithm else {}
+    facts = {key: value for key, value in family.items() if value is not None}
     outputs = _outputs(nodes, options.outputs)
     return graph1.original(nodes, graph.library, outputs, options, name=path.stem, facts=facts)
 

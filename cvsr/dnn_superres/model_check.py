@@ -1,33 +1,31 @@
-"""What a caller of dnn_superres says of a model file (readModel, setModel), held against what the file says itself."""
+"""Check the arguments of readModel and setModel against what the model file says of itself."""
 
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from cvsr.errors import ModelError, OptionError
 from cvsr.modelfiles import superres_files
-from cvsr.modelfiles.info import ModelInfo, completed, read_facts
+from cvsr.modelfiles.info import ModelFacts, ModelInfo, completed, of_algorithm, overridden, read_facts
 
 
-def facts(path: object, definition: object) -> dict[str, Any]:
-    """Return what can be told of the file in readModel(path, definition): of ``path`` = facts those, as "info".
+def facts(path: object, definition: object) -> ModelFacts:
+    """Return the facts of the file in readModel(path, definition), or ``path`` itself if it is such facts.
 
     Raises OptionError, and what :func:`cvsr.modelfiles.info.read_facts` raises.
     """
     if not isinstance(path, (str, PathLike, ModelInfo)):
         raise OptionError(f"readModel takes the path of a .pb or .onnx file, not {type(path).__name__}")
     if definition not in (None, "", path):
-        raise OptionError(f"definition is {definition!r}: .pb and .onnx models are one file, so leave it away")
-    if isinstance(path, ModelInfo):
-        return {"info": path}
-    return read_facts(path)  # pyright: ignore[reportUnknownArgumentType]
+        raise OptionError(f"definition is {definition!r}: .pb and .onnx models are one file, so omit it")
+    return path if isinstance(path, ModelInfo) else read_facts(cast("str | PathLike[str]", path))
 
 
 def checked(algo: object, scale: object) -> tuple[str, int]:
-    """Return the (algorithm, scale) of setModel, the name in small letters; raise OptionError where they are none."""
+    """Return the (algorithm, scale) of setModel, the name in lower case; raise OptionError if they are invalid."""
     if not isinstance(algo, str) or not algo.strip():
         raise OptionError(f"algo is {algo!r}: setModel takes a name such as 'fsrcnn', and the scale")
     if isinstance(scale, bool) or not isinstance(scale, (int, np.integer)) or not 1 <= scale <= 16:
@@ -35,30 +33,28 @@ def checked(algo: object, scale: object) -> tuple[str, int]:
     return algo.strip().lower(), int(scale)
 
 
-def resolved(told: dict[str, Any], algo: str, scale: int) -> ModelInfo:
-    """Return the facts of a file, of which ``told`` is known, where setModel(algo, scale) goes with it.
+def resolved(facts: ModelFacts | None, algo: str, scale: int) -> ModelInfo:
+    """Return the complete facts of a file if setModel(algo, scale) fits it.
 
-    ``algo`` = "" and ``scale`` = 0: it was not called. Raises ModelError, which says what the file is.
+    ``algo`` is "" and ``scale`` is 0 if setModel was not called. Raises ModelError, which says what the file is.
     """
-    if not told:
+    if facts is None:
         raise ModelError("no model has been read: call readModel(path) first")
-    info = told.get("info")
-    if info is None and told.keys() >= {"scale", "color", "range"}:
-        info = completed(told, {})
-    elif info is None and not algo:
-        raise ModelError(f"{told['path']} does not say what it is: call setModel(algo, scale)")
-    elif info is None:
-        info = completed(told, {"scale": told.get("scale", scale)}, algo)
+    if not facts.complete:
+        if not algo:
+            raise ModelError(f"{facts.path} does not say what it is: call setModel(algo, scale)")
+        facts = of_algorithm(overridden(facts, scale=facts.scale or scale), algo)
+    info = facts if isinstance(facts, ModelInfo) else completed(facts)
     if algo and (scale != info.scale or not _fits(algo, info)):
         call = f"setModel({(info.algorithm or info.name).lower()!r}, {info.scale})"
         raise ModelError(
-            f"{info.path} is {_described(info)}, and not what setModel({algo!r}, {scale}) says: use {call}"
+            f"{info.path} is {_described(info)}, which does not match setModel({algo!r}, {scale}): use {call}"
         )
     return info
 
 
 def _fits(algo: str, info: ModelInfo) -> bool:
-    """Whether a name goes with a file. Files that were not made for dnn_superres say at least if they are for color."""
+    """Whether an algorithm fits a file; for files that were not made for dnn_superres, only channels are compared."""
     name, named = info.name.lower(), superres_files.named(info.name)
     says = info.algorithm or (named[0] if named else "")
     if says or algo not in superres_files.FAMILIES:
