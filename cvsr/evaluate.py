@@ -27,9 +27,9 @@ from cvsr._cv2 import cv2
 from cvsr.errors import FileError, ImageError, OptionError
 from cvsr.image import metrics
 from cvsr.image.resample import Array, resize, to_uint8
+from cvsr.io import encoder, formats, reader
 
 PROTOCOLS = ("literature", "opencv")
-_EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 
 
 class Upscaling(Protocol):
@@ -80,9 +80,10 @@ def list_images(folder: Path) -> list[Path]:
     """Return the image files directly in ``folder``, sorted by name; ``FileError`` if it is no folder or holds none."""
     if not folder.is_dir():
         raise FileError(f"{folder} is no folder: name a folder of images, such as Set5.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _EXTENSIONS)
+    suffixes = formats.evaluated_suffixes()
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     if not paths:
-        raise FileError(f"{folder} directly holds no image ({', '.join(sorted(_EXTENSIONS))}): name another folder.")
+        raise FileError(f"{folder} directly holds no image ({', '.join(sorted(suffixes))}): name another folder.")
     return paths
 
 
@@ -90,12 +91,21 @@ def read_image(path: Path) -> Array:
     """Return an image file as 8-bit gray (H, W) or BGR (H, W, 3); ``FileError`` if OpenCV cannot read it."""
     try:
         # not cv2.imread: on Windows it cannot open paths beyond the local code page
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_ANYCOLOR)
+        data = np.fromfile(path, np.uint8)
+        format = formats.sniff(memoryview(data.data))
+        opencv = format is None or format.decode is None
+        image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR) if opencv else _decoded(data, path)
     except (cv2.error, OSError) as error:
         raise FileError(f"{path} cannot be read: {error}. Repair or remove it.") from error
     if image is None:
         raise FileError(f"{path} is no image that this OpenCV reads: repair, convert or remove it.")
     return image
+
+
+def _decoded(data: Array, path: Path) -> Array:
+    """Return an image in a format that OpenCV does not read as `read_image` does."""
+    image = encoder.convert(reader.decode(data, str(path)).image, np.dtype(np.uint8))
+    return image if image.ndim == 2 else np.ascontiguousarray(image[..., :3])
 
 
 def degrade(image: Array, scale: int, protocol: str = "literature") -> tuple[Array, Array]:

@@ -19,8 +19,10 @@ from cvsr.batch.memory import Budget
 from cvsr.batch.routing import Large, head_of
 from cvsr.cli.bar import Bar
 from cvsr.errors import FileError
-from cvsr.io import atomic, formats, reader
-from cvsr.io.formats import Array, Format, Writer
+from cvsr.image import Image
+from cvsr.io import atomic, encoder, formats, reader
+from cvsr.io.formats import Format
+from cvsr.io.interface import Writer
 from cvsr.machine import peak, resident
 from cvsr.options import memory_size
 from cvsr.upscaler import Upscaler
@@ -92,13 +94,13 @@ class Converter:
         progress: Callable[[int, int], None],
         cancel: Callable[[], bool] | None,
     ) -> None:
-        image = formats.fit(picture.image, format)
-        dtype = formats.dtype_for(image.dtype, format)
+        image = encoder.fit(picture.image, format)
+        dtype = encoder.dtype_for(image.dtype, format)
         width, height = self._upscaler.output_size(image.shape[1], image.shape[0])
         shape = (height, width, *image.shape[2:])
         whole = self._upscaler.interpolates
         left = self._budget and self._budget.left(image, math.prod(shape), dtype, format, in_memory=whole)
-        writer = formats.open_writer(
+        writer = encoder.open_writer(
             stream, format, shape, dtype, quality=self._quality, exif=picture.exif, icc=picture.icc
         )
         for band in self._upscaler.bands(
@@ -108,10 +110,10 @@ class Converter:
         writer.close()
 
 
-def _feed(writer: Writer, band: Array, dtype: np.dtype[Any]) -> None:
+def _feed(writer: Writer, band: Image, dtype: np.dtype[Any]) -> None:
     step = max(1, _FEED_BYTES // max(1, band[:1].nbytes))
     for start in range(0, band.shape[0], step):
-        writer.write(formats.convert(band[start : start + step], dtype))
+        writer.write(encoder.convert(band[start : start + step], dtype))
 
 
 @contextmanager

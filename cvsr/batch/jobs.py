@@ -9,14 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-IMAGE_SUFFIXES = frozenset(
-    "." + name
-    for name in (
-        *("png", "jpg", "jpeg", "jpe", "webp", "tif", "tiff", "bmp", "dib", "avif", "gif", "jp2"),
-        *("pbm", "pgm", "ppm", "pnm", "pam", "pfm", "hdr", "exr"),
-    )
-)
-"""What a folder is searched for. Hidden files are left out."""
+from cvsr.io import formats
 
 _OWN_NAME = re.compile(r"(?P<stem>.+)_(x\d+(\.\d+)?|\d+x\d+)")
 
@@ -65,12 +58,12 @@ def find(arguments: Iterable[str], *, recursive: bool = False, leave_out: Path |
 
 
 def _in_folder(root: Path, recursive: bool, leave_out: Path | None) -> Iterator[Source]:
+    """Yield the images in a folder; hidden files are left out."""
+    suffixes = formats.readable_suffixes()
     for here, folders, names in os.walk(root):
         results = [f for f in folders if leave_out is not None and _key(Path(here, f)) == _key(leave_out)]
         folders[:] = sorted(f for f in folders if recursive and not f.startswith(".") and f not in results)
-        paths = sorted(
-            Path(here, n) for n in names if not n.startswith(".") and Path(n).suffix.lower() in IMAGE_SUFFIXES
-        )
+        paths = sorted(Path(here, n) for n in names if not n.startswith(".") and Path(n).suffix.lower() in suffixes)
         for path in _without_own(paths):
             yield Source(path, path.parent.relative_to(root))
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from cvsr.errors import MemoryBudgetError, OptionError
-from cvsr.io.formats import FORMATS, Array, Format
+from cvsr.image import Image
+from cvsr.io.formats import FORMATS, Format
 from cvsr.machine import MB, peak
 
 _WRITER = 8 * MB  # a block of rows with its filtered forms, and compressed data on its way to the file
@@ -37,7 +38,7 @@ class Budget:
         if peak() > max(peak_before, self.limit):
             raise MemoryBudgetError(f"reading it took {_mb(peak())} and --max-memory is {_mb(self.limit)}: raise it")
 
-    def left(self, image: Array, samples: int, dtype: np.dtype[Any], format: Format, *, in_memory: bool) -> int:
+    def left(self, image: Image, samples: int, dtype: np.dtype[Any], format: Format, *, in_memory: bool) -> int:
         """Return what is left for upscaling ``image`` to ``samples``, to be written as ``dtype``.
 
         ``in_memory`` says that the model makes the result as a whole, so that writing it in bands saves nothing.
@@ -64,7 +65,7 @@ class Budget:
         )
 
 
-def _alpha_work(image: Array) -> int:
+def _alpha_work(image: Image) -> int:
     """Return what is allocated to give invisible pixels the color of visible ones, for the whole image at once."""
     if image.shape[2:] != (4,):
         return 0

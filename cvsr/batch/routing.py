@@ -14,7 +14,7 @@ from typing import BinaryIO
 from cvsr.batch.memory import Budget
 from cvsr.cli.bar import Bar
 from cvsr.errors import FileError
-from cvsr.io import formats
+from cvsr.io import encoder
 from cvsr.io.formats import Format
 from cvsr.io.tiff import directories
 from cvsr.io.tiff.directories import Head
@@ -131,11 +131,11 @@ class Large:
         if channels not in format.channels or not scale.plain:
             raise FileError(f"{format.name} cannot hold its {channels} channels of {page.dtype}: write tiff")
         width, height = self.upscaler.output_size(page.shape[1], page.shape[0])
-        dtype = formats.dtype_for(page.dtype, format)
+        dtype = encoder.dtype_for(page.dtype, format)
         shape = (height, width, *page.shape[2:])
-        writer = formats.open_writer(stream, format, shape, dtype, quality=self.quality, icc=icc(page))
+        writer = encoder.open_writer(stream, format, shape, dtype, quality=self.quality, icc=icc(page))
         for rows in samples.enlarged(page, scale, self.upscaler, self._left, lambda share: self._report(share, 1)):
-            writer.write(formats.convert(rows, dtype))
+            writer.write(encoder.convert(rows, dtype))
         writer.close()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from cvsr.io.formats import FORMATS
+
 
 def add_conversion(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what an image becomes, the same for all verbs that write images."""
@@ -20,7 +22,8 @@ def add_conversion(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where to run: auto, cpu, cuda, opencl, … (see cvsr doctor); default auto",
     )
-    add("--format", help="png, jpg, webp, tiff, …; default: that of -o, else the input's")
+    written = ", ".join(name for name, known in FORMATS.items() if known.dtypes)
+    add("--format", help=f"{written}; default: that of -o, else the input's")
     add("--quality", type=_quality, metavar="1-100", help="of lossy formats; default 95")
     add("--normalize", action="store_true", help="of TIFF: take its lowest value for black, its highest for white")
     add("--max-memory", metavar="SIZE", help="what the whole process may use, for example 512M")

@@ -14,7 +14,7 @@ from cvsr import evaluate
 from cvsr._cv2 import cv2
 from cvsr.errors import ImageError, OptionError
 from cvsr.image import Image
-from cvsr.io import formats
+from cvsr.io import encoder
 from cvsr.modelfiles import zoo
 from cvsr.options import checked_scale
 from cvsr.upscaler import Upscaler
@@ -221,7 +221,7 @@ def _strongest(strength: Image, size: tuple[int, int]) -> tuple[int, int]:
 
 def _eight_bits(image: Image) -> Image:
     image = image.reshape(image.shape[:2]) if image.shape[2:] == (1,) else image
-    return np.ascontiguousarray(formats.convert(image, np.dtype(np.uint8)))
+    return np.ascontiguousarray(encoder.convert(image, np.dtype(np.uint8)))
 
 
 def _opaque(image: Image) -> Image:

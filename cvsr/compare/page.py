@@ -17,9 +17,8 @@ from cvsr import __version__, image
 from cvsr._cv2 import cv2
 from cvsr.compare.comparison import CROP, Comparison, Shown
 from cvsr.errors import FileError
-from cvsr.io.reader import can_write
+from cvsr.io import formats
 
-_LONGEST_WEBP = 16383
 _LOSSLESS = 101  # a "quality" above 100, to OpenCV
 
 
@@ -56,15 +55,16 @@ def page(comparison: Comparison) -> str:
 
 def encode(pixels: image.Image) -> tuple[str, bytes]:
     """Return the media type and the bytes of an 8-bit image, lossless: as WebP where that can be, else as PNG."""
-    if can_write(".webp") and max(pixels.shape[:2]) <= _LONGEST_WEBP:
+    webp, png = formats.format_of("webp"), formats.FORMATS["png"]
+    if webp and max(pixels.shape[:2]) <= webp.longest_side:
         color = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
         done, data = cv2.imencode(".webp", color, [cv2.IMWRITE_WEBP_QUALITY, _LOSSLESS])
         if done and _same(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), color):
-            return "image/webp", data.tobytes()
+            return webp.media_type, data.tobytes()
     done, data = cv2.imencode(".png", pixels)
     if not done:
         raise FileError(f"OpenCV {cv2.__version__} cannot encode a picture as PNG: install a build of it that can")
-    return "image/png", data.tobytes()
+    return png.media_type, data.tobytes()
 
 
 def _same(decoded: image.Image | None, pixels: image.Image) -> bool:

@@ -1,268 +1,217 @@
-"""The formats that results are written in: what each can hold, and writing rows as they come.
+"""The table of image formats: how each is recognized, read and written, and what it can hold.
 
-PNG and TIFF go to the file band by band, so a result need not fit into memory; the others are encoded by OpenCV, whole.
+Everything that depends on formats takes it from here: reading, writing, the search of folders, evaluation, the server
+and the help of the command line, which is why this module itself needs neither NumPy nor OpenCV.
 """
 
 from __future__ import annotations
 
-import logging
-import struct
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+from cvsr.errors import OptionError
 
-from cvsr._cv2 import VERSION, cv2
-from cvsr.errors import FileError, OptionError
-from cvsr.io.png import PngWriter
-from cvsr.io.reader import can_write
-from cvsr.io.tiff.writer import TiffWriter
-
-Array = npt.NDArray[Any]
-
-log = logging.getLogger("cvsr")
-
-DEFAULT_QUALITY = 95
-
-_EXIF, _ICC = 0, 2  # cv2.IMAGE_METADATA_EXIF and _ICCP, which older versions do not have
-_SEGMENT = 65_519  # the longest piece of a profile in a JPEG
+if TYPE_CHECKING:
+    from cvsr.image import Image
+    from cvsr.io.interface import Facts, Header, Writer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Format:
-    """A format that pictures can be written in, and what it can hold.
+    """One image format. Functions left at None mean that OpenCV does it.
 
-    ``overhead`` is what OpenCV's encoder allocates at most, in bytes per byte of the picture (measured, rounded up).
+    ``suffixes`` begin with the usual one, in lower case; ``signature`` is a regular expression for the first bytes.
+    ``dtypes`` and ``channels`` are what can be written, none if results are never written in this format.
+    ``quality`` names OpenCV's parameter; ``overhead`` is what OpenCV's encoder allocates at most, in bytes per byte of
+    the picture (measured, rounded up); ``streams``: rows go to the file as they come, so that memory never holds the
+    whole result. ``reads``: false for files that are recognized only to be refused by name. ``evaluated``: the suffixes
+    that `cvsr.evaluate` takes. ``served``: the server sends results in it; it accepts what has a ``header`` function.
+
+    ``header`` reads size and depth without decoding and raises BrokenFileError; ``inspect(bytes, name)`` returns
+    metadata, repairs what OpenCV misreads and raises FileError; ``decode`` takes the bytes of a file, (n,) uint8, and
+    returns the upright image, or raises ValueError. ``write(stream, shape, dtype)`` returns a Writer and gets as
+    keywords what ``keeps`` names of "exif", "icc" and "quality"; ``embed(bytes, exif, icc)`` yields the pieces of an
+    encoded file with metadata put in.
     """
 
     name: str
+    title: str
     suffixes: tuple[str, ...]
-    dtypes: tuple[str, ...]
-    channels: tuple[int, ...]
+    signature: bytes
+    media_type: str
+    dtypes: tuple[str, ...] = ()
+    channels: tuple[int, ...] = ()
     longest_side: int = 1 << 30
-    overhead: float = 0.0
     quality: str = ""
+    overhead: float = 0.0
+    streams: bool = False
+    reads: bool = True
+    evaluated: tuple[str, ...] = ()
+    served: bool = False
+    keeps: tuple[str, ...] = ()
+    header: Callable[[memoryview], Header] | None = None
+    inspect: Callable[[memoryview, str], Facts] | None = None
+    decode: Callable[[Image], Image] | None = None
+    write: Callable[..., Writer] | None = None
+    embed: Callable[[memoryview, bytes | None, bytes | None], Iterable[bytes | memoryview]] | None = None
 
-    @property
-    def streams(self) -> bool:
-        """Tell whether rows go to the file as they come, so that the picture is never whole in memory."""
-        return self.name in ("png", "tiff")
+
+def _late(place: str) -> Callable[..., Any]:
+    """Return a function that calls ``module:function`` of this package, which it imports only then."""
+    module, name = place.split(":")
+    return lambda *args, **keywords: getattr(import_module(f"cvsr.io.{module}"), name)(*args, **keywords)
 
 
+_8, _16 = ("uint8",), ("uint8", "uint16")
+
+# Evaluation takes the suffixes that data sets of the literature come in, so that other files in their folders do not
+# change a published mean. The server accepts formats whose size can be read safely before decoding, and answers in
+# those that browsers and programs display without plugins, and in TIFF.
 FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
-        Format("png", (".png",), ("uint8", "uint16"), (1, 3, 4)),
-        Format("tiff", (".tiff", ".tif"), ("uint8", "uint16", "float32"), (1, 3, 4)),
-        Format("jpg", (".jpg", ".jpeg", ".jpe"), ("uint8",), (1, 3), 65500, 2.2, "IMWRITE_JPEG_QUALITY"),
-        Format("webp", (".webp",), ("uint8",), (3, 4), 16383, 14, "IMWRITE_WEBP_QUALITY"),
-        Format("avif", (".avif",), ("uint8",), (3, 4), 65536, 9, "IMWRITE_AVIF_QUALITY"),
-        Format("jp2", (".jp2",), ("uint8", "uint16"), (1, 3, 4), overhead=9),
-        Format("bmp", (".bmp", ".dib"), ("uint8",), (1, 3), overhead=2.2),
-        Format("ppm", (".ppm", ".pnm"), ("uint8", "uint16"), (3,), overhead=2.2),
-        Format("pgm", (".pgm",), ("uint8", "uint16"), (1,), overhead=2.2),
-        Format("pfm", (".pfm",), ("float32",), (1, 3), overhead=2.2),
-        Format("hdr", (".hdr",), ("float32",), (3,), overhead=2.2),
+        Format(
+            name="png", title="PNG", suffixes=(".png",), signature=rb"\x89PNG\r\n\x1a\n", media_type="image/png",
+            dtypes=_16, channels=(1, 3, 4), streams=True, evaluated=(".png",), served=True, keeps=("exif", "icc"),
+            header=_late("png:header"), inspect=_late("png:inspect"), write=_late("png:PngWriter"),
+        ),
+        Format(
+            name="tiff", title="TIFF", suffixes=(".tiff", ".tif"), signature=rb"II[*+]\0|MM\0[*+]",
+            media_type="image/tiff", dtypes=(*_16, "float32"), channels=(1, 3, 4), streams=True,
+            evaluated=(".tif", ".tiff"), served=True, keeps=("icc",),
+            header=_late("tiff.tags:header"), inspect=_late("tiff.tags:inspect"), write=_late("tiff.writer:TiffWriter"),
+        ),
+        Format(
+            name="jpg", title="JPEG", suffixes=(".jpg", ".jpeg", ".jpe"), signature=rb"\xff\xd8\xff",
+            media_type="image/jpeg", dtypes=_8, channels=(1, 3), longest_side=65500, quality="IMWRITE_JPEG_QUALITY",
+            overhead=2.2, evaluated=(".jpg", ".jpeg"), served=True,
+            header=_late("jpeg:header"), inspect=_late("jpeg:inspect"), embed=_late("jpeg:embed"),
+        ),
+        Format(
+            name="webp", title="WebP", suffixes=(".webp",), signature=rb"RIFF....WEBP", media_type="image/webp",
+            dtypes=_8, channels=(3, 4), longest_side=16383, quality="IMWRITE_WEBP_QUALITY", overhead=14,
+            evaluated=(".webp",), served=True, header=_late("webp:header"), inspect=_late("webp:inspect"),
+        ),
+        Format(
+            name="avif", title="AVIF", suffixes=(".avif",), signature=rb"....ftypavi[fs]", media_type="image/avif",
+            dtypes=_8, channels=(3, 4), longest_side=65536, quality="IMWRITE_AVIF_QUALITY", overhead=9,
+        ),
+        Format(
+            name="jp2", title="JPEG 2000", suffixes=(".jp2",), signature=rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+            media_type="image/jp2", dtypes=_16, channels=(1, 3, 4), overhead=9,
+        ),
+        Format(
+            name="bmp", title="BMP", suffixes=(".bmp", ".dib"), signature=rb"BM", media_type="image/bmp",
+            dtypes=_8, channels=(1, 3), overhead=2.2, evaluated=(".bmp",), header=_late("header:bmp"),
+        ),
+        Format(
+            name="ppm", title="PPM", suffixes=(".ppm", ".pnm"), signature=rb"P[36]",
+            media_type="image/x-portable-pixmap", dtypes=_16, channels=(3,), overhead=2.2, evaluated=(".ppm",),
+        ),
+        Format(
+            name="pgm", title="PGM", suffixes=(".pgm",), signature=rb"P[25]", media_type="image/x-portable-graymap",
+            dtypes=_16, channels=(1,), overhead=2.2, evaluated=(".pgm",),
+        ),
+        Format(
+            name="pfm", title="PFM", suffixes=(".pfm",), signature=rb"P[Ff]", media_type="image/x-pfm",
+            dtypes=("float32",), channels=(1, 3), overhead=2.2,
+        ),
+        Format(
+            name="hdr", title="HDR", suffixes=(".hdr",), signature=rb"#\?R", media_type="image/vnd.radiance",
+            dtypes=("float32",), channels=(3,), overhead=2.2,
+        ),
+        # OpenCV writes some of these too, but they hold too little of a picture, or its encoder is switched off
+        Format(name="gif", title="GIF", suffixes=(".gif",), signature=rb"GIF8", media_type="image/gif"),
+        Format(
+            name="pbm", title="PBM", suffixes=(".pbm",), signature=rb"P[14]", media_type="image/x-portable-bitmap"
+        ),
+        Format(
+            name="pam", title="PAM", suffixes=(".pam",), signature=rb"P7", media_type="image/x-portable-arbitrarymap"
+        ),
+        Format(name="exr", title="EXR", suffixes=(".exr",), signature=rb"v/1\x01", media_type="image/x-exr"),
+        Format(
+            name="heic", title="HEIC", suffixes=(".heic",), signature=rb"....ftyp(hei[cx]|mif1)",
+            media_type="image/heic", reads=False,
+        ),
     )
-}
-"""The formats by name. Others that OpenCV reads (GIF, PBM, …) hold too little of a picture to be written in."""
+}  # fmt: skip
+"""The formats by name, those that results are written in first."""
+
+
+def register(format: Format) -> None:
+    """Add a format to the table, or replace the one of its name."""
+    FORMATS[format.name] = format
+
+
+def sniff(data: memoryview) -> Format | None:
+    """Return the format that the first bytes of a file tell, None if they tell none."""
+    head = bytes(data[:32])
+    return next((f for f in FORMATS.values() if re.match(f.signature, head, re.DOTALL)), None)
+
+
+def opencv_writes(suffix: str) -> bool:
+    """Tell whether this OpenCV can write files of that suffix."""
+    from cvsr._cv2 import cv2  # here, so that the command line need not wait for it
+
+    try:
+        return bool(cv2.haveImageWriter("x" + suffix))
+    except cv2.error:  # OpenEXR may be built in but switched off
+        return False
 
 
 def format_of(suffix: str) -> Format | None:
-    """Return the format that a suffix (or a name: "png") stands for, None if nothing here can write it."""
+    """Return the format that a suffix (or a name: "png") stands for, None if it cannot be written here."""
     suffix = "." + suffix.lower().lstrip(".")
     found = next((f for f in FORMATS.values() if suffix in f.suffixes), None)
-    return found if found and (found.streams or can_write(suffix)) else None
+    if found is None or not found.dtypes:
+        return None
+    return found if found.write or opencv_writes(suffix) else None
+
+
+def format_named(name: str) -> Format:
+    """Return the format that ``--format`` names. Raise OptionError if this OpenCV cannot write it."""
+    found = format_of(name)
+    if found is None:
+        raise OptionError(f"--format {name}: this OpenCV can write {', '.join(names())}")
+    return found
 
 
 def names() -> list[str]:
-    """Return the names of the formats that this OpenCV can write."""
-    return [name for name in FORMATS if format_of(name)]
+    """Return the names of the formats that can be written here."""
+    return [name for name, format in FORMATS.items() if format_of(format.suffixes[0])]
 
 
 def result_suffix(suffix: str) -> str:
-    """Return the suffix of the result of a file with ``suffix``: the same where that can be written, else PNG's."""
+    """Return the suffix of the result of a file with ``suffix``: the same if that can be written, else PNG's."""
     if format_of(suffix):
         return suffix
     return ".tiff" if suffix.lower() == ".exr" else ".png"  # OpenEXR holds floats, which PNG does not
 
 
-def fit(image: Array, format: Format) -> Array:
-    """Return ``image`` with channels that ``format`` holds. Raise FileError if something to be seen would get lost."""
-    channels = image.shape[2] if image.ndim == 3 else 1
-    if channels in format.channels:
-        return image
-    if channels == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    if channels == 3:
-        raise FileError(
-            f"{format.name} holds gray pictures only and this one has color; write png instead (--format png)"
-        )
-    opaque = 1.0 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
-    if image[..., 3].min() < opaque:
-        raise FileError(
-            f"it is partly transparent and {format.name} cannot hold that; write png, tiff or webp (--format png)"
-        )
-    log.info("its alpha channel is opaque all over and %s has none: left out", format.name)
-    return fit(image[..., :3], format)
+def readable_suffixes() -> frozenset[str]:
+    """Return the suffixes of files that are read: those that a folder is searched for."""
+    return frozenset(suffix for format in FORMATS.values() if format.reads for suffix in format.suffixes)
 
 
-def dtype_for(dtype: np.dtype[Any], format: Format) -> np.dtype[Any]:
-    """Return the dtype that ``format`` keeps samples of ``dtype`` in: the same, or the nearest that it has."""
-    if dtype.name in format.dtypes:
-        return dtype
-    best = np.dtype(format.dtypes[-1])
-    if best.itemsize < dtype.itemsize:
-        log.warning(
-            "%s keeps %d bits of its %d bits per sample (tiff keeps all)",
-            format.name,
-            8 * best.itemsize,
-            8 * dtype.itemsize,
-        )
-    return best
+def evaluated_suffixes() -> frozenset[str]:
+    """Return the suffixes of files that models are evaluated on."""
+    return frozenset(suffix for format in FORMATS.values() for suffix in format.evaluated)
 
 
-def convert(rows: Array, dtype: np.dtype[Any]) -> Array:
-    """Return ``rows`` in another dtype: uint8 and uint16 span their range, floats 0..1."""
-    if rows.dtype == dtype:
-        return rows
-    top = 1.0 if rows.dtype.kind == "f" else float(np.iinfo(rows.dtype).max)
-    unit = rows.astype(np.float32) / np.float32(top)
-    if dtype.kind == "f":
-        return unit.astype(dtype)
-    return np.rint(np.clip(unit, 0, 1) * np.iinfo(dtype).max).astype(dtype)
+def listed(formats: Iterable[Format]) -> str:
+    """Return the titles of formats as text: "PNG, TIFF or BMP"."""
+    *most, last = [format.title for format in formats]
+    return f"{', '.join(most)} or {last}" if most else last
 
 
-def usable_icc(icc: bytes | None, channels: int) -> bytes | None:
-    """Return a color profile if it is one, and for pictures of this kind; a bad one would spoil the file."""
-    if icc is None:
-        return None
-    space = b"GRAY" if channels == 1 else b"RGB "
-    if (
-        132 <= len(icc) < 255 * _SEGMENT
-        and int.from_bytes(icc[:4], "big") == len(icc)
-        and icc[36:40] == b"acsp"
-        and icc[16:20] == space
-    ):
-        return icc
-    log.warning("its color profile is damaged or for another kind of picture: left out")
-    return None
+def accepted() -> list[Format]:
+    """Return the formats that the server accepts: those whose size can be told before decoding."""
+    return [format for format in FORMATS.values() if format.header]
 
 
-class Writer(Protocol):
-    """Takes a picture from the top, in bands."""
-
-    def write(self, rows: Array) -> None:
-        """Append rows."""
-        ...
-
-    def close(self) -> None:
-        """Finish the file."""
-        ...
-
-
-def open_writer(
-    stream: BinaryIO,
-    format: Format,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    *,
-    quality: int | None = None,
-    exif: bytes | None = None,
-    icc: bytes | None = None,
-) -> Writer:
-    """Return a writer of a picture of ``shape`` to ``stream``, with what ``format`` can keep of EXIF and profile."""
-    if max(shape[:2]) > format.longest_side:
-        raise FileError(
-            f"the result is {shape[1]}x{shape[0]} and {format.name} ends at {format.longest_side} pixels a side; "
-            "write png or tiff (--format png)"
-        )
-    icc = usable_icc(icc, shape[2] if len(shape) == 3 else 1)
-    if format.name == "png":
-        return PngWriter(stream, shape, dtype, exif=exif, icc=icc)
-    if format.name == "tiff":
-        return TiffWriter(stream, shape, dtype, icc=icc)
-    return _WholeWriter(stream, format, shape, dtype, quality or DEFAULT_QUALITY, {_EXIF: exif, _ICC: icc})
-
-
-class _WholeWriter:
-    """Gather a picture and let OpenCV encode it."""
-
-    def __init__(
-        self,
-        stream: BinaryIO,
-        format: Format,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        quality: int,
-        metadata: dict[int, bytes | None],
-    ) -> None:
-        self._stream = stream
-        self._format = format
-        self._image = np.empty(shape, dtype)
-        self._filled = 0
-        self._parameters = [getattr(cv2, format.quality), quality] if format.quality else []
-        self._metadata = {kind: blob for kind, blob in metadata.items() if blob}
-
-    def write(self, rows: Array) -> None:
-        self._image[self._filled : self._filled + rows.shape[0]] = rows
-        self._filled += rows.shape[0]
-
-    def close(self) -> None:
-        name, suffix = self._format.name, self._format.suffixes[0]
-        encoded = self._with_metadata(suffix) if self._metadata and name != "jpg" else None
-        if not isinstance(encoded, np.ndarray):
-            encoded = _attempt(cv2.imencode, suffix, self._image, self._parameters)
-        if not isinstance(encoded, np.ndarray):
-            raise FileError(
-                f"OpenCV {cv2.__version__} cannot encode it as {name} ({encoded}); write png (--format png)"
-            )
-        data = memoryview(cast(Any, encoded.reshape(-1)))
-        if name == "jpg":
-            first = 4 + struct.unpack_from(">H", data, 4)[0] if data[3] == 0xE0 else 2  # behind JFIF's segment
-            self._stream.write(data[:first])
-            self._stream.write(_jpeg_segments(self._metadata.get(_EXIF), self._metadata.get(_ICC)))
-            data = data[first:]
-        self._stream.write(data)
-
-    def _with_metadata(self, suffix: str) -> Array | None:
-        if VERSION >= (4, 13):  # 4.12 knows EXIF only, and drops profiles without a word
-            blobs = [np.frombuffer(blob, np.uint8) for blob in self._metadata.values()]
-            arguments = suffix, self._image, list(self._metadata), blobs, self._parameters
-            encoded = _attempt(cv2.imencodeWithMetadata, *arguments)
-            if isinstance(encoded, np.ndarray):
-                return encoded
-        log.warning("OpenCV %s cannot write its EXIF or color profile into %s: left out", cv2.__version__, suffix[1:])
-        return None
-
-
-def _jpeg_segments(exif: bytes | None, icc: bytes | None) -> bytes:
-    """Return the segments of a JPEG that hold an EXIF block and a profile: OpenCV writes them since 4.13 at best."""
-    segments = b""
-    if exif and len(exif) <= _SEGMENT:
-        segments += struct.pack(">BBH", 0xFF, 0xE1, len(exif) + 8) + b"Exif\0\0" + exif
-    elif exif:
-        log.warning("its EXIF block is too long for a JPEG: left out")
-    parts = [icc[at : at + _SEGMENT] for at in range(0, len(icc), _SEGMENT)] if icc else []
-    for number, part in enumerate(parts, 1):
-        head = b"ICC_PROFILE\0" + bytes([number, len(parts)])
-        segments += struct.pack(">BBH", 0xFF, 0xE2, len(part) + len(head) + 2) + head + part
-    return segments
-
-
-def _attempt(encode: Any, *arguments: Any) -> Array | str:
-    """Return what ``encode`` makes, or why it does not: some versions raise, some return False."""
-    try:
-        done, encoded = encode(*arguments)
-    except (cv2.error, MemoryError) as error:
-        return str(error).strip()
-    return encoded if done and isinstance(encoded, np.ndarray) and encoded.size else "it gives no reason"
-
-
-def format_named(name: str) -> Format:
-    """Return the format that ``--format`` names. Raise OptionError where this OpenCV cannot write it."""
-    found = format_of(name)
-    if found is None:
-        raise OptionError(f"--format {name}: this OpenCV can write {', '.join(names())}")
-    return found
+def offered() -> dict[str, Format]:
+    """Return by name the formats that the server writes results in, as far as that is possible here."""
+    return {name: FORMATS[name] for name in names() if FORMATS[name].served}

@@ -1,4 +1,4 @@
-"""PNG: writing row by row, so that a picture larger than memory can be written, and finding a file's chunks."""
+"""PNG: writing row by row, so that a picture larger than memory can be written; a file's chunks, size and metadata."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from cvsr.image import Image
+from cvsr.io.interface import EXIF, BrokenFileError, Facts, Header
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -40,8 +40,27 @@ def chunks(data: memoryview) -> Iterator[Chunk]:
         at += 12 + length
 
 
-def profile(chunk: bytes) -> bytes:
-    """Return the ICC profile in the data of an iCCP chunk; empty where it is broken, or larger than any profile."""
+def header(data: memoryview) -> Header:
+    """Return the size that a PNG states. Raise BrokenFileError."""
+    name, width, height, depth = struct.unpack_from(">4sIIB", data, 12)
+    if name != b"IHDR":
+        raise BrokenFileError("the PNG does not begin with its header")
+    return Header(".png", width, height, 8 if depth == 16 else 4)
+
+
+def inspect(data: memoryview, _name: str) -> Facts:
+    """Return EXIF and profile."""
+    found = Facts()
+    for name, start, stop in chunks(data):
+        if name == b"eXIf" and found.exif is None:
+            found.exif = bytes(data[start:stop]).removeprefix(EXIF)
+        elif name == b"iCCP":
+            found.icc = _profile(bytes(data[start:stop])) or None
+    return found
+
+
+def _profile(chunk: bytes) -> bytes:
+    """Return the ICC profile in the data of an iCCP chunk; empty if it is broken, or larger than any profile."""
     compressed = chunk.partition(b"\0")[2][1:]
     inflate = zlib.decompressobj()
     try:
@@ -85,7 +104,7 @@ class PngWriter:
         if exif:
             self._chunk(b"eXIf", exif)
 
-    def write(self, rows: Array) -> None:
+    def write(self, rows: Image) -> None:
         """Append ``rows``: (n, W) gray, (n, W, 3) BGR or (n, W, 4) BGRA, of the writer's dtype."""
         step = max(1, _BLOCK_BYTES // self._row_bytes)
         for start in range(0, rows.shape[0], step):
@@ -100,7 +119,7 @@ class PngWriter:
         self._chunk(b"IDAT", self._compressed)
         self._chunk(b"IEND", b"")
 
-    def _write_block(self, rows: Array) -> None:
+    def _write_block(self, rows: Image) -> None:
         count = rows.shape[0]
         rows = rows.reshape(count, self._width, self._channels)
         if self._channels >= 3:
@@ -121,7 +140,7 @@ class PngWriter:
         self._stream.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(name))))
 
 
-def paeth(rows: Array, step: int) -> Array:
+def paeth(rows: Image, step: int) -> Image:
     """Return uint8 ``rows`` but the first, less Paeth's prediction; ``step`` bytes are one pixel (PNG, section 9.4)."""
     known = rows.astype(np.int16)
     above = known[:-1]

@@ -16,12 +16,13 @@ from cvsr import __version__, options
 from cvsr._cv2 import cv2
 from cvsr.compare.page import text
 from cvsr.errors import CvsrError, OptionError
+from cvsr.io import formats
 from cvsr.modelfiles import zoo
 from cvsr.serve import bodies
 from cvsr.serve.guard import Guard
 from cvsr.serve.limits import PATIENCE, SLOWEST, Limits, Refusal
 from cvsr.serve.queue import Desk, Place
-from cvsr.serve.worker import MEDIA, Order, Result, Worker, models, result_formats
+from cvsr.serve.worker import Order, Result, Worker, models
 
 log = logging.getLogger("cvsr")
 
@@ -93,7 +94,9 @@ class Server:
 
     async def page(self, _request: Any) -> Any:
         """Answer with the page for people."""
-        return self._responses.HTMLResponse(text("serve.html", "serve").replace("{{version}}", __version__))
+        accept = ",".join(format.media_type for format in formats.accepted())
+        page = text("serve.html", "serve").replace("{{version}}", __version__).replace("{{accept}}", accept)
+        return self._responses.HTMLResponse(page)
 
     async def asset(self, name: str, _request: Any) -> Any:
         """Answer with a file of the page: one of those that are named in the routes."""
@@ -153,8 +156,8 @@ class Server:
         model, format, quality = query.get("model", self.default), query.get("format", ""), query.get("quality")
         if model not in self.names:
             raise Refusal(400, f"no model is called {model[:80]!r}; there are {', '.join(self.names)}")
-        if "format" in query and format not in result_formats():
-            raise Refusal(400, f"results are written as {', '.join(result_formats())}, not as {format[:80]!r}")
+        if "format" in query and format not in formats.offered():
+            raise Refusal(400, f"results are written as {', '.join(formats.offered())}, not as {format[:80]!r}")
         if quality is not None and not (quality.isascii() and quality.isdecimal() and 1 <= int(quality[:9]) <= 100):
             raise Refusal(400, f"quality is {quality[:80]!r}; give a number from 1 to 100")
         try:
@@ -205,7 +208,7 @@ class _Answer:
     def _headers(self) -> list[tuple[bytes, bytes]]:
         result = self._result
         headers = {
-            "content-type": MEDIA[result.format],
+            "content-type": formats.FORMATS[result.format].media_type,
             "content-length": str(result.bytes),
             "content-disposition": f'attachment; filename="upscaled.{result.format}"',
             "cache-control": "no-store",
@@ -223,12 +226,14 @@ def described(names: list[str], default: str, limits: Limits) -> dict[str, Any]:
     operation = document["paths"]["/upscale"]["post"]
     schemas = {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
     schemas["model"] |= {"enum": names, "default": default}
-    schemas["format"]["enum"] = result_formats()
+    schemas["format"]["enum"] = list(formats.offered())
     schemas["scale"]["maximum"] = options.LARGEST
-    answers = operation["responses"]["200"]["content"]
-    for name in set(MEDIA) - set(result_formats()):
-        del answers[MEDIA[name]]
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    operation["responses"]["200"]["content"] = {known.media_type: binary for known in formats.offered().values()}
     operation["description"] = operation["description"].format(
-        upload=limits.upload, pixels=limits.pixels, timeout=f"{limits.timeout:g}"
+        formats=formats.listed(formats.accepted()),
+        upload=limits.upload,
+        pixels=limits.pixels,
+        timeout=f"{limits.timeout:g}",
     )
     return document

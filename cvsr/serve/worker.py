@@ -15,16 +15,13 @@ import numpy as np
 from cvsr.batch.memory import Budget
 from cvsr.errors import Cancelled, FileError, MemoryBudgetError
 from cvsr.image import interpolation
-from cvsr.io import formats, header, reader
+from cvsr.io import encoder, formats, header, reader
 from cvsr.io.formats import Format
-from cvsr.io.header import BrokenFileError, Head, UnknownFormatError
+from cvsr.io.interface import BrokenFileError, Header, UnknownFormatError
 from cvsr.machine import MB
 from cvsr.modelfiles import zoo
 from cvsr.serve.limits import RESULT, Limits, Refusal
 from cvsr.upscaler import Upscaler
-
-MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "tiff": "image/tiff"}
-"""The formats of results, and their media types."""
 
 _DECODING = 4  # bytes that a decoder takes at most for each of the picture's: progressive JPEGs, animated PNGs
 _ROWS = 64  # rows to encode between two looks at whether somebody still waits for them
@@ -60,11 +57,6 @@ def models(extra: str) -> dict[str, str]:
     if extra not in found:  # the owner of the server may name a file: requests get it by the name of its model
         found[next(iter(zoo.find(extra).values())).name] = extra
     return found
-
-
-def result_formats() -> list[str]:
-    """Return the names of the formats that results may be asked for in."""
-    return [name for name in formats.names() if name in MEDIA]
 
 
 class Worker:
@@ -113,7 +105,7 @@ class Worker:
         result.seek(0)
         return Result(result, size, format.name, width, height, order.model, time.monotonic() - start)
 
-    def _check(self, head: Head, scale: float, size: int) -> None:
+    def _check(self, head: Header, scale: float, size: int) -> None:
         """Raise Refusal or MemoryBudgetError where a picture is too large to be decoded or enlarged."""
         most = self._limits.pixels
         if head.pixels > most:
@@ -135,8 +127,8 @@ class Worker:
     def _enlarged(
         self, picture: reader.Picture, order: Order, format: Format, cancel: Callable[[], bool]
     ) -> tuple[BinaryIO, int, int]:
-        image = formats.fit(picture.image, format)
-        dtype = formats.dtype_for(image.dtype, format)
+        image = encoder.fit(picture.image, format)
+        dtype = encoder.dtype_for(image.dtype, format)
         upscaler = self._upscaler(order.model, order.scale)
         width, height = upscaler.output_size(image.shape[1], image.shape[0])
         shape = (height, width, *image.shape[2:])
@@ -144,14 +136,14 @@ class Worker:
         left = self._budget.left(image, math.prod(shape), dtype, format, in_memory=upscaler.interpolates)
         stream: Any = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever sends it
         try:
-            writer = formats.open_writer(
+            writer = encoder.open_writer(
                 stream, format, shape, dtype, quality=order.quality, exif=picture.exif, icc=picture.icc
             )
             for band in upscaler.bands(image, max_memory=left, cancel=cancel):
                 for top in range(0, band.shape[0], _ROWS):
                     if cancel():
                         raise Cancelled("while it was encoded")
-                    writer.write(formats.convert(band[top : top + _ROWS], dtype))
+                    writer.write(encoder.convert(band[top : top + _ROWS], dtype))
             writer.close()
         except BaseException:
             stream.close()
@@ -162,4 +154,4 @@ class Worker:
 def _like(suffix: str) -> str:
     """Return the name of the format of results for uploads of a suffix."""
     found = formats.format_of(suffix)
-    return found.name if found and found.name in MEDIA else "png"
+    return found.name if found and found.served else "png"

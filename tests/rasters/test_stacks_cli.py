@@ -107,7 +107,7 @@ def test_without_tifffile_it_says_what_to_type_and_writes_nothing(run, monkeypat
 def test_the_reader_of_single_pictures_refuses_stacks(tmp_path):
     for keywords in ({}, {"imagej": True}, {"bigtiff": True}, {"byteorder": ">"}):
         save("a.tif", pages(), **keywords)
-        with pytest.raises(cvsr.FileError, match=r"a\.tif holds 4 pages"):
+        with pytest.raises(cvsr.FileError, match=r"a\.tif has 4 pages"):
             reader.read("a.tif")
     with pytest.raises(cvsr.FileError, match="4 pages"):
         reader.decode(np.fromfile("a.tif", np.uint8))

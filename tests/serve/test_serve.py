@@ -21,9 +21,7 @@ with warnings.catch_warnings():  # httpx is to have a successor
 
 import cvsr
 from cvsr.errors import OptionError
-from cvsr.io import (
-    header,
-)
+from cvsr.io import formats
 from cvsr.serve import app, bodies, worker
 from cvsr.serve.app import application
 from cvsr.serve.limits import (
@@ -107,8 +105,8 @@ def test_formats_in_and_out(client, cat, suffix, format):
     query = {"format": format} if format else {}
     answer = client.post("/upscale", params=query, content=encoded(cat, suffix))
     wanted = format or suffix[1:].replace("bmp", "png")
-    assert answer.headers["content-type"] == worker.MEDIA[wanted]
-    assert header.sniff(memoryview(answer.content)) == f".{wanted}"
+    assert answer.headers["content-type"] == formats.FORMATS[wanted].media_type
+    assert formats.sniff(memoryview(answer.content)) is formats.FORMATS[wanted]
     assert decoded(answer.content).shape == (160, 240, 3)
 
 

@@ -1,4 +1,4 @@
-"""TIFF, as far as OpenCV needs help with reading it: tags that it misreads.
+"""TIFF, as far as OpenCV needs help with reading it: the size that a file states, and tags that OpenCV misreads.
 
 An EXIF block is a small TIFF file of its own, so the orientation of every other format is found here too.
 """
@@ -6,17 +6,20 @@ An EXIF block is a small TIFF file of its own, so the orientation of every other
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
-Buffer = bytes | bytearray | memoryview
+from cvsr.errors import FileError
+from cvsr.io.interface import BrokenFileError, Facts, Header, UnknownFormatError
+from cvsr.io.tiff import directories, parser
+from cvsr.io.tiff.parser import LONG, LONG8, SHORT, Buffer
 
 ORIENTATION = 274
 EXTRA_SAMPLES = 338
 ICC_PROFILE = 34675
 PHOTOMETRIC = 262
+_WIDTH, _HEIGHT, _BITS, _SAMPLES, _SAMPLE_FORMAT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 277, 339, 322, 323
 
-_SHORT = 3
 _ASSOCIATED, UNASSOCIATED = 1, 2
 
 
@@ -28,38 +31,29 @@ class Tag(NamedTuple):
     value: int
 
 
-def find_short(data: Buffer, tag: int, start: int = 0) -> Tag | None:
-    """Return where the first directory of the TIFF structure at ``start`` holds a 16-bit ``tag``, None if nowhere."""
-    try:
-        for order, kind, count, offset in _directory(data, start, tag):
-            if kind == _SHORT and count == 1:
-                return Tag(order, offset, struct.unpack_from(order + "H", data, offset)[0])
-    except struct.error:  # cut short, or no TIFF structure at all
-        pass
+def find_short(data: Buffer, tag: int) -> Tag | None:
+    """Return where the first directory of a TIFF structure holds a 16-bit ``tag``, None if nowhere."""
+    if directory := parser.first(data):
+        with suppress(struct.error):  # cut short
+            for entry in directory:
+                if entry.tag == tag and entry.kind == SHORT and entry.count == 1:
+                    return Tag(directory.order, entry.at, directory.number(entry))
     return None
 
 
 def cut_after_first_directory(exif: bytes) -> bytes:
     """Return an EXIF block without its second directory: the thumbnail, which shows the picture as it was before."""
-    if len(exif) < 8 or exif[:4] not in (b"II*\0", b"MM\0*"):
+    directory = parser.first(exif)
+    if directory is None or directory.big or directory.link_at + 4 > len(exif):
         return exif
-    order = "<" if exif[:2] == b"II" else ">"
-    first: int = struct.unpack_from(order + "I", exif, 4)[0]
-    if first + 2 > len(exif):
-        return exif
-    link = first + 2 + 12 * struct.unpack_from(order + "H", exif, first)[0]
-    return exif[:link] + bytes(4) + exif[link + 4 :] if link + 4 <= len(exif) else exif
+    return exif[: directory.link_at] + bytes(4) + exif[directory.link_at + 4 :]
 
 
 def find_icc(data: Buffer) -> bytes | None:
     """Return the color profile of a TIFF file."""
-    try:
-        for order, _, count, offset in _directory(data, 0, ICC_PROFILE):
-            is_big = struct.unpack_from(order + "H", data, 2)[0] == 43
-            start = struct.unpack_from(order + ("Q" if is_big else "I"), data, offset)[0]
-            return bytes(data[start : start + count])
-    except struct.error:
-        pass
+    if directory := parser.first(data):
+        with suppress(struct.error, KeyError):
+            return next((directory.raw(entry) for entry in directory if entry.tag == ICC_PROFILE), None)
     return None
 
 
@@ -81,20 +75,33 @@ def repair(data: memoryview) -> tuple[int, bool]:
     return tag.value, True
 
 
-def _directory(data: Buffer, start: int, wanted: int) -> Iterator[tuple[str, int, int, int]]:
-    """Yield (byte order, type, count, offset of the inline value) of the first directory's entries with one tag."""
-    magic = bytes(data[start : start + 4])
-    order = {b"II": "<", b"MM": ">"}.get(magic[:2], "")
-    version = struct.unpack_from(order + "H", data, start + 2)[0] if order else 0
-    if version == 42:
-        first, head, entry, inline = struct.unpack_from(order + "I", data, start + 4)[0], "H", "HHI", 8
-    elif version == 43:  # BigTIFF
-        first, head, entry, inline = struct.unpack_from(order + "Q", data, start + 8)[0], "Q", "HHQ", 12
-    else:
-        return
-    at = start + first + struct.calcsize(order + head)
-    for _ in range(struct.unpack_from(order + head, data, start + first)[0]):
-        tag, kind, count = struct.unpack_from(order + entry, data, at)
-        if tag == wanted:
-            yield order, kind, count, at + inline
-        at += inline + (4 if inline == 8 else 8)
+def inspect(data: memoryview, name: str) -> Facts:
+    """Return profile and orientation, and repair what OpenCV misreads. Raise FileError for several pages."""
+    head = directories.read(data)
+    if head and head.pages > 1:
+        raise FileError(
+            f"{name} has {head.pages} pages, and only one can be read here: cvsr upscale enlarges all, into TIFF"
+        )
+    orientation, changed = repair(data)
+    return Facts(None, find_icc(data), orientation, changed)
+
+
+def header(data: memoryview) -> Header:
+    """Return the size of a TIFF of one page. Raise BrokenFileError; UnknownFormatError for more than 16 bits."""
+    directory = parser.first(data)
+    if directory is None:
+        raise BrokenFileError("the TIFF is cut short or damaged")
+    found: dict[int, int] = {}
+    for entry in directory:
+        if entry.kind in (SHORT, LONG, LONG8) and entry.count:
+            if entry.tag in found:
+                raise BrokenFileError("the TIFF says the same thing twice")
+            found[entry.tag] = directory.number(entry)
+    if directory.link():
+        raise BrokenFileError("the TIFF has more than one page: cvsr upscale enlarges all of them")
+    width, height, bits = found.get(_WIDTH, 0), found.get(_HEIGHT, 0), found.get(_BITS, 1)
+    if bits > 16 or found.get(_SAMPLE_FORMAT, 1) == 3:
+        raise UnknownFormatError("the TIFF has more than 16 bits, or floats: cvsr upscale takes it")
+    if found.get(_TILE_WIDTH, 0) * found.get(_TILE_HEIGHT, 0) > max(width * height, 1 << 20):
+        raise BrokenFileError("the TIFF has tiles that are larger than its picture")
+    return Header(".tiff", width, height, max(4, found.get(_SAMPLES, 1)) * (2 if bits > 8 else 1))

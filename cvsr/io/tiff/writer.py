@@ -8,15 +8,11 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
+from cvsr.image import Image
+from cvsr.io.tiff.parser import LETTERS, LONG, LONG8, SHORT, SIZES, UNDEFINED
 from cvsr.io.tiff.tags import EXTRA_SAMPLES, ICC_PROFILE, PHOTOMETRIC, UNASSOCIATED
 
-Array = npt.NDArray[Any]
-
-_SHORT, _LONG, _UNDEFINED, _LONG8 = 3, 4, 7, 16
-_SIZE_OF_TYPE = {1: 1, 2: 1, _SHORT: 2, _LONG: 4, 5: 8, 6: 1, _UNDEFINED: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, _LONG8: 8}
-_LETTER_OF_TYPE = {_SHORT: "H", _LONG: "I", _LONG8: "Q"}
 _STRIP_BYTES = 1 << 18
 _BIG = (1 << 32) - (1 << 24)  # strips of noise grow a little under deflate, and directories come on top
 
@@ -58,11 +54,11 @@ class TiffWriter:
         self._channels = shape[2] if len(shape) == 3 else 1
         self._dtype = dtype.newbyteorder("<")
         self._deflate, self._predict = deflate, deflate and predict and dtype.kind != "f"
-        self._tags = {**({ICC_PROFILE: (_UNDEFINED, icc)} if icc else {}), **(tags or {})}
+        self._tags = {**({ICC_PROFILE: (UNDEFINED, icc)} if icc else {}), **(tags or {})}
         row = self._width * self._channels * self._dtype.itemsize
         self._rows_per_strip = min(self._height, max(1, _STRIP_BYTES // row))
         self._big = needs_big(row * self._height) if big is None else big
-        self._pending: list[Array] = []
+        self._pending: list[Image] = []
         self._pending_rows = self._rows = 0
         self._offsets: list[int] = []
         self._counts: list[int] = []
@@ -73,7 +69,7 @@ class TiffWriter:
                 struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if self._big else struct.pack("<2sHI", b"II", 42, 0)
             )
 
-    def write(self, rows: Array) -> None:
+    def write(self, rows: Image) -> None:
         """Append ``rows``: (n, W) gray, (n, W, 3) BGR or (n, W, 4) BGRA, of the writer's dtype."""
         self._rows += rows.shape[0]
         while rows.shape[0]:
@@ -121,23 +117,23 @@ class TiffWriter:
         self._stream.write(strip)
 
     def _directory(self) -> list[tuple[int, int, list[int] | bytes]]:
-        channels, offset_type = self._channels, _LONG8 if self._big else _LONG
+        channels, offset_type = self._channels, LONG8 if self._big else LONG
         if self._one_strip:
             self._offsets, self._counts, self._rows_per_strip = self._offsets[:1], [sum(self._counts)], self._height
         tags: dict[int, tuple[int, list[int] | bytes]] = {
-            256: (_LONG, [self._width]),
-            257: (_LONG, [self._height]),
-            258: (_SHORT, [8 * self._dtype.itemsize] * channels),
-            259: (_SHORT, [8 if self._deflate else 1]),
-            PHOTOMETRIC: (_SHORT, [2 if channels >= 3 else 1]),  # RGB or black is zero
+            256: (LONG, [self._width]),
+            257: (LONG, [self._height]),
+            258: (SHORT, [8 * self._dtype.itemsize] * channels),
+            259: (SHORT, [8 if self._deflate else 1]),
+            PHOTOMETRIC: (SHORT, [2 if channels >= 3 else 1]),  # RGB or black is zero
             273: (offset_type, self._offsets),
-            277: (_SHORT, [channels]),
-            278: (_LONG, [self._rows_per_strip]),
+            277: (SHORT, [channels]),
+            278: (LONG, [self._rows_per_strip]),
             279: (offset_type, self._counts),
-            284: (_SHORT, [1]),  # channels interleaved
-            317: (_SHORT, [2 if self._predict else 1]),
-            **({EXTRA_SAMPLES: (_SHORT, [UNASSOCIATED])} if channels == 4 else {}),
-            339: (_SHORT, [{"u": 1, "i": 2}.get(self._dtype.kind, 3)] * channels),  # sample format
+            284: (SHORT, [1]),  # channels interleaved
+            317: (SHORT, [2 if self._predict else 1]),
+            **({EXTRA_SAMPLES: (SHORT, [UNASSOCIATED])} if channels == 4 else {}),
+            339: (SHORT, [{"u": 1, "i": 2}.get(self._dtype.kind, 3)] * channels),  # sample format
             **self._tags,
         }
         return [(tag, *tags[tag]) for tag in sorted(tags)]
@@ -145,7 +141,7 @@ class TiffWriter:
 
 def pack_file(tags: Tags, data: bytes, order: str) -> bytes:
     """Return a TIFF file of one strip with this ``data``, which ``tags`` describe but for its place."""
-    where: dict[int, tuple[int, list[int] | bytes]] = {273: (_LONG, [8]), 279: (_LONG, [len(data)])}
+    where: dict[int, tuple[int, list[int] | bytes]] = {273: (LONG, [8]), 279: (LONG, [len(data)])}
     entries = [(tag, *value) for tag, value in sorted({**tags, **where}.items())]
     start = 8 + len(data) + len(data) % 2
     head = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, start)
@@ -162,8 +158,8 @@ def _pack_directory(tags: list[tuple[int, int, list[int] | bytes]], start: int, 
     for tag, kind, values in tags:
         raw = values
         if not isinstance(raw, bytes):
-            raw = struct.pack(f"{order}{len(raw)}{_LETTER_OF_TYPE[kind]}", *raw)
-        entries += struct.pack(order + "HH" + count_letter, tag, kind, len(raw) // _SIZE_OF_TYPE[kind])
+            raw = struct.pack(f"{order}{len(raw)}{LETTERS[kind]}", *raw)
+        entries += struct.pack(order + "HH" + count_letter, tag, kind, len(raw) // SIZES[kind])
         if len(raw) <= inline:
             entries += raw.ljust(inline, b"\0")
         else:

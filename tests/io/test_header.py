@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from cvsr.io import header as heads
-from cvsr.io.header import BrokenFileError, Head, UnknownFormatError
+from cvsr.io import header
+from cvsr.io.interface import BrokenFileError, Header, UnknownFormatError
 
 PICTURE = np.random.default_rng(3).integers(0, 256, (37, 53, 3), np.uint8)
 
@@ -23,8 +23,8 @@ def encoded(suffix: str, image: np.ndarray = PICTURE, *parameters: int) -> bytea
     return bytearray(data.tobytes())
 
 
-def read(data: bytes) -> Head:
-    return heads.read(memoryview(bytearray(data)))
+def read(data: bytes) -> Header:
+    return header.read(memoryview(bytearray(data)))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tiff"])
@@ -45,7 +45,7 @@ def test_kinds_of_one_format():
     assert read(encoded(".webp", PICTURE, cv2.IMWRITE_WEBP_QUALITY, 101)).height == 37
     assert read(encoded(".webp", PICTURE, cv2.IMWRITE_WEBP_QUALITY, 50)).height == 37
     extended = b"RIFF\x22\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0" + struct.pack("<I", 9999)[:3] + struct.pack("<I", 4)[:3]
-    assert read(extended) == Head(".webp", 10000, 5, 4)
+    assert read(extended) == Header(".webp", 10000, 5, 4)
     big_endian = bytes(encoded(".tiff")).replace(b"II*\0", b"MM\0*")
     with pytest.raises(BrokenFileError):
         read(big_endian)
