@@ -1,4 +1,4 @@
-"""Strips and tiles of TIFF files: read, and decoded by tifffile (extra ``tiff``) or, where it cannot, by OpenCV."""
+"""Strips and tiles of TIFF files, read and decoded with tifffile and imagecodecs (extra ``tiff``)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cvsr._cv2 import cv2
-from cvsr.errors import FileError, OptionError
+from cvsr.errors import FileError, OptionError, install_hint
 from cvsr.image import Image
-from cvsr.io.tiff.tags import EXTRA_SAMPLES, PHOTOMETRIC
-from cvsr.io.tiff.writer import pack_file
 
-_BLACK_IS_ZERO = 1
 _SEPARATE = 2
-_SHORT, _LONG, _UNDEFINED = 3, 4, 7
 
 
 def tifffile() -> Any:
@@ -25,8 +20,20 @@ def tifffile() -> Any:
     except ImportError as error:
         raise OptionError(
             "files of several pages, and TIFFs larger than OpenCV or memory allows, are read with tifffile: "
-            'pip install "cvsr[tiff]"'
+            + install_hint("tiff")
         ) from error
+
+
+def check_compression(page: Any, name: str) -> None:
+    """Raise FileError if a codec is missing that a page of tifffile's needs."""
+    codecs = tifffile().TIFF
+    if int(page.predictor) not in codecs.UNPREDICTORS or int(page.compression) not in codecs.DECOMPRESSORS:
+        raise _without_codec(page, name)
+
+
+def _without_codec(page: Any, name: str) -> FileError:
+    kind = getattr(page.compression, "name", page.compression)
+    return FileError(f"{name}: its compression, {kind}, needs imagecodecs: {install_hint('tiff')}")
 
 
 class Segments:
@@ -79,7 +86,6 @@ class Segments:
         high = self.height(page)
         down = -(-int(page.imagelength) // high)
         height = min(high, int(page.imagelength) - row * high)
-        high = high if page.is_tiled else height
         result: Image = np.zeros((height, width, samples), self._dtype)
         for plane in range(planes):
             channels = slice(plane, plane + 1) if planes > 1 else slice(None)
@@ -89,51 +95,19 @@ class Segments:
                     continue
                 data = self._bytes(page.dataoffsets[index], page.databytecounts[index])
                 place = result[:, column * wide : (column + 1) * wide, channels]
-                place[...] = self._decode(page, data, index, (high, wide))[: place.shape[0], : place.shape[1]]
+                place[...] = self._decode(page, data, index)[: place.shape[0], : place.shape[1]]
         return _bgr(result)
 
-    def _decode(self, page: Any, data: bytes, index: int, size: tuple[int, int]) -> Image:
+    def _decode(self, page: Any, data: bytes, index: int) -> Image:
         """Return a strip or tile, (h, w, samples in it) in the file's order of channels."""
-        module = tifffile()
+        tables = page.jpegtables
         try:
-            if int(page.predictor) in module.TIFF.UNPREDICTORS and int(page.compression) in module.TIFF.DECOMPRESSORS:
-                tables = page.jpegtables
-                segment, _, _ = page.decode(data, index, **({"jpegtables": tables} if tables else {}))
-                return segment[0]
+            segment, _, _ = page.decode(data, index, **({"jpegtables": tables} if tables else {}))
+        except ImportError as error:  # of a codec that newer versions of Python have
+            raise _without_codec(page, self._name) from error
         except Exception as error:  # each codec has errors of its own
             raise FileError(f"{self._name} is damaged: {error}") from error
-        return self._decode_by_opencv(page, data, *size)
-
-    def _decode_by_opencv(self, page: Any, data: bytes, height: int, width: int) -> Image:
-        """Return a strip or tile as OpenCV decodes it: as the only one of a file made for the purpose."""
-        samples = 1 if page.planarconfig == _SEPARATE else int(page.samplesperpixel)
-        tags: dict[int, tuple[int, list[int] | bytes]] = {
-            256: (_LONG, [width]),
-            257: (_LONG, [height]),
-            258: (_SHORT, [8 * self._dtype.itemsize] * samples),
-            259: (_SHORT, [int(page.compression)]),
-            PHOTOMETRIC: (_SHORT, [_BLACK_IS_ZERO if samples == 1 else int(page.photometric)]),
-            277: (_SHORT, [samples]),
-            278: (_LONG, [height]),
-            317: (_SHORT, [int(page.predictor)]),
-            339: (_SHORT, [3 if self._dtype.kind == "f" else 1] * samples),
-        }
-        if samples == 4:
-            tags[EXTRA_SAMPLES] = (_SHORT, [1])  # so that its color is not multiplied by its alpha
-        if page.jpegtables:
-            tags[347] = (_UNDEFINED, page.jpegtables)
-        file = pack_file(tags, data, self._file.byteorder)
-        try:
-            found = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            found = None
-        if found is None or found.dtype.itemsize != self._dtype.itemsize:
-            name = getattr(page.compression, "name", page.compression)
-            raise FileError(
-                f"{self._name} is damaged, or its compression ({name}) is one that neither tifffile nor OpenCV decodes "
-                "here: pip install imagecodecs"
-            )
-        return _bgr(found.view(self._dtype).reshape(height, width, samples))
+        return segment[0]
 
 
 def _bgr(rows: Image) -> Image:

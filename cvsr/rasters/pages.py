@@ -21,7 +21,7 @@ from cvsr.image.fill import Mask
 from cvsr.io.reader import turn
 from cvsr.io.tiff import directories
 from cvsr.io.tiff.tags import ORIENTATION
-from cvsr.rasters.page_strips import Segments, tifffile
+from cvsr.rasters.page_strips import Segments, check_compression, tifffile
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCC = 0, 1, 2, 3, 6
 _KINDS = {(1, _WHITE_IS_ZERO), (1, _BLACK_IS_ZERO), (1, _PALETTE), (3, _RGB), (4, _RGB), (3, _YCC)}
@@ -105,6 +105,7 @@ class Page:
         elif photometric == _PALETTE and not self._file.is_imagej:
             why = "its pixels are numbers of colors in a palette"
         elif (samples, photometric) in _KINDS and (photometric != _YCC or page.compression == _JPEG):
+            check_compression(page, self._name)
             return
         else:
             why = f"it has {samples} samples a pixel ({getattr(page.photometric, 'name', photometric)})"

@@ -214,3 +214,20 @@ def test_a_page_of_several_strips_has_them_one_after_the_other(run, monkeypatch)
     assert run("a.tif")[0] == 0
     assert [len(page.dataoffsets) for page in tifffile.TiffFile("a_x2.tif").pages] == [1] * 4
     np.testing.assert_array_equal(tifffile.imread("a_x2.tif"), doubled(pages()))
+
+
+def test_a_missing_codec_is_named_and_single_pages_do_without(tmp_path):
+    picture = pages("uint8", 1)[0]
+    parameters = [cv2.IMWRITE_TIFF_COMPRESSION, 5]  # LZW
+    assert cv2.imwrite("one.tif", picture, parameters)
+    assert cv2.imwritemulti("two.tif", [picture, picture], parameters)
+    script = (
+        "import sys; sys.modules['imagecodecs'] = None; from cvsr import cli;"
+        "sys.exit(cli.main(['upscale', 'one.tif', 'two.tif', '-m', 'nearest', '--max-memory', '2G', '-o', 'out/']))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "two.tif, page 1: its compression, LZW, needs imagecodecs: pip install" in done.stderr
+    np.testing.assert_array_equal(reader.read("out/one_x2.tif").image, doubled(picture))
+    assert sorted(path.name for path in Path("out").iterdir()) == ["one_x2.tif"]

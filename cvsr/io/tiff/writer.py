@@ -139,30 +139,21 @@ class TiffWriter:
         return [(tag, *tags[tag]) for tag in sorted(tags)]
 
 
-def pack_file(tags: Tags, data: bytes, order: str) -> bytes:
-    """Return a TIFF file of one strip with this ``data``, which ``tags`` describe but for its place."""
-    where: dict[int, tuple[int, list[int] | bytes]] = {273: (LONG, [8]), 279: (LONG, [len(data)])}
-    entries = [(tag, *value) for tag, value in sorted({**tags, **where}.items())]
-    start = 8 + len(data) + len(data) % 2
-    head = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, start)
-    return head + data.ljust(start - 8, b"\0") + _pack_directory(entries, start, False, order)
-
-
-def _pack_directory(tags: list[tuple[int, int, list[int] | bytes]], start: int, big: bool, order: str = "<") -> bytes:
+def _pack_directory(tags: list[tuple[int, int, list[int] | bytes]], start: int, big: bool) -> bytes:
     """Return a directory that will lie at ``start``, its values that are too long to be inline behind it."""
     inline, count_letter = (8, "Q") if big else (4, "I")
     entry_size = 4 + 2 * inline
-    head = struct.pack(order + ("Q" if big else "H"), len(tags))
+    head = struct.pack("<" + ("Q" if big else "H"), len(tags))
     behind_at = start + len(head) + entry_size * len(tags) + inline
     entries, behind = b"", b""
     for tag, kind, values in tags:
         raw = values
         if not isinstance(raw, bytes):
-            raw = struct.pack(f"{order}{len(raw)}{LETTERS[kind]}", *raw)
-        entries += struct.pack(order + "HH" + count_letter, tag, kind, len(raw) // SIZES[kind])
+            raw = struct.pack(f"<{len(raw)}{LETTERS[kind]}", *raw)
+        entries += struct.pack("<HH" + count_letter, tag, kind, len(raw) // SIZES[kind])
         if len(raw) <= inline:
             entries += raw.ljust(inline, b"\0")
         else:
-            entries += struct.pack(order + count_letter, behind_at + len(behind))
+            entries += struct.pack("<" + count_letter, behind_at + len(behind))
             behind += raw + b"\0" * (len(raw) % 2)
     return head + entries + bytes(inline) + behind
