@@ -25,8 +25,8 @@ import numpy as np
 
 from cvsr._cv2 import cv2
 from cvsr.errors import FileError, ImageError, OptionError
-from cvsr.image import metrics
-from cvsr.image.resample import Array, resize, to_uint8
+from cvsr.image import Image, metrics
+from cvsr.image.resample import resize, to_uint8
 from cvsr.io import encoder, formats, reader
 
 PROTOCOLS = ("literature", "opencv")
@@ -87,7 +87,7 @@ def list_images(folder: Path) -> list[Path]:
     return paths
 
 
-def read_image(path: Path) -> Array:
+def read_image(path: Path) -> Image:
     """Return an image file as 8-bit gray (H, W) or BGR (H, W, 3); ``FileError`` if OpenCV cannot read it."""
     try:
         # not cv2.imread: on Windows it cannot open paths beyond the local code page
@@ -102,13 +102,13 @@ def read_image(path: Path) -> Array:
     return image
 
 
-def _decoded(data: Array, path: Path) -> Array:
+def _decoded(data: Image, path: Path) -> Image:
     """Return an image in a format that OpenCV does not read as `read_image` does."""
     image = encoder.convert(reader.decode(data, str(path)).image, np.dtype(np.uint8))
     return image if image.ndim == 2 else np.ascontiguousarray(image[..., :3])
 
 
-def degrade(image: Array, scale: int, protocol: str = "literature") -> tuple[Array, Array]:
+def degrade(image: Image, scale: int, protocol: str = "literature") -> tuple[Image, Image]:
     """Return (original, low resolution): the 8-bit image cropped to a multiple of ``scale``, and that shrunk.
 
     ``OptionError`` for an unknown protocol or a scale below 1, ``ImageError`` if the image is smaller than ``scale``.
@@ -124,7 +124,7 @@ def degrade(image: Array, scale: int, protocol: str = "literature") -> tuple[Arr
     return original, np.ascontiguousarray(to_uint8(resize(original, size)))
 
 
-def compare(original: Array, upscaled: Array, scale: int, protocol: str = "literature") -> tuple[float, float]:
+def compare(original: Image, upscaled: Image, scale: int, protocol: str = "literature") -> tuple[float, float]:
     """Return (PSNR in dB, SSIM) of an 8-bit result against the original of the same shape, by the protocol's rules."""
     check_options(scale, protocol)
     if original.shape != upscaled.shape:

@@ -1,4 +1,4 @@
-"""Image kinds: what cvsr takes, checks of it, and the part of it that has nothing to do with any network."""
+"""Images: their kinds, tiles, filling, resampling and metrics; nothing here depends on networks or files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Image = npt.NDArray[Any]
 PEAK: dict[str, float] = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 """The value that stands for white, by dtype."""
 
-_SLACK = 0.5  # how far float images may leave 0..1 (filters overshoot) before they are taken for another range
+_SLACK = 0.5  # how far float images may leave 0..1 (filters overshoot) before another range is assumed
 
 
 def check(image: object) -> Image:
-    """Return ``image`` where it is one that cvsr takes; raise ImageError, with the way out, otherwise.
+    """Return ``image`` if it is of a supported kind; raise ImageError, with a remedy, otherwise.
 
-    Taken are arrays of shape (H, W), (H, W, 1), (H, W, 3) BGR and (H, W, 4) BGRA; uint8, uint16 or float32 in 0..1.
+    Supported are arrays of shape (H, W), (H, W, 1), (H, W, 3) BGR and (H, W, 4) BGRA; uint8, uint16 or float32 in 0..1.
     """
     if not isinstance(image, np.ndarray):
         hint = " (cv2.imread returns None for a file it cannot read)" if image is None else ""
@@ -44,7 +44,7 @@ def check(image: object) -> Image:
         low, high = float(array.min()), float(array.max())
         if not (low >= -_SLACK and high <= 1 + _SLACK):  # false for NaN too
             raise ImageError(
-                f"a float image has values in 0..1, and these go from {low:g} to {high:g}: divide by what stands for "
-                "white, and replace NaN and infinity"
+                f"a float image has values in 0..1, and these go from {low:g} to {high:g}: divide by the white level, "
+                "and replace NaN and infinity"
             )
     return array

@@ -8,22 +8,24 @@ import numpy.typing as npt
 from cvsr._cv2 import cv2
 from cvsr.image import Image
 
+Mask = npt.NDArray[np.bool_]
+
 REACH = 64
-"""How many pixels around visible ones get their color, at least: farther than that, no network's eye sees it."""
+"""How far from visible pixels invisible ones get their color: receptive fields do not reach farther."""
 
 
 def filled(bgra: Image) -> Image:
     """Return the color of a BGRA image with that of invisible pixels replaced by that of the nearest visible one.
 
-    What lies under alpha 0 is arbitrary, often black, and would bleed into the edges of what is seen.
+    Colors under alpha 0 are arbitrary, often black, and would bleed into the edges of visible areas.
     """
     return spread(np.ascontiguousarray(bgra[:, :, :3]), bgra[:, :, 3] <= 0)
 
 
-def spread(pixels: Image, hidden: npt.NDArray[np.bool_]) -> Image:
-    """Replace ``pixels`` where ``hidden``, (H, W), says so by the nearest others, in place, and return them.
+def spread(pixels: Image, hidden: Mask) -> Image:
+    """Replace the ``pixels`` that are ``hidden``, (H, W), by the nearest others, in place, and return them.
 
-    Beyond a distance of REACH they stay as they are: so the result is the same in parts of the image that overlap.
+    Beyond a distance of REACH they are not changed, so that the result is the same in overlapping parts of an image.
     """
     if not hidden.any() or hidden.all():
         return pixels
@@ -37,11 +39,11 @@ def spread(pixels: Image, hidden: npt.NDArray[np.bool_]) -> Image:
     return pixels
 
 
-_BLOCK = 4096  # columns to look for visible neighbours in at a time
+_BLOCK = 4096  # columns to fill at a time
 
 
-def neighbourly(pixels: Image, hidden: npt.NDArray[np.bool_]) -> Image:
-    """Return ``pixels`` with those that are ``hidden`` replaced as :func:`cvsr.image.spread` does, block by block."""
+def spread_in_blocks(pixels: Image, hidden: Mask) -> Image:
+    """Return ``pixels`` with those that are ``hidden`` replaced as :func:`spread` does, block by block."""
     if not hidden.any():
         return np.ascontiguousarray(pixels)
     result = np.empty(pixels.shape, pixels.dtype)
@@ -54,8 +56,5 @@ def neighbourly(pixels: Image, hidden: npt.NDArray[np.bool_]) -> Image:
 
 
 def nearest(start: int, stop: int, length: int, source: int) -> npt.NDArray[np.intp]:
-    """Return which of ``source`` pixels lies under each of the pixels ``start:stop`` of ``length``."""
+    """Return which of ``source`` pixels is under the center of each of the pixels ``start:stop`` of ``length``."""
     return ((2 * np.arange(start, stop) + 1) * source // (2 * length)).astype(np.intp)
-
-
-Mask = npt.NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""Nearest, bilinear, bicubic, Lanczos and area interpolation: models like any other, to compare with."""
+"""Nearest, bilinear, bicubic, Lanczos and area interpolation, which can be used like models, for comparison."""
 
 from __future__ import annotations
 

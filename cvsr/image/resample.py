@@ -6,17 +6,14 @@ so low-resolution images for training and for measuring, and the last step down 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from cvsr.image import Image
 
 BLOCK = 64  # output rows per matrix product: small enough that the banded matrix is nearly dense in each block
 
 
-def cubic(x: Array, a: float = -0.5) -> Array:
+def cubic(x: Image, a: float = -0.5) -> Image:
     """Return the kernel of Keys 1981, "Cubic convolution interpolation for digital image processing", at ``x``."""
     x = np.abs(x)
     inner = ((a + 2) * x - (a + 3)) * x * x + 1
@@ -24,10 +21,10 @@ def cubic(x: Array, a: float = -0.5) -> Array:
     return np.where(x <= 1, inner, np.where(x < 2, outer, 0.0))
 
 
-def weights(n_in: int, n_out: int, start: int, stop: int, factor: float | None = None) -> tuple[int, Array]:
+def weights(n_in: int, n_out: int, start: int, stop: int, factor: float | None = None) -> tuple[int, Image]:
     """Return the rows ``start:stop`` of the matrix that resamples ``n_in`` samples to ``n_out``.
 
-    ``factor`` is the scale (output over input) where it differs from ``n_out / n_in``, as where sizes were rounded.
+    ``factor`` is the scale (output over input) if it differs from ``n_out / n_in`` because sizes were rounded.
     The result is ``(first, matrix)``: ``matrix`` is float32 of shape (stop - start, k) and applies to the input
     samples ``first : first + k``. Samples beyond an edge mirror (MATLAB's rule), so the rows add up to one.
     """
@@ -49,7 +46,7 @@ def weights(n_in: int, n_out: int, start: int, stop: int, factor: float | None =
     return first, matrix.astype(np.float32)
 
 
-def _rows(image: Array, n_out: int, factor: float | None) -> Array:
+def _rows(image: Image, n_out: int, factor: float | None) -> Image:
     """Resample the first axis of a float32 array of any shape."""
     flat = np.ascontiguousarray(image).reshape(image.shape[0], -1)
     out = np.empty((n_out, flat.shape[1]), np.float32)
@@ -60,7 +57,7 @@ def _rows(image: Array, n_out: int, factor: float | None) -> Array:
     return out.reshape(n_out, *image.shape[1:])
 
 
-def resize(image: Array, size: tuple[int, int], factor: float | None = None) -> Array:
+def resize(image: Image, size: tuple[int, int], factor: float | None = None) -> Image:
     """Resize an image of shape (H, W) or (H, W, C) to ``size`` = (width, height), antialiased bicubic with a = -0.5.
 
     Any real dtype is taken; the result is float32 in the input's range, not rounded nor clipped (bicubic overshoots).
@@ -74,6 +71,6 @@ def resize(image: Array, size: tuple[int, int], factor: float | None = None) -> 
     return image
 
 
-def to_uint8(image: Array) -> Array:
+def to_uint8(image: Image) -> Image:
     """Round a float image of range 0..255 to uint8, with saturation."""
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)

@@ -1,8 +1,8 @@
-"""Pure geometry: which pixels to feed to the network and which of its results to keep, tile by tile.
+"""The geometry of tiles: which pixels to feed to the network and which of its results to keep.
 
-A tile's result equals the whole image's where the network saw all that it would have seen: the tile and a halo of the
-receptive field's radius around it, cut off only where the image itself ends (there, both see the same padding).
-Networks that halve the image see its pixels in blocks: for them tiles begin where a block begins.
+A tile's result equals that of the whole image if the network gets the tile and a halo of the receptive field's radius
+around it, cut off only at the edges of the image (both get the same padding there). Networks that halve the image
+process its pixels in blocks: their tiles begin at the beginning of a block.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Span:
 
     @property
     def keep(self) -> slice:
-        """Return where the kept pixels lie within the fed ones."""
+        """Return the slice of the kept pixels within the fed ones."""
         return slice(self.start - self.begin, self.stop - self.begin)
 
     @property
     def feed(self) -> slice:
-        """Return the fed pixels within the image."""
+        """Return the slice of the fed pixels within the image."""
         return slice(self.begin, self.end)
 
 
@@ -59,9 +59,9 @@ def spans(
 
     Their sizes differ by one block of ``multiple`` pixels at most, so that no sliver is left over at the end; what each
     feeds begins with a block and ends with one. ``start`` begins a block; ``tile`` may be exceeded by a part of one.
-    What they feed begins at a multiple of ``grain``, and ends at one where the axis does not. ``alike``: those at the
-    ends feed more than they need, as many pixels as the others: a net whose input changes its size allocates all of its
-    memory anew, which costs small ones up to a third of their time.
+    What they feed begins at a multiple of ``grain``, and ends at one unless the axis ends before. ``alike``: those at
+    the ends feed as many pixels as the others, more than they need: a net whose input changes its size allocates all
+    of its memory again, which costs small ones up to a third of their time.
     """
     stop = size if stop is None else stop
     length = stop - start
@@ -71,7 +71,7 @@ def spans(
     count = math.ceil(blocks / max(1, tile // multiple))
     edges = [min(stop, start + multiple * (blocks * i // count)) for i in range(count + 1)]
     kept = [b - a for a, b in itertools.pairwise(edges)]
-    # where tiles are smaller than their halo, moving what they feed inwards could let one begin before the one above it
+    # if tiles are smaller than their halo, moving what they feed inwards could let one begin before the one above it
     fed = multiple * math.ceil(max(kept) / multiple) + 2 * halo if alike and min(kept) >= halo else 0
     found = [_span(a, b, size, halo, multiple, fed) for a, b in itertools.pairwise(edges)]
     return [grained(span, size, grain) for span in found] if grain > 1 else found

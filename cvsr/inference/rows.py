@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from cvsr.image import Image
-from cvsr.image.fill import REACH, filled, neighbourly
+from cvsr.image.fill import REACH, filled, spread_in_blocks
 from cvsr.inference.stages import ImageSource, Stage
 
 
@@ -48,7 +48,7 @@ class RowSource:
             return np.ascontiguousarray(self.picture.rows(start, stop)[:, :, 3])
         first, last = max(0, start - REACH), min(self.size[1], stop + REACH)
         bgra = self.picture.rows(first, last)
-        return neighbourly(bgra[:, :, :3], bgra[:, :, 3] <= 0)[start - first : stop - first]
+        return spread_in_blocks(bgra[:, :, :3], bgra[:, :, 3] <= 0)[start - first : stop - first]
 
     def edges(self) -> list[int]:
         """Return the bottom: any rows are as good as any others."""

@@ -21,10 +21,10 @@ _active: set[str] = set()
 
 @contextmanager
 def atomic(path: Path) -> Generator[BinaryIO, None, None]:
-    """Open a file for writing that takes the name ``path`` when the block ends without an error, and is gone otherwise.
+    """Open a file for writing that is renamed to ``path`` when the block ends without an error, and removed otherwise.
 
-    It is written beside its place under a temporary name and flushed to disk before it is renamed. Raise FileError
-    where that fails.
+    It is written in the same folder under a temporary name and flushed to disk before it is renamed. Raise FileError
+    if that fails.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,12 +42,12 @@ def atomic(path: Path) -> Generator[BinaryIO, None, None]:
 
 @contextmanager
 def temporary(folder: Path) -> Generator[Path, None, None]:
-    """Yield a path in ``folder`` for a file that is removed at the end, or by a later run where this one is killed."""
+    """Yield a path in ``folder`` for a file that is removed at the end, or by a later run if this one is killed."""
     path = folder / f".cvsr-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
     _active.add(path.name)
     try:
         yield path
-    finally:  # on every way out, KeyboardInterrupt included; a file that was renamed is not there any more
+    finally:  # always, KeyboardInterrupt included; after renaming there is no such file
         with suppress(OSError):
             path.unlink()
         _active.discard(path.name)
@@ -56,9 +56,7 @@ def temporary(folder: Path) -> Generator[Path, None, None]:
 def _why(error: OSError) -> str:
     what = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            f"the disk, the quota or the allowed file size is used up ({what}); free some space or write elsewhere (-o)"
-        )
+        return f"out of space, quota or file size limit ({what}); free some space or write elsewhere (-o)"
     if isinstance(error, PermissionError):
         return f"{what}; choose a folder that you may write to (-o)"
     return what
@@ -82,7 +80,7 @@ def _host() -> str:
 
 
 def _in_use(name: str, pid: int) -> bool:
-    if pid == os.getpid():  # in containers every run may have the same number
+    if pid == os.getpid():  # in containers, every run may have the same process id
         return name in _active
     if os.name == "nt":  # files in use cannot be removed there, and os.kill would end the process
         return False

@@ -21,11 +21,11 @@ log = logging.getLogger("cvsr")
 DEFAULT_QUALITY = 95
 
 _EXIF, _ICC = 0, 2  # cv2.IMAGE_METADATA_EXIF and _ICCP, which older versions do not have
-_LONGEST_PROFILE = 255 * 65_519  # a JPEG holds 255 pieces of a profile at most
+_LONGEST_PROFILE = 255 * 65_519  # a JPEG can have 255 pieces of a profile
 
 
 def fit(image: Image, format: Format) -> Image:
-    """Return ``image`` with channels that ``format`` holds. Raise FileError if something visible would get lost."""
+    """Return ``image`` with channels that ``format`` holds. Raise FileError if something visible would be lost."""
     channels = image.shape[2] if image.ndim == 3 else 1
     if channels in format.channels:
         return image
@@ -33,12 +33,12 @@ def fit(image: Image, format: Format) -> Image:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     if channels == 3:
         raise FileError(
-            f"{format.name} holds gray pictures only and this one has color; write png instead (--format png)"
+            f"{format.name} can only store gray and this picture has color; write png instead (--format png)"
         )
     opaque = 1.0 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
     if image[..., 3].min() < opaque:
         raise FileError(
-            f"it is partly transparent and {format.name} cannot hold that; write png, tiff or webp (--format png)"
+            f"it is partly transparent and {format.name} cannot store that; write png, tiff or webp (--format png)"
         )
     log.info("%s has no alpha channel: its own, which is opaque everywhere, is dropped", format.name)
     return fit(image[..., :3], format)
@@ -99,7 +99,7 @@ def open_writer(
     """Return a writer of a picture of ``shape`` to ``stream``, with what ``format`` can keep of EXIF and profile."""
     if max(shape[:2]) > format.longest_side:
         raise FileError(
-            f"the result is {shape[1]}x{shape[0]} and {format.name} ends at {format.longest_side} pixels a side; "
+            f"the result is {shape[1]}x{shape[0]} and {format.name} allows {format.longest_side} pixels per side; "
             "write png or tiff (--format png)"
         )
     icc = usable_icc(icc, shape[2] if len(shape) == 3 else 1)

@@ -74,7 +74,7 @@ def inspect(data: memoryview, name: str) -> Facts:
                 icc += bytes(data[start + len(_ICC) + 2 : stop])
             elif marker == _START_OF_SCAN:
                 scan = start
-    # some versions of OpenCV fill up what is missing with gray
+    # some versions of OpenCV fill missing parts with gray
     if scan is None or not _ends(data, scan):
         raise FileError(f"{name} is a JPEG that was cut short (it has no end marker): copy or download it again")
     found.icc = icc or None

@@ -141,7 +141,7 @@ class PngWriter:
 
 
 def paeth(rows: Image, step: int) -> Image:
-    """Return uint8 ``rows`` but the first, less Paeth's prediction; ``step`` bytes are one pixel (PNG, section 9.4)."""
+    """Return uint8 ``rows`` except the first, minus Paeth's prediction (PNG, 9.4); ``step`` is the bytes per pixel."""
     known = rows.astype(np.int16)
     above = known[:-1]
     left, above_left = np.zeros_like(above), np.zeros_like(above)

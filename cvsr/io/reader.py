@@ -25,7 +25,7 @@ from cvsr.io.interface import EXIF, Facts
 from cvsr.io.tiff import tags
 
 # From here on, imread can decode into the array that it returns. Otherwise OpenCV's Python functions decode into memory
-# of their own and copy it: images take twice their size for a moment.
+# of their own and copy it: images need twice their size for a moment.
 _READS_IN_PLACE = VERSION >= (4, 11)
 
 _EXIF_KIND = 0  # cv2.IMAGE_METADATA_EXIF, which is there since 4.12
@@ -109,7 +109,7 @@ def _finished(image: Image, format: Format | None, facts: Facts, name: str) -> P
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.dtype.name not in ("uint8", "uint16", "float32") or channels not in (1, 3, 4):
         raise FileError(
-            f"{name} holds {image.dtype.name} samples in {channels} channels; "
+            f"{name} has {image.dtype.name} samples in {channels} channels; "
             "convert it to 8-bit, 16-bit or 32-bit float gray, RGB or RGBA"
         )
     return Picture(turn(image, facts.orientation), format.suffixes[0] if format else "", facts.exif or None, facts.icc)
@@ -127,7 +127,7 @@ def turn(image: Image, orientation: int) -> Image:
 
 
 def _inspect(data: Image, name: str) -> tuple[Format | None, Facts]:
-    """Return what can be told before decoding. Raise FileError if there is nothing to decode."""
+    """Return the format and metadata. Raise FileError if there is nothing to decode."""
     if data.size == 0:
         raise FileError(f"{name} is empty (0 bytes): copy or download it again")
     view = memoryview(cast(Any, data))

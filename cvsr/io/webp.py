@@ -29,7 +29,7 @@ def header(data: memoryview) -> Header:
     elif kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
     else:
-        raise BrokenFileError("the WebP holds no picture")
+        raise BrokenFileError("the WebP has no picture")
     return Header(".webp", width, height, 4)
 
 

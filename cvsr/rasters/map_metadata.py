@@ -1,4 +1,4 @@
-"""What a map says beside its pixels, for a result of another size: where it lies, and what its bands are."""
+"""The metadata of a map, for a result of another size: georeferencing and descriptions of bands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STALE = ("STATISTICS_", "OVERVIEWS_")
 def profile(source: Any, size: tuple[int, int], *, together: bool) -> dict[str, Any]:
     """Return how to create the result, of ``size`` = (width, height), of a rasterio dataset.
 
-    It is compressed, without loss, where the source is. ``together``: all bands of a pixel are written at a time.
+    It is compressed, losslessly, if the source is. ``together``: all bands of a pixel are written at a time.
     """
     factor = source.width / size[0], source.height / size[1]
     found = {
@@ -22,7 +22,7 @@ def profile(source: Any, size: tuple[int, int], *, together: bool) -> dict[str, 
         "height": size[1],
         "BIGTIFF": "IF_SAFER",
         "transform": _finer(source.transform, factor),
-        # bands that are written one after the other would have tiles of all bands written again and again
+        # otherwise, tiles of all bands would be rewritten with each band
         "interleave": "pixel" if together else "band",
     }
     if source.compression:
@@ -40,7 +40,7 @@ def profile(source: Any, size: tuple[int, int], *, together: bool) -> dict[str, 
 
 
 def copy_tags(source: Any, result: Any) -> None:
-    """Copy what the source says of itself and its bands, but for statistics, which are others now."""
+    """Copy the tags of the source and its bands, except for statistics, which no longer apply."""
 
     def kept(tags: dict[str, str]) -> dict[str, str]:
         return {key: value for key, value in tags.items() if not key.startswith(_STALE)}
@@ -56,13 +56,13 @@ def copy_tags(source: Any, result: Any) -> None:
 
 
 def _finer(transform: Any, factor: tuple[float, float]) -> Any:
-    """Return the transform of smaller pixels, from (column, row) to a place, in corners."""
+    """Return the transform from (column, row) to coordinates for smaller pixels."""
     (x, y), (a, b, c, d, e, f) = factor, tuple(transform)[:6]
     return type(transform)(a * x, b * y, c, d * x, e * y, f)
 
 
 def _rescaled(rpcs: Any, factor: tuple[float, float]) -> Any:
-    """Return rational polynomial coefficients for pixels of another size, counted from the middle of the first."""
+    """Return rational polynomial coefficients for pixels of another size, counted from the center of the first one."""
     rpcs.samp_off, rpcs.line_off = (
         (off + 0.5) / share - 0.5 for off, share in zip((rpcs.samp_off, rpcs.line_off), factor, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Maps: GeoTIFF to GeoTIFF by rasterio (extra ``geo``), strip by strip; what lies where stays where it is.
+"""Maps: GeoTIFF to GeoTIFF with rasterio (extra ``geo``), strip by strip; georeferencing is kept.
 
 ``cvsr.rasters.maps.upscale("scene.tif", "scene_x2.tif", cvsr.Upscaler("cvsr-small", max_memory="512M"))``
 """
@@ -16,13 +16,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cvsr.errors import FileError, OptionError
+from cvsr.errors import FileError, OptionError, install_hint
 from cvsr.image import Image
 from cvsr.image.fill import Mask, nearest
 from cvsr.io import atomic
 from cvsr.rasters import map_metadata
-from cvsr.rasters import normalize as samples
-from cvsr.rasters.stacks import Normalize, Report, share_of
+from cvsr.rasters.normalize import Normalize, Reporter, enlarged, scale_of, share_of
 from cvsr.upscaler import Upscaler
 
 log = logging.getLogger("cvsr")
@@ -37,11 +36,11 @@ def is_here() -> bool:
 
 
 def rasterio() -> Any:
-    """Return the package. Raise OptionError, saying what to type, where it is missing."""
+    """Return the package. Raise OptionError, with the command that installs it, if it is missing."""
     try:
         return importlib.import_module("rasterio")
     except ImportError as error:
-        raise OptionError('maps are read with rasterio: pip install "cvsr[geo]"') from error
+        raise OptionError(f"maps are read with rasterio: {install_hint('geo')}") from error
 
 
 def upscale(
@@ -51,27 +50,27 @@ def upscale(
     *,
     normalize: Normalize = None,
     max_memory: int | str | None = None,
-    progress: Report | None = None,
+    progress: Reporter | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> None:
     """Write the GeoTIFF ``source`` enlarged to ``target``, which appears when it is whole.
 
     The coordinate system is kept, pixels become smaller: the transform, ground control points and RPCs are rescaled.
     Tags, descriptions, units, offsets and the value for "no data" (or the mask) are kept; missing pixels stay missing,
-    and their values do not spread. Red, green, blue and alpha are enlarged together, any other bands each on its own,
-    as gray. ``normalize`` is that of :func:`cvsr.rasters.stacks.upscale`; other bands than colors have a range each.
+    and their values do not spread. Red, green, blue and alpha are enlarged together, each other band separately, as
+    gray. ``normalize`` is that of :func:`cvsr.rasters.stacks.upscale`; other bands than colors have a range each.
     ``progress`` is called with the groups of bands done, a fraction too, and how many there are. ``max_memory`` bounds
     what the upscaler takes; default: its own limit.
     Raise FileError, OptionError, Cancelled, MemoryBudgetError.
     """
     source, target = Path(source), Path(target)
     if os.path.realpath(source) == os.path.realpath(target):
-        raise FileError(f"{target} is the source itself, which would be overwritten: give another name")
+        raise FileError(f"{target} is the source itself and would be overwritten: give another name")
     with Scene(source) as scene, atomic.atomic(target) as stream:
         scene.write(stream, upscaler, normalize=normalize, max_memory=max_memory, progress=progress, cancel=cancel)
 
 
-class Bands:
+class BandGroup:
     """Some bands of a scene as rows on demand: :class:`cvsr.rasters.normalize.Raw`. Colors come as BGR or BGRA."""
 
     def __init__(self, dataset: Any, numbers: tuple[int, ...], name: str) -> None:
@@ -86,12 +85,12 @@ class Bands:
         self.nodata: float | None = value if together != 4 else None
 
     def rows(self, start: int, stop: int) -> Image:
-        """Return the rows ``start:stop``. Raise FileError where they are damaged."""
+        """Return the rows ``start:stop``. Raise FileError if they are damaged."""
         read: Image = self._read(self._dataset.read, list(self.numbers), start, stop)
         return read[0] if len(read) == 1 else np.ascontiguousarray(read[[2, 1, 0, 3][: len(read)]].transpose(1, 2, 0))
 
     def missing(self, start: int, stop: int) -> Mask | None:
-        """Return where there is no data, in any of the bands, None where there is everywhere."""
+        """Return which pixels have no data in at least one of the bands, None if all have."""
         if not self.has_mask:
             return None
         valid: Image = self._read(self._dataset.read_masks, list(self.numbers), start, stop)
@@ -112,12 +111,12 @@ class Scene:
         module = rasterio()
         importlib.import_module("rasterio.windows")
         self._name = str(source)
-        # no side files: what GDAL cannot store in the result it would put beside it, under the temporary name
+        # no side files: GDAL would write what it cannot store in the result beside it, under the temporary name
         self._environment = module.Env(GDAL_CACHEMAX=_CACHE, GDAL_PAM_ENABLED="NO", GDAL_TIFF_INTERNAL_MASK="YES")
         self._environment.__enter__()
         try:
             self._dataset: Any = module.open(source)
-            self.groups = [Bands(self._dataset, numbers, self._name) for numbers in self._numbers()]
+            self.groups = [BandGroup(self._dataset, numbers, self._name) for numbers in self._numbers()]
         except module.errors.RasterioError as error:
             self._environment.__exit__(None, None, None)
             raise FileError(f"{self._name} cannot be read: {error}") from error
@@ -152,18 +151,18 @@ class Scene:
         *,
         normalize: Normalize = None,
         max_memory: int | str | None = None,
-        progress: Report | None = None,
+        progress: Reporter | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> None:
-        """Write the result to the file that ``stream`` is, as :func:`upscale` says."""
+        """Write the result to the file that ``stream`` is, as :func:`upscale` does."""
         if "palette" in [color.name for color in self._dataset.colorinterp] and upscaler.info.name != "nearest":
-            raise FileError(f"{self._name} holds classes with a color each, between which nothing lies: use -m nearest")
-        scales = [samples.scale_of([group], group.dtype, normalize, group.has_mask) for group in self.groups]
+            raise FileError(f"{self._name} has colored classes, which cannot be interpolated: use -m nearest")
+        scales = [scale_of([group], group.dtype, normalize, group.has_mask) for group in self.groups]
         size = upscaler.output_size(self._dataset.width, self._dataset.height)
         with self._created(stream, size) as result:
             for number, (group, scale) in enumerate(zip(self.groups, scales, strict=True)):
                 report = progress and share_of(progress, number, len(self.groups))
-                for top, rows in _in_blocks(samples.enlarged(group, scale, upscaler, max_memory, report, cancel)):
+                for top, rows in _in_blocks(enlarged(group, scale, upscaler, max_memory, report, cancel)):
                     _put(result, group, top, rows)
                 if progress:
                     progress(number + 1, len(self.groups))
@@ -172,7 +171,7 @@ class Scene:
 
     @contextmanager
     def _created(self, stream: BinaryIO, size: tuple[int, int]) -> Generator[Any, None, None]:
-        """Give the result, open for writing, with all but its pixels."""
+        """Yield the result, open for writing, with everything but its pixels."""
         module = rasterio()
         profile = map_metadata.profile(self._dataset, size, together=len(self.groups) == 1)
         profile |= {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK}
@@ -183,10 +182,10 @@ class Scene:
             with open(stream.name, "rb+") as written:  # GDAL may have replaced the file that the stream is
                 os.fsync(written.fileno())
         except module.errors.RasterioError as error:
-            raise OSError(f"GDAL says: {error}") from error
+            raise OSError(f"GDAL: {error}") from error
 
     def _write_mask(self, result: Any, size: tuple[int, int]) -> None:
-        """Write the mask that all bands share, each pixel that of the source's under its middle."""
+        """Write the mask that all bands share: each pixel is that of the source's under its center."""
         across = nearest(0, size[0], size[0], self._dataset.width)
         for top in range(0, size[1], _BLOCK):
             bottom = min(top + _BLOCK, size[1])
@@ -199,11 +198,11 @@ class Scene:
 
     @property
     def has_alpha(self) -> bool:
-        """Tell whether there is alpha that is enlarged on its own beside the color."""
+        """Tell whether there is alpha, which is enlarged separately from the color."""
         return len(self.groups[0].numbers) == 4
 
     def memory(self, upscaler: Upscaler) -> int:
-        """Return about how many bytes reading and writing take at most, on top of what the upscaler does."""
+        """Return about how many bytes reading and writing need at most, in addition to the upscaler's."""
         width = upscaler.output_size(self._dataset.width, self._dataset.height)[0]
         sample = max(4 if group.dtype.kind in "fi" else group.dtype.itemsize for group in self.groups)
         channels = max(len(group.numbers) for group in self.groups)
@@ -212,7 +211,7 @@ class Scene:
 
 
 def _in_blocks(bands: Iterator[Image]) -> Iterator[tuple[int, Image]]:
-    """Yield the rows of all bands in portions of the height of a tile, with where each begins."""
+    """Yield the rows of all bands in portions of the height of a tile, each with its first row."""
     top, waiting = 0, 0
     pending: list[Image] = []
     for band in bands:
@@ -228,7 +227,7 @@ def _in_blocks(bands: Iterator[Image]) -> Iterator[tuple[int, Image]]:
         yield top, np.concatenate(pending)
 
 
-def _put(result: Any, group: Bands, top: int, rows: Image) -> None:
+def _put(result: Any, group: BandGroup, top: int, rows: Image) -> None:
     window = rasterio().windows.Window(0, top, rows.shape[1], rows.shape[0])
     if rows.ndim == 2:
         result.write(rows, group.numbers[0], window=window)

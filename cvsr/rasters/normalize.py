@@ -1,6 +1,6 @@
-"""What a file's numbers mean: those of photos as they are, measured ones brought to 0..1 for a network and back.
+"""Samples of files as networks need them: photos as they are, measurements scaled to 0..1 and back.
 
-A microscope's counts, an elevation in meters, a signed or missing value: networks know none of them.
+Networks are trained on photos; the counts of a microscope, elevations in meters and missing values are foreign to them.
 """
 
 from __future__ import annotations
@@ -13,24 +13,28 @@ import numpy as np
 
 from cvsr.errors import FileError
 from cvsr.image import Image
-from cvsr.image.fill import REACH, Mask, nearest, neighbourly
+from cvsr.image.fill import REACH, Mask, nearest, spread_in_blocks
 from cvsr.inference.stages import Progress
 from cvsr.upscaler import Upscaler
 
 TAKEN = ("uint8", "uint16", "float32", "float64", "float16", "int8", "int16")
-"""The types of samples that there is a way for; 32-bit integers hold more than a network's floats."""
+"""The supported types of samples; 32-bit integers have more digits than a network's floats."""
 
 _PHOTO = ("uint8", "uint16")
-_AT_A_TIME = 64  # rows to look at for the range
+_AT_A_TIME = 64  # rows to read when looking for the range
 
 PORTION = 1 << 20
-"""Bytes of rows to turn back into the file's samples at a time."""
+"""Bytes of rows to convert back to the file's samples at a time."""
+
+Normalize = bool | tuple[float, float] | None
+Reporter = Callable[[float, int], object]
+"""Is called with the parts of a file that are done, a fraction too, and how many there are."""
 
 
 class Raw(Protocol):
     """A picture in a file: ``shape``, ``dtype``, both as in the file but BGR, and rows on demand.
 
-    ``nodata`` is the value that stands for "nothing was measured here", None where none does.
+    ``nodata`` is the value of pixels without data, None if there is no such value.
     """
 
     shape: tuple[int, ...]
@@ -42,13 +46,13 @@ class Raw(Protocol):
         ...
 
     def missing(self, start: int, stop: int) -> Mask | None:
-        """Return where nothing was measured, (n, W), None where all was."""
+        """Return which pixels have no data, (n, W), None if all have."""
         ...
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How samples of ``dtype`` go to what a network takes and back: ``low`` to 0 and ``high`` to 1, or as they are.
+    """How samples of ``dtype`` are mapped for a network and back: ``low`` to 0 and ``high`` to 1, or unchanged.
 
     ``holes`` tells whether some of them are missing.
     """
@@ -61,11 +65,11 @@ class Scale:
 
     @property
     def fed(self) -> np.dtype[Any]:
-        """Return the type that the network's side has."""
+        """Return the dtype that the network is fed."""
         return self.dtype if self.plain and self.dtype.name in _PHOTO else np.dtype(np.float32)
 
-    def taken(self, rows: Image) -> Image:
-        """Return rows of a file as parts of an image."""
+    def to_network(self, rows: Image) -> Image:
+        """Return rows of a file as the network is fed them."""
         if self.plain:
             return rows.astype(self.fed, copy=False)
         unit = np.subtract(rows, self.low, dtype=np.float64) if self.dtype == np.float64 else rows.astype(np.float32)
@@ -74,7 +78,7 @@ class Scale:
         unit *= unit.dtype.type(1 / ((self.high - self.low) or 1))
         return np.clip(unit, 0, 1, out=unit).astype(np.float32, copy=False)
 
-    def given(self, rows: Image) -> Image:
+    def from_network(self, rows: Image) -> Image:
         """Return rows of a result as the file's samples."""
         if self.plain:
             return rows.astype(self.dtype, copy=False)
@@ -85,21 +89,19 @@ class Scale:
         return np.clip(np.rint(values), limits.min, limits.max).astype(self.dtype)
 
 
-def scale_of(
-    pictures: Iterable[Raw], dtype: np.dtype[Any], normalize: bool | tuple[float, float] | None, holes: bool = False
-) -> Scale:
+def scale_of(pictures: Iterable[Raw], dtype: np.dtype[Any], normalize: Normalize, holes: bool = False) -> Scale:
     """Return the one scale for all ``pictures`` of ``dtype``, so that they stay comparable.
 
-    ``normalize``: None takes 8 and 16 bits, and floats within 0..1, as they are, and the lowest and highest of all
-    pictures' values otherwise; True takes those always; a pair (low, high) says them. ``holes``: some may be missing.
-    Raise FileError where there are no values, or where they are of a type that there is no way for.
+    ``normalize``: None leaves 8 and 16 bits, and floats within 0..1, unchanged, and otherwise uses the lowest and
+    highest value of all pictures; True always uses those; a pair (low, high) is used itself. ``holes``: some are missing.
+    Raise FileError if there are no values, or if their type is not supported.
     """
     if dtype.name not in TAKEN:
-        raise FileError(f"it holds {dtype.name} samples: convert them to 16 bits or 32-bit floats first")
+        raise FileError(f"it has {dtype.name} samples: convert them to 16 bits or 32-bit floats first")
     if isinstance(normalize, tuple):
         low, high = normalize
         if not low < high:
-            raise FileError(f"the values {low:g} to {high:g} are no range: give the lowest and the highest")
+            raise FileError(f"invalid range {low:g} to {high:g}: give the lowest and the highest value")
         return Scale(dtype, low, high, plain=False, holes=holes or dtype.kind == "f")
     if dtype.name in _PHOTO and not normalize:
         return Scale(dtype, holes=holes)
@@ -109,7 +111,7 @@ def scale_of(
 
 
 def _range(pictures: Iterable[Raw]) -> tuple[float, float, bool]:
-    """Return the lowest and the highest value, and whether some are missing or no finite number."""
+    """Return the lowest and the highest value, and whether some are missing or not finite."""
     low, high, gaps = np.inf, -np.inf, False
     for picture in pictures:
         for top in range(0, picture.shape[0], _AT_A_TIME):
@@ -120,12 +122,12 @@ def _range(pictures: Iterable[Raw]) -> tuple[float, float, bool]:
             if rows.size:
                 low, high = min(low, float(rows.min())), max(high, float(rows.max()))
     if low > high:
-        raise FileError("all of its values are missing (no data, NaN or infinite): there is nothing to enlarge")
+        raise FileError("all of its values are missing (no data, NaN or infinite): nothing to enlarge")
     return low, high, gaps
 
 
 def hidden_of(picture: Raw, rows: Image, top: int) -> Mask | None:
-    """Return which of a picture's ``rows`` from ``top`` are missing or no finite numbers, (n, W)."""
+    """Return which of a picture's ``rows`` from ``top`` are missing or not finite, (n, W)."""
     hidden = picture.missing(top, top + rows.shape[0])
     if rows.dtype.kind != "f":
         return hidden
@@ -136,7 +138,7 @@ def hidden_of(picture: Raw, rows: Image, top: int) -> Mask | None:
 
 
 class Scaled:
-    """A picture of a file as one that the upscaler takes: scaled, and what is missing filled from beside it."""
+    """A picture of a file as input of an upscaler: scaled, with missing pixels filled from their neighbors."""
 
     def __init__(self, raw: Raw, scale: Scale) -> None:
         self._raw, self._scale = raw, scale
@@ -145,14 +147,14 @@ class Scaled:
     def rows(self, start: int, stop: int) -> Image:
         """Return rows as part of an image."""
         if not self._scale.holes:
-            return self._scale.taken(self._raw.rows(start, stop))
+            return self._scale.to_network(self._raw.rows(start, stop))
         first, last = max(0, start - REACH), min(self.shape[0], stop + REACH)
         rows = self._raw.rows(first, last)
         hidden = hidden_of(self._raw, rows, first)
         if hidden is None or not hidden.any():
-            return self._scale.taken(rows[start - first : stop - first])
+            return self._scale.to_network(rows[start - first : stop - first])
         rows = np.where(hidden if rows.ndim == 2 else hidden[..., None], rows.dtype.type(self._scale.low), rows)
-        return neighbourly(self._scale.taken(rows), hidden)[start - first : stop - first]
+        return spread_in_blocks(self._scale.to_network(rows), hidden)[start - first : stop - first]
 
 
 def enlarged(
@@ -165,7 +167,7 @@ def enlarged(
 ) -> Iterator[Image]:
     """Yield the rows of a picture's result from the top, as the file's samples.
 
-    ``progress`` is called with the share that is done, ``cancel`` is asked before each tile.
+    ``progress`` is called with the fraction that is done, ``cancel`` before each tile.
     """
     size = upscaler.output_size(raw.shape[1], raw.shape[0])
 
@@ -180,17 +182,22 @@ def enlarged(
             rows = band[start : start + step]
             yield restored(raw, scale, rows, top, size)
             top += rows.shape[0]
-        if progress and upscaler.interpolates:  # which has no tiles to report
+        if progress and upscaler.interpolates:  # no tiles report
             progress(top / size[1])
 
 
-def restored(raw: Raw, scale: Scale, rows: Image, top: int, size: tuple[int, int]) -> Image:
-    """Return ``rows`` of the result from ``top``, of ``size`` in all, as the file's samples: what was missing still is.
+def share_of(progress: Reporter, done: int, total: int) -> Callable[[float], object]:
+    """Return a function that reports the progress of one of ``total`` parts after ``done`` others."""
+    return lambda part: progress(done + part, total)
 
-    A pixel is missing where the one under its middle was. Values that would by chance be the one for "no data" move by
-    one step.
+
+def restored(raw: Raw, scale: Scale, rows: Image, top: int, size: tuple[int, int]) -> Image:
+    """Return ``rows`` of the result from ``top``, of ``size`` in all, as the file's samples, with missing pixels.
+
+    A pixel is missing if the source's pixel under its center is. Results that happen to equal the value for "no data"
+    move by one step.
     """
-    result = scale.given(rows)
+    result = scale.from_network(rows)
     if not scale.holes:
         return result
     y = nearest(top, top + rows.shape[0], size[1], raw.shape[0])

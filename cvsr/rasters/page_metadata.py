@@ -1,6 +1,6 @@
-"""What a TIFF page says beside its pixels, for a result of another size: what was as large in life still is.
+"""The metadata of a TIFF page, for a result of another size: physical sizes stay correct.
 
-Pixel sizes (resolution tags, ImageJ's and OME's) become those of the new pixels; all the rest is copied as it is.
+Pixel sizes (resolution tags, ImageJ's and OME's) become those of the new pixels; the rest is copied unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cvsr.rasters.page_strips import tifffile
 from cvsr.rasters.pages import Page
 
 Larger = Callable[[int, int], tuple[int, int]]
-"""Gives the size of the result, (width, height), from that of a picture."""
+"""Returns the size of the result, (width, height), for that of a picture."""
 
 _DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION, _COLOR_MAP = 270, 282, 283, 320
 _UNIT, _NO_UNIT = 296, 1
@@ -66,23 +66,23 @@ def tags(page: Page, file: Any, larger: Larger) -> Tags:
         elif (tag.code == EXTRA_SAMPLES and page.shape[2:] == (4,)) or (tag.code == _COLOR_MAP and file.is_imagej):
             found[tag.code] = int(tag.dtype), _bytes(tag, file)
     if len(page.shape) == 2 and int(source.photometric) != 1:
-        found[PHOTOMETRIC] = 3, [int(source.photometric)]  # white is zero, or colors to look at gray in
+        found[PHOTOMETRIC] = 3, [int(source.photometric)]  # white is zero, or colors to display gray in
     return found
 
 
 def lost(file: Any) -> list[str]:
-    """Return what of a file the result will not have, in words."""
-    gone = [f"its {name.upper()} metadata" for name in _OF_MICROSCOPES if getattr(file, f"is_{name}", False)]
+    """Return descriptions of the metadata that the result will not have."""
+    gone = [f"the {name.upper()} metadata" for name in _OF_MICROSCOPES if getattr(file, f"is_{name}", False)]
     first = file.pages[0]
     value = first.tags.valueof(_IMAGEJ)
     if isinstance(value, dict) and not _IN_PIXELS.isdisjoint(value):
-        gone.append("its regions of interest and overlays, which are in pixels,")
+        gone.append("regions of interest and overlays, which are in pixels")
     if file.is_ome and len(set(re.findall(r'FileName="([^"]*)"', str(first.description)))) > 1:
-        gone.append("the pages that are in other files of the same set")
+        gone.append("pages that are in other files of the same set")
     if any(code in first.tags for code in _GEO):
-        gone.append("its place on the map")
+        gone.append("georeferencing")
     if len(first.tags.valueof(330) or ()):
-        gone.append("the smaller copies of its pages")
+        gone.append("the smaller copies of pages")
     return gone
 
 
@@ -118,7 +118,7 @@ def _resolution(value: tuple[int, int], factor: Fraction) -> tuple[int, list[int
 
 
 def _imagej(value: dict[str, Any]) -> Tags:
-    """Return ImageJ's own tags: labels, information, colors and ranges to show."""
+    """Return ImageJ's own tags: labels, information, colors and display ranges."""
     kept = {name: part for name, part in value.items() if name not in _IN_PIXELS}
     return {
         code: (int(kind), data) for code, kind, _, data, _ in tifffile().tifffile.imagej_metadata_tag(kept, "<") or ()
@@ -126,7 +126,7 @@ def _imagej(value: dict[str, Any]) -> Tags:
 
 
 def described(text: bytes, page: Page, larger: Larger) -> bytes:
-    """Return a description with the sizes that ImageJ, OME or tifffile have in it changed."""
+    """Return a description in which the sizes that ImageJ, OME or tifffile store are changed."""
     size = larger(page.shape[1], page.shape[0])
     plain = text.rstrip(b"\0")
     if plain.startswith(b"ImageJ="):
@@ -145,7 +145,7 @@ def _origin(text: bytes, name: bytes, factor: float) -> bytes:
 
 
 def ome(text: bytes, larger: Larger) -> bytes:
-    """Return OME-XML where pictures have more and smaller pixels."""
+    """Return OME-XML for pictures with more and smaller pixels."""
 
     def changed(match: re.Match[bytes]) -> bytes:
         pixels = match[0]

@@ -14,7 +14,7 @@ _SEPARATE = 2
 
 
 def tifffile() -> Any:
-    """Return the package. Raise OptionError, saying what to type, where it is missing."""
+    """Return the package. Raise OptionError, with the command that installs it, if it is missing."""
     try:
         return importlib.import_module("tifffile")
     except ImportError as error:
@@ -39,8 +39,8 @@ def _without_codec(page: Any, name: str) -> FileError:
 class Segments:
     """The strips, or the rows of tiles, of the pages of a ``tifffile.TiffFile`` whose samples are of ``dtype``.
 
-    ``name`` is what errors call a page, ``skip`` the bytes between its pixels and where its directory says that they
-    are. All methods take tifffile's page, and raise FileError where what they read is damaged.
+    ``name`` is used in error messages; ``skip`` is the distance in bytes of the pixels from the offsets in the
+    directory. All methods take tifffile's page, and raise FileError if what they read is damaged.
     """
 
     def __init__(self, file: Any, dtype: np.dtype[Any], name: str, skip: int = 0) -> None:
@@ -48,7 +48,7 @@ class Segments:
 
     @staticmethod
     def height(page: Any) -> int:
-        """Return how many rows each has, but for the last."""
+        """Return how many rows each has, except for the last one."""
         return int(page.tilelength) if page.is_tiled else min(int(page.rowsperstrip), int(page.imagelength))
 
     def _bytes(self, offset: int, count: int) -> bytes:
@@ -60,7 +60,7 @@ class Segments:
         return data
 
     def plain_rows(self, page: Any, strip: int, top: int, bottom: int) -> Image:
-        """Return rows of a strip that is not compressed. No more than they are read: a strip may be the whole page."""
+        """Return rows of an uncompressed strip. Only these are read: a strip may be the whole page."""
         width, samples = int(page.imagewidth), int(page.samplesperpixel)
         planes = samples if page.planarconfig == _SEPARATE else 1
         each = samples // planes
@@ -111,5 +111,5 @@ class Segments:
 
 
 def _bgr(rows: Image) -> Image:
-    """Return (h, w, samples) with red and blue swapped where there is color: a file has RGB."""
+    """Return (h, w, samples) with red and blue swapped if there is color: files have RGB."""
     return rows if rows.shape[2] < 3 else rows[..., [2, 1, 0, 3][: rows.shape[2]]]

@@ -1,6 +1,6 @@
-"""Pages of TIFF files, row by row: only the strips or tiles under the rows that are asked for are read and decoded.
+"""Pages of TIFF files, row by row: only the strips or tiles that contain the requested rows are read and decoded.
 
-tifffile (extra ``tiff``) knows the layouts.
+tifffile (extra ``tiff``) parses the layouts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NO_COMPRESSION, _JPEG = 1, 7
 
 @contextmanager
 def opened(source: Path | bytes) -> Generator[Any, None, None]:
-    """Give a ``tifffile.TiffFile`` of a path or of the bytes of a file. Raise FileError where it is none."""
+    """Yield a ``tifffile.TiffFile`` of a path or of the bytes of a file. Raise FileError if it is not a TIFF file."""
     module = tifffile()
     name = "the data" if isinstance(source, bytes) else str(source)
     try:
@@ -47,7 +47,7 @@ class Pages:
     def __init__(self, file: Any, head: directories.Head, name: str) -> None:
         self.file = file
         self._name = name
-        # a directory is long where strips are many, and tifffile reads it again at each access
+        # a directory with many strips is long, and tifffile reads it again at each access
         self._load: Callable[[int], Any] = lru_cache(maxsize=1)(file.pages.__getitem__)
         self._found = list(head.at)
         self._size = 0
@@ -55,7 +55,7 @@ class Pages:
             first, series = file.pages[0], file.series[0]
             self._size = int(first.nbytes)
             if len(self._found) != 1 or series.dataoffset is None or series.nbytes % self._size:
-                raise FileError(f"{name}: {len(self._found)} of its {head.pages} pages have a place: save it again")
+                raise FileError(f"{name}: {len(self._found)} of its {head.pages} pages can be located: save it again")
             self._found *= series.nbytes // self._size
 
     def __len__(self) -> int:
@@ -70,8 +70,8 @@ class Pages:
 class Page:
     """One page as rows on demand: :class:`cvsr.rasters.normalize.Raw`.
 
-    ``shape``: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA; ``skip``: bytes between its pixels and where its directory says
-    that they are. Raise FileError where its pixels are of a kind that cannot be enlarged.
+    ``shape``: (H, W), (H, W, 3) BGR or (H, W, 4) BGRA; ``skip``: distance in bytes of its pixels from the
+    offsets in its directory. Raise FileError if its pixels are of a kind that cannot be enlarged.
     """
 
     nodata: float | None = None
@@ -103,17 +103,17 @@ class Page:
         if page.dtype is None or int(page.bitspersample) != 8 * np.dtype(page.dtype).itemsize or page.imagedepth > 1:
             why = f"its samples have {page.bitspersample} bits"
         elif photometric == _PALETTE and not self._file.is_imagej:
-            why = "its pixels are numbers of colors in a palette"
+            why = "its pixels are indexes into a palette"
         elif (samples, photometric) in _KINDS and (photometric != _YCC or page.compression == _JPEG):
             check_compression(page, self._name)
             return
         else:
-            why = f"it has {samples} samples a pixel ({getattr(page.photometric, 'name', photometric)})"
+            why = f"it has {samples} samples per pixel ({getattr(page.photometric, 'name', photometric)})"
         raise FileError(f"{self._name}: {why}: convert it to gray, RGB or RGBA of 8 or 16 bits or floats")
 
     @property
     def memory(self) -> int:
-        """Return about how many bytes reading some rows takes, on top of them."""
+        """Return about how many bytes reading some rows needs, in addition to the rows themselves."""
         page = self.page
         row = int(page.imagewidth) * int(page.samplesperpixel) * self.dtype.itemsize
         if self.orientation >= 5:
@@ -121,11 +121,11 @@ class Page:
         return 0 if self.uncompressed and not page.is_tiled else 4 * row * self._segments.height(page)
 
     def missing(self, start: int, stop: int) -> Mask | None:
-        """Return None: a page of a stack is measured all over."""
+        """Return None: a page of a stack has no missing pixels."""
         return None
 
     def rows(self, start: int, stop: int) -> Image:
-        """Return the rows ``start:stop``, upright. Raise FileError where they are damaged."""
+        """Return the rows ``start:stop``, upright. Raise FileError if they are damaged."""
         height = self.shape[0]
         if self.orientation >= 5:  # rows are columns of the file: all of it is needed for any
             if self._turned is None:

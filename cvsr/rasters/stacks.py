@@ -1,4 +1,4 @@
-"""Stacks, and pages larger than memory: TIFF to TIFF, page by page and row by row, with tifffile (extra ``tiff``).
+"""Stacks, and pages larger than memory: TIFF to TIFF, page by page and row by row (extra ``tiff``).
 
 ``cvsr.rasters.stacks.upscale("cells.tif", "cells_x2.tif", cvsr.Upscaler("cvsr-small"))``
 """
@@ -18,17 +18,13 @@ import numpy as np
 from cvsr.errors import FileError
 from cvsr.io import atomic
 from cvsr.io.tiff import directories
-from cvsr.io.tiff import writer as tiffwriter
-from cvsr.rasters import normalize as samples
+from cvsr.io.tiff.writer import TiffWriter, needs_big
 from cvsr.rasters import page_metadata
-from cvsr.rasters.normalize import Scale
+from cvsr.rasters.normalize import PORTION, Normalize, Reporter, Scale, enlarged, scale_of, share_of
 from cvsr.rasters.pages import Page, Pages, opened
 from cvsr.upscaler import Upscaler
 
 log = logging.getLogger("cvsr")
-
-Normalize = bool | tuple[float, float] | None
-Report = Callable[[float, int], object]
 
 
 def upscale(
@@ -38,16 +34,16 @@ def upscale(
     *,
     normalize: Normalize = None,
     max_memory: int | str | None = None,
-    progress: Report | None = None,
+    progress: Reporter | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> None:
     """Write the pages of the TIFF file ``source`` enlarged to ``target``, which appears when it is whole.
 
     Pages are gray, RGB or RGBA of 8 or 16 bits, signed too, or floats, in strips or tiles; the order of axes and the
     metadata of ImageJ and OME are kept, with the pixel size made smaller; also the type of samples.
-    ``normalize``: None enlarges unsigned integers, and floats that all lie in 0..1, as they are; in other files, the
-    lowest value of all pages is black for the network and the highest white, and the result is in the file's units
-    again. True does that always; a pair (low, high) names the two (values beyond are cut off). NaN stays NaN.
+    ``normalize``: None leaves unsigned integers, and floats that all lie in 0..1, unchanged; in other files, the lowest
+    value of all pages is mapped to black and the highest to white, and the result is mapped back to the file's units.
+    True always does that; a pair (low, high) gives the two values (others are clipped to them). NaN stays NaN.
     ``progress`` is called with the pages done, a fraction too, and how many there are; ``cancel`` is asked before each
     tile. Memory does not depend on the number of pages, nor on their size if ``max_memory`` bounds it (default:
     the upscaler's own).
@@ -55,9 +51,9 @@ def upscale(
     """
     source, target = Path(source), Path(target)
     if target.suffix.lower() not in (".tif", ".tiff"):
-        raise FileError(f"{target}: pages are written as TIFF: end its name in .tif")
+        raise FileError(f"{target}: stacks are written as TIFF: use a name that ends in .tif")
     if os.path.realpath(source) == os.path.realpath(target):
-        raise FileError(f"{target} is the source itself, which would be overwritten: give another name")
+        raise FileError(f"{target} is the source itself and would be overwritten: give another name")
     with Stack(source) as stack, atomic.atomic(target) as stream:
         stack.write(stream, upscaler, normalize=normalize, max_memory=max_memory, progress=progress, cancel=cancel)
 
@@ -73,9 +69,9 @@ class Stack:
             self._file.filehandle.seek(0)
             head = directories.read(self._file.filehandle)
             if head is None or head.broken:
-                raise FileError(f"{self._name} is no TIFF file, or one that was cut short: copy or download it again")
+                raise FileError(f"{self._name} is not a TIFF file or was cut short: copy or download it again")
             self.pages = Pages(self._file, head, self._name)
-            # all that is asked of all pages, in one go: to read ten thousand directories takes seconds
+            # all that is needed of all pages, in one pass: reading ten thousand directories takes seconds
             self._kinds = Counter((page.shape, page.dtype, page.memory) for page in self.pages)
         except BaseException:
             self.close()
@@ -97,9 +93,9 @@ class Stack:
     def scales(self, normalize: Normalize) -> dict[np.dtype[Any], Scale]:
         """Return how samples become a network's and back: one scale for all pages of a type. May read all of them."""
         if normalize and self.has_alpha:
-            raise FileError(f"{self._name} has alpha, which cannot be normalized: leave that away")
+            raise FileError(f"{self._name} has alpha, which cannot be normalized: omit normalize")
         kinds = {dtype for _, dtype, _ in self._kinds}
-        return {kind: samples.scale_of(self._of(kind), kind, normalize) for kind in kinds}
+        return {kind: scale_of(self._of(kind), kind, normalize) for kind in kinds}
 
     def _of(self, dtype: np.dtype[Any]) -> Iterator[Page]:
         return (page for page in self.pages if page.dtype == dtype)
@@ -111,20 +107,20 @@ class Stack:
         *,
         normalize: Normalize = None,
         max_memory: int | str | None = None,
-        progress: Report | None = None,
+        progress: Reporter | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> None:
-        """Write all pages enlarged to ``stream`` (seekable, empty), as :func:`upscale` says."""
-        for what in page_metadata.lost(self._file):
-            log.warning("%s cannot be kept: left out", what)
+        """Write all pages enlarged to ``stream`` (seekable, empty), as :func:`upscale` does."""
+        for lost in page_metadata.lost(self._file):
+            log.warning("not kept in the result: %s", lost)
         scales = self.scales(normalize)
-        big = tiffwriter.needs_big(self._result_bytes(upscaler))
+        big = needs_big(self._result_bytes(upscaler))
         if big and self._file.is_imagej:
-            log.warning("the result is more than 4 GB, a BigTIFF: ImageJ opens it through Bio-Formats")
-        writers: list[tiffwriter.TiffWriter] = []
+            log.warning("the result is a BigTIFF of more than 4 GB: ImageJ opens it through Bio-Formats")
+        writers: list[TiffWriter] = []
         for number, page in enumerate(self.pages):
             size = upscaler.output_size(page.shape[1], page.shape[0])
-            writer = tiffwriter.TiffWriter(
+            writer = TiffWriter(
                 stream,
                 (size[1], size[0], *page.shape[2:]),
                 page.dtype,
@@ -136,13 +132,13 @@ class Stack:
                 first=not writers,
             )
             report = progress and share_of(progress, number, len(self))
-            for rows in samples.enlarged(page, scales[page.dtype], upscaler, max_memory, report, cancel):
+            for rows in enlarged(page, scales[page.dtype], upscaler, max_memory, report, cancel):
                 writer.write(rows)
             writer.flush()
             writers.append(writer)
             if progress:
                 progress(number + 1, len(self))
-        # behind all pixels: ImageJ reads only the first directory, and takes pages that follow each other for granted
+        # after all pixels: ImageJ reads only the first directory and assumes that the pages follow each other
         for before, writer in zip([None, *writers], writers, strict=False):
             writer.close(before)
 
@@ -154,20 +150,15 @@ class Stack:
 
     @property
     def has_alpha(self) -> bool:
-        """Tell whether a page has alpha, which is enlarged on its own beside the color."""
+        """Tell whether a page has alpha, which is enlarged separately from the color."""
         return any(shape[2:] == (4,) for shape, _, _ in self._kinds)
 
     def memory(self) -> int:
-        """Return about how many bytes reading and writing take at most, on top of what the upscaler does."""
+        """Return about how many bytes reading and writing need at most, in addition to the upscaler's."""
         return max(memory + _working_memory(shape, dtype) for shape, dtype, memory in self._kinds)
-
-
-def share_of(progress: Report, done: int, total: int) -> Callable[[float], object]:
-    """Return what reports the share of one of ``total`` parts when ``done`` are done."""
-    return lambda part: progress(done + part, total)
 
 
 def _working_memory(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """Return the bytes of the rows that are read ahead, as the file's samples and as the network's, and written."""
     sample = max(4 if dtype.kind in "fi" else 1, dtype.itemsize)
-    return 3 * math.prod(shape[1:]) * sample * min(shape[0], 256) + 4 * samples.PORTION
+    return 3 * math.prod(shape[1:]) * sample * min(shape[0], 256) + 4 * PORTION

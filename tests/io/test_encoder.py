@@ -74,5 +74,5 @@ def test_quality_is_obeyed_and_95_by_default():
 
 
 def test_a_side_too_long_for_a_format_is_an_error():
-    with pytest.raises(FileError, match=r"20000x2 and webp ends at 16383 .* png"):
+    with pytest.raises(FileError, match=r"20000x2 and webp allows 16383 .* png"):
         encoder.open_writer(io.BytesIO(), formats.FORMATS["webp"], (2, 20000, 3), np.dtype("uint8"))

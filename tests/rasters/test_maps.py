@@ -244,7 +244,7 @@ class TestCommandLine:
 
 def test_without_rasterio_it_says_what_to_type(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "rasterio", None)
-    with pytest.raises(cvsr.OptionError, match=r'pip install "cvsr\[geo\]"'):
+    with pytest.raises(cvsr.OptionError, match=r'pip install "\.\[geo\]"'):
         maps.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
 
 

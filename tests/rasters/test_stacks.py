@@ -8,8 +8,8 @@ import pytest
 import cvsr
 from cvsr._cv2 import cv2
 from cvsr.io import reader
-from cvsr.rasters import normalize as samples
 from cvsr.rasters import stacks
+from cvsr.rasters.normalize import Scale
 
 tifffile = pytest.importorskip("tifffile", reason="stacks are read with tifffile")
 
@@ -151,7 +151,7 @@ def test_normalizing_can_be_asked_for_and_limits_can_be_named(tmp_path, photo):
     assert np.abs(results[2][0] - same).max() <= 1
     assert np.abs(results[1] - results[2]).max() < 100
     assert (results[0] != results[2]).any()
-    with pytest.raises(cvsr.FileError, match="no range"):
+    with pytest.raises(cvsr.FileError, match="invalid range"):
         stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, normalize=(5, 5))
 
 
@@ -257,12 +257,12 @@ def test_scaling_and_back_loses_nothing(dtype):
     kind = np.dtype(dtype)
     limits = np.iinfo(kind) if kind.kind in "ui" else np.finfo(np.float16)
     values = np.linspace(float(limits.min) / 2, float(limits.max) / 2, 10_001).astype(kind)[None]
-    scale = samples.Scale(kind, float(values.min()), float(values.max()), plain=False)
-    unit = scale.taken(values)
+    scale = Scale(kind, float(values.min()), float(values.max()), plain=False)
+    unit = scale.to_network(values)
     assert unit.dtype == np.float32
     assert unit.min() == 0
     assert unit.max() == 1
-    back = scale.given(unit)
+    back = scale.from_network(unit)
     assert back.dtype == kind
     tolerance = 0 if kind.kind in "ui" else 1e-6 * float(values.max() - values.min()) + 16 * (dtype == "float16")
     assert np.abs(back.astype(float) - values.astype(float)).max() <= tolerance

@@ -100,7 +100,7 @@ def test_without_tifffile_it_says_what_to_type_and_writes_nothing(run, monkeypat
     monkeypatch.setitem(sys.modules, "tifffile", None)
     code, said = run("a.tif")
     assert code == 1
-    assert 'pip install "cvsr[tiff]"' in said
+    assert 'pip install ".[tiff]"' in said
     assert [path.name for path in Path().iterdir()] == ["a.tif"]
 
 

@@ -1,4 +1,4 @@
-"""What a TIFF file holds, from its directories alone: how many pages, how large, and whose metadata.
+"""A summary of a TIFF file from its directories alone: how many pages, how large, and whose metadata.
 
 OpenCV reads the first page of a file and reports nothing of the others, of pixel sizes and of coordinates on a map.
 """
@@ -23,11 +23,11 @@ _LARGEST, _LONGEST = 1 << 30, 1 << 20  # pixels that OpenCV agrees to read, and 
 
 @dataclass
 class Head:
-    """What the directories of a file tell; about the first page if it is about one.
+    """The summary of a file; sizes and samples are those of the first page.
 
     ``pages`` counts pictures, not their smaller copies and masks; ``at``: the numbers of their directories, as far as
     they have any. ``samples``: "uint8", "int16", "float32" …
-    ``imagej``, ``ome`` and ``geo`` tell whose metadata is there; ``broken``, that more pages are announced than found.
+    ``imagej``, ``ome`` and ``geo``: which kinds of metadata it has; ``broken``: pages are linked that are not there.
     """
 
     pages: int
@@ -47,7 +47,7 @@ class Head:
 
 
 def read(file: BinaryIO | memoryview) -> Head | None:
-    """Return what a TIFF file (seekable, or its bytes) holds, None for other files and if there is no whole page."""
+    """Return the summary of a TIFF file (seekable, or its bytes), None for other files and those without a page."""
     head: Head | None = None
     try:
         for number, directory in enumerate(parser.directories(file)):
@@ -83,7 +83,7 @@ def _first(directory: Directory, entries: dict[int, Entry], is_last: bool) -> He
 
 
 def _unlisted(text: bytes, entries: dict[int, Entry], is_last: bool) -> int:
-    """Return how many pictures lie behind the first one without a directory of their own, if the file tells.
+    """Return how many pictures follow the first one without directories of their own, as far as metadata tells.
 
     ImageJ writes stacks of more than 4 GB so, MetaMorph all, tifffile on request.
     """

@@ -32,7 +32,7 @@ class Tag(NamedTuple):
 
 
 def find_short(data: Buffer, tag: int) -> Tag | None:
-    """Return where the first directory of a TIFF structure holds a 16-bit ``tag``, None if nowhere."""
+    """Return the place of a 16-bit ``tag`` in the first directory of a TIFF structure, None if it is not there."""
     if directory := parser.first(data):
         with suppress(struct.error):  # cut short
             for entry in directory:
@@ -61,7 +61,7 @@ def repair(data: memoryview) -> tuple[int, bool]:
     """Make a TIFF file (a writable view of it) one that OpenCV reads as it is.
 
     Return the orientation that it had, and whether there was anything to change. OpenCV turns a TIFF by its
-    orientation whatever the flags say, and 8-bit images with unassociated alpha come out multiplied by their alpha.
+    orientation whatever the flags are, and 8-bit images with unassociated alpha come out multiplied by their alpha.
     Both are decided by one tag each, so the tags are changed.
     """
     alpha = find_short(data, EXTRA_SAMPLES)
@@ -95,13 +95,13 @@ def header(data: memoryview) -> Header:
     for entry in directory:
         if entry.kind in (SHORT, LONG, LONG8) and entry.count:
             if entry.tag in found:
-                raise BrokenFileError("the TIFF says the same thing twice")
+                raise BrokenFileError("the TIFF has a tag twice")
             found[entry.tag] = directory.number(entry)
     if directory.link():
         raise BrokenFileError("the TIFF has more than one page: cvsr upscale enlarges all of them")
     width, height, bits = found.get(_WIDTH, 0), found.get(_HEIGHT, 0), found.get(_BITS, 1)
     if bits > 16 or found.get(_SAMPLE_FORMAT, 1) == 3:
-        raise UnknownFormatError("the TIFF has more than 16 bits, or floats: cvsr upscale takes it")
+        raise UnknownFormatError("the TIFF has more than 16 bits, or floats: use cvsr upscale")
     if found.get(_TILE_WIDTH, 0) * found.get(_TILE_HEIGHT, 0) > max(width * height, 1 << 20):
         raise BrokenFileError("the TIFF has tiles that are larger than its picture")
     return Header(".tiff", width, height, max(4, found.get(_SAMPLES, 1)) * (2 if bits > 8 else 1))

@@ -1,4 +1,4 @@
-"""Writing TIFF files strip by strip, where OpenCV takes whole pictures only."""
+"""Writing TIFF files strip by strip; OpenCV can only write whole pictures."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def needs_big(pixels: int) -> bool:
 class TiffWriter:
     """Write a page of a TIFF file from bands of rows, so that no more than a strip of it is ever in memory.
 
-    Strips are deflated, integers after horizontal prediction, where ``deflate`` and ``predict`` say so. Files that
-    could pass 4 GiB become BigTIFF; ``big`` knows better, as for files of several pages. ``tags`` come on top of those
-    that describe the pixels, or replace them. ``one_strip``: call pixels that are not deflated one strip.
-    ``stream`` must be seekable: directories are known at the end and pointed to from the start. A page that is not the
+    ``deflate`` compresses strips, ``predict`` applies horizontal prediction to integers before. Files that could exceed
+    4 GiB become BigTIFF, unless ``big`` decides, as for files of several pages. ``tags`` are added to those that
+    describe the pixels, or replace them. ``one_strip``: declare pixels that are not deflated as one strip.
+    ``stream`` must be seekable: directories are written at the end and linked from the start. A page that is not the
     ``first`` is written after :meth:`flush` of the one before it, and closed after it.
     """
 
@@ -63,7 +63,7 @@ class TiffWriter:
         self._offsets: list[int] = []
         self._counts: list[int] = []
         self._one_strip = one_strip and not deflate
-        self._next = 0  # where the place of the next page's directory is to be written
+        self._next = 0  # the offset of the link to the next page's directory
         if first:
             self._stream.write(
                 struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if self._big else struct.pack("<2sHI", b"II", 42, 0)
@@ -90,7 +90,7 @@ class TiffWriter:
             self._write_strip()
 
     def close(self, before: TiffWriter | None = None) -> None:
-        """Write what is left and the directory, pointed to by that of the page ``before``. Raise as :meth:`flush`."""
+        """Write what is left and the directory, linked from that of the page ``before``. Raise as :meth:`flush`."""
         self.flush()
         start = self._stream.seek(0, 2)
         if start % 2:
