@@ -93,7 +93,8 @@ def scale_of(pictures: Iterable[Raw], dtype: np.dtype[Any], normalize: Normalize
     """Return the one scale for all ``pictures`` of ``dtype``, so that they stay comparable.
 
     ``normalize``: None leaves 8 and 16 bits, and floats within 0..1, unchanged, and otherwise uses the lowest and
-    highest value of all pictures; True always uses those; a pair (low, high) is used itself. ``holes``: some are missing.
+    highest value of all pictures; True always uses those; a pair (low, high) is used itself. ``holes``: some may be
+    missing.
     Raise FileError if there are no values, or if their type is not supported.
     """
     if dtype.name not in TAKEN:
