@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from cvsr.batch.enlarge import upscale_file
     from cvsr.errors import (
         Cancelled,
         CvsrError,
@@ -48,6 +49,7 @@ __all__ = [
     "Upscaler",
     "open_model",
     "upscale",
+    "upscale_file",
 ]
 
 _HOMES = {
@@ -58,6 +60,7 @@ _HOMES = {
     "Upscaler": "upscaler",
     "open_model": "modelfiles.info",
     "upscale": "upscaler",
+    "upscale_file": "batch.enlarge",
 }
 _MODULES = {"dask": "dask", "devices": "opencv.devices", "dnn_superres": "dnn_superres", "video": "video"}
 

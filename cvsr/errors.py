@@ -1,22 +1,22 @@
 """The errors of cvsr. Each message says what happened, why, and what to do.
 
 CvsrError
-├── ImageError (ValueError)         the array is no image that cvsr takes
-├── OptionError (ValueError)        a scale, size, budget or other option makes no sense
-├── ModelError                      a model file is broken, or contradicts what was asked of it
+├── ImageError (ValueError)         the array is not an image that cvsr accepts
+├── OptionError (ValueError)        a scale, size, memory limit or other option makes no sense
+├── ModelError                      a model file is broken, or contradicts the request
 │   └── ModelNotFoundError          no model has that name or path
-├── DeviceError                     the named device is not here, or gave wrong results
-├── MemoryBudgetError (MemoryError) the work does not fit the memory budget
+├── DeviceError                     the named device is missing, or gives wrong results
+├── MemoryBudgetError (MemoryError) the work does not fit into the memory limit
 ├── FileError (OSError)             an image file cannot be read or written
 ├── OpenCVError (ImportError)       OpenCV is missing, or too old or too broken to use
-└── Cancelled                       the caller's ``cancel`` said so
+└── Cancelled                       the caller's ``cancel`` returned True
 """
 
 from __future__ import annotations
 
 
 def install_hint(extra: str) -> str:
-    """Return what to type to get what an extra of cvsr brings, as messages end: cvsr is installed from a checkout."""
+    """Return the command that installs an extra of cvsr, for messages to end with."""
     return f'pip install ".[{extra}]" in a checkout of cvsr'
 
 
@@ -25,15 +25,15 @@ class CvsrError(Exception):
 
 
 class ImageError(CvsrError, ValueError):
-    """The array is no image that cvsr takes."""
+    """The array is not an image that cvsr accepts."""
 
 
 class OptionError(CvsrError, ValueError):
-    """A scale, size, budget or other option makes no sense."""
+    """A scale, size, memory limit or other option makes no sense."""
 
 
 class ModelError(CvsrError):
-    """A model file is broken, or contradicts what was asked of it."""
+    """A model file is broken, or contradicts the request."""
 
 
 class ModelNotFoundError(ModelError):
@@ -41,11 +41,11 @@ class ModelNotFoundError(ModelError):
 
 
 class DeviceError(CvsrError):
-    """The named device is not here, or gave wrong results."""
+    """The named device is missing, or gives wrong results."""
 
 
 class MemoryBudgetError(CvsrError, MemoryError):
-    """The work does not fit the memory budget."""
+    """The work does not fit into the memory limit."""
 
 
 class FileError(CvsrError, OSError):
@@ -57,4 +57,4 @@ class OpenCVError(CvsrError, ImportError):
 
 
 class Cancelled(CvsrError):
-    """The caller's ``cancel`` said so."""
+    """The caller's ``cancel`` returned True."""

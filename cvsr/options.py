@@ -1,15 +1,42 @@
-"""Checks of what callers ask for: scales, sizes, budgets, device names."""
+"""What callers ask for: the options of enlarging files, and checks of scales, sizes, budgets and device names."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 
 from cvsr.errors import OptionError
+from cvsr.modelfiles.info import ModelInfo
 from cvsr.opencv import devices
 
 LARGEST = 64  # the largest scale: eight bits of a pixel say no more
+
+
+@dataclass(frozen=True)
+class Options:
+    """How files are enlarged: the arguments of :func:`cvsr.upscale_file`, the same for all files of a run.
+
+    Frozen and picklable: it travels to the workers of a cluster, and an enlarger is kept for each.
+    """
+
+    model: str | PathLike[str] | ModelInfo = "auto"
+    scale: float | None = None
+    size: tuple[int, int] | None = None
+    device: str = "auto"
+    format: str | None = None
+    quality: int | None = None
+    max_memory: int | str | None = None
+    exact: bool = False
+    effort: str = "full"
+    normalize: bool | tuple[float, float] = False
+
+    @property
+    def tag(self) -> str:
+        """Return what the names of results have behind those of their sources, such as "_x2" or "_640x480"."""
+        return f"_{self.size[0]}x{self.size[1]}" if self.size else f"_x{self.scale or 2:g}"
 
 
 def memory_size(value: int | str) -> int:
@@ -22,7 +49,7 @@ def memory_size(value: int | str) -> int:
 
 
 def checked_device(device: str) -> str:
-    """Return the name of a device in lower case; raise OptionError, listing the names, where there is none such."""
+    """Return the name of a device in lower case; raise OptionError, listing the names, if there is none."""
     name = str(device).strip().lower()
     if name not in devices.NAMES:
         raise OptionError(f"no device is called {device!r}: use one of {', '.join(devices.NAMES)}")

@@ -1,8 +1,8 @@
-"""Frames that follow each other: tiles that are as they were in the frame before are not computed again.
+"""Consecutive frames: tiles that have not changed since the last frame are not computed again.
 
-What a tile becomes depends on nothing but the pixels that its network sees, which are the tile's and those of the halo
-around it: where all of them are byte for byte the same, so is the result. A deep network, which runs in segments, not
-in tiles, is spared where the whole frame is the same; an upscaler that was given a ``tile`` runs it in tiles, too.
+The result of a tile depends only on the pixels of the tile and of the halo around it: if all of them are the same, so
+is the result. Deep networks run in segments, not in tiles, and are skipped if the whole frame is the same; with a
+``tile``, the upscaler runs them in tiles, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cvsr.image import Image, check
-from cvsr.inference.stages import Progress, Watch
+from cvsr.inference.stages import Report, Watch
 from cvsr.inference.tile_cache import TileMemory
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Sequence:
-    """Enlarge the frames of a film, a camera or a screen one after the other; call it as the ``upscaler`` itself.
+    """Enlarges the frames of a film, a camera or a screen one by one; call it like the ``upscaler`` itself.
 
-    The results are the same, bit for bit. It keeps the last frame and its result in memory. From one thread at a time.
+    The results are the same, bit for bit. It keeps the last frame and its result in memory. Not for several threads.
     ``reused`` and ``computed`` count tiles.
     """
 
@@ -31,7 +31,7 @@ class Sequence:
         self.upscaler = upscaler
         self._memories: dict[Hashable, TileMemory] = {}
         self._shape: tuple[int, ...] = ()
-        self._last: tuple[Image, Image] | None = None  # a frame and its result, where no tiles were remembered
+        self._last: tuple[Image, Image] | None = None  # a frame and its result, if there are no tiles
 
     @property
     def reused(self) -> int:
@@ -48,12 +48,12 @@ class Sequence:
         frame: Image,
         *,
         max_memory: int | str | None = None,
-        progress: Callable[[Progress], object] | None = None,
+        progress: Report | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Image:
         """Return ``frame`` enlarged: see :meth:`cvsr.Upscaler.__call__`."""
         checked = check(frame)
-        if checked.shape != self._shape:  # its tiles are others: those of the last would stay for nothing
+        if checked.shape != self._shape:  # it has other tiles: the old ones are of no use
             self._memories.clear()
             self._last = None
             self._shape = checked.shape

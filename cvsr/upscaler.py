@@ -11,12 +11,11 @@ from cvsr import options
 from cvsr._cv2 import cv2
 from cvsr.errors import DeviceError, MemoryBudgetError, OptionError
 from cvsr.image import Image, check
-from cvsr.inference import interpolated, opencv_superres, plan
+from cvsr.inference import interpolated, opencv_superres, plan, tiled
 from cvsr.inference.execution import Execution
 from cvsr.inference.rows import Rows, color_and_alpha
-from cvsr.inference.stages import Progress, Resized, Stage, Watch
+from cvsr.inference.stages import Report, Resized, Stage, Watch
 from cvsr.inference.tile_cache import TileMemory
-from cvsr.inference.tiled import Upscaled
 from cvsr.modelfiles import zoo
 from cvsr.modelfiles.info import ModelInfo
 from cvsr.opencv.ran_on import RanOn
@@ -24,23 +23,25 @@ from cvsr.options import memory_size
 
 
 class Upscaler:
-    """A model on a device; call it with an image to get it larger. Safe to call from several threads.
+    """A model on a device; call it with an image to enlarge it. Safe to call from several threads.
 
-    ``model``: a name (``cvsr models`` lists them), the path of an .onnx or .pb file or of a folder, facts from
-    :func:`cvsr.open_model`, or an interpolation ("nearest", "bilinear", "bicubic", "lanczos", "area").
-    ``scale``: any number above 0; or ``size`` = (width, height) of the result. Between the scales that the model has,
-    the next larger one is taken (in several passes where none is large enough) and resized down, antialiased bicubic.
-    ``device``: "auto", or one of ``cvsr.devices.NAMES``: a named device runs there or raises DeviceError.
-    ``max_memory``: what a call may allocate on top of the image and the result, in bytes or as "512M".
-    ``exact``: make tiles give bit for bit what the whole image would, on every OpenCV (without it: within 1e-5 of the
-    range, and one step of 8 bits); costs up to half the speed. ``tile``: the side of tiles in pixels, 0 for none.
-    ``threads``: how many tiles to compute at a time; as many as OpenCV's threads where None.
-    ``tuned``: use what ``cvsr tune`` has measured on this machine, if it has, where ``tile`` and ``threads`` are None.
-    ``effort``: "full", or "fast": tiles without detail (:mod:`cvsr.inference.flat_tiles`) are interpolated. It pays where more than a
-    sixth of a picture is flat, as in screens and drawings; deep networks, which run in segments, compute all the same.
-    ``engine``: "auto", or "superres" for OpenCV's own ``cv2.dnn_superres``: its models (.pb), its 8 bits, on the CPU.
-
-    Raises ModelError, DeviceError or OptionError.
+    :param model: a name (``cvsr models`` lists them), the path of an .onnx or .pb file or of a folder of them, facts
+        from :func:`cvsr.open_model`, or an interpolation ("nearest", "bilinear", "bicubic", "lanczos", "area").
+    :param scale: any number above 0 and at most 64; default 2. Between the scales of the model's files, the next larger
+        one is used, in several passes if none is large enough, and the result is reduced, antialiased bicubic.
+    :param size: (width, height) of the result in pixels, instead of ``scale``.
+    :param device: "auto", or one of ``cvsr.devices.NAMES``: a named device is used, or DeviceError is raised.
+    :param max_memory: the most that a call may allocate on top of the image and the result, in bytes or as "512M".
+    :param exact: make tiles give bit for bit what the whole image would, on every OpenCV (without it: within 1e-5 of
+        the range, and one step of 8 bits); costs up to half the speed.
+    :param tile: the side of tiles in pixels, 0 for none; default: chosen.
+    :param threads: how many tiles to compute at a time; default: the number of OpenCV's threads.
+    :param engine: "auto", or "superres" for OpenCV's own ``cv2.dnn_superres``: its models (.pb), 8 bits, on the CPU.
+    :param tuned: use what ``cvsr tune`` has measured on this machine, unless ``tile`` or ``threads`` is given.
+    :param effort: "full", or "fast" to interpolate tiles without detail (:mod:`cvsr.inference.flat_tiles`). It pays if
+        more than a sixth of an image is flat, as in screenshots and drawings; deep networks, which run in segments, do
+        not use it.
+    :raises ModelError, DeviceError, OptionError: see :mod:`cvsr.errors`.
     """
 
     def __init__(
@@ -76,9 +77,13 @@ class Upscaler:
                 f"{self.info.name} is an interpolation, which runs on the CPU: use device='cpu' or 'auto'"
             )
         if self.interpolates and self.engine != "auto":
-            raise OptionError(f"{self.info.name} is an interpolation, which needs no engine: leave engine away")
+            raise OptionError(f"{self.info.name} is an interpolation, which has no engine: omit engine")
         if not self.interpolates:
-            self._execution.network(self._usual_scale())  # so that a missing device is told now, not at the first image
+            self._execution.network(self._usual_scale())  # so that a missing device is reported now
+
+    def __repr__(self) -> str:
+        size = f"size={self.size}" if self.size else f"scale={self.scale:g}"
+        return f"<cvsr.Upscaler {self.info.name} {size} device={self.requested}>"
 
     @property
     def info(self) -> ModelInfo:
@@ -121,13 +126,17 @@ class Upscaler:
         image: Image,
         *,
         max_memory: int | str | None = None,
-        progress: Callable[[Progress], object] | None = None,
+        progress: Report | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Image:
-        """Return ``image`` enlarged, in the same kind: (H, W), (H, W, 1), BGR or BGRA; uint8, uint16 or float32 0..1.
+        """Return ``image`` enlarged, in the same kind.
 
-        ``max_memory`` bounds this call; default: the upscaler's own. ``progress`` is called after each tile, ``cancel``
-        is asked before each. Raises ImageError, OptionError, Cancelled, MemoryBudgetError.
+        :param image: (H, W), (H, W, 1) gray, (H, W, 3) BGR or (H, W, 4) BGRA; uint8, uint16 or float32 in 0..1.
+        :param max_memory: the memory limit of this call; default: the upscaler's.
+        :param progress: called with :class:`cvsr.Progress` after each tile.
+        :param cancel: asked before each tile; if it returns True, Cancelled is raised.
+        :raises ImageError: the array is not such an image.
+        :raises OptionError, MemoryBudgetError, Cancelled: see :mod:`cvsr.errors`.
         """
         return self.picture(check(image), Watch(progress, cancel), max_memory=max_memory)
 
@@ -139,7 +148,7 @@ class Upscaler:
         *,
         max_memory: int | str | None = None,
     ) -> Image:
-        """Return a checked image enlarged; ``memory`` gives each stage what it knows of the tiles of the last one."""
+        """Return a checked image enlarged; ``memory`` gives each stage the tiles of the last image."""
         width, height = self.output_size(image.shape[1], image.shape[0])
         try:
             result = np.empty((height, width, *image.shape[2:]), image.dtype)
@@ -156,12 +165,12 @@ class Upscaler:
         image: Image | Rows,
         *,
         max_memory: int | str | None = None,
-        progress: Callable[[Progress], object] | None = None,
+        progress: Report | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Iterator[Image]:
-        """Yield the result in bands of rows from the top, for results that need not be in memory as a whole.
+        """Yield the result in bands of rows from the top, so that it need not fit into memory.
 
-        Nor need ``image`` be, if it gives rows on demand (:class:`cvsr.inference.rows.Rows`). The arguments and errors
+        Nor need ``image``, if it gives rows on demand (:class:`cvsr.inference.rows.Rows`). The arguments and errors
         are those of :meth:`__call__`.
         """
         checked = image if isinstance(image, Rows) else check(image)
@@ -189,7 +198,7 @@ class Upscaler:
             share = budget // len(parts) if budget else None
             stages.append(self._stages(source, pixel, size, share, watch))
             if memory is not None:
-                _remember(stages[-1], memory, (part,))
+                tiled.remember(stages[-1], memory, (part,))
         top = 0
         for bottom in stages[0].edges():
             watch.check()
@@ -219,14 +228,6 @@ class Upscaler:
         return scales[0] if self.scale is None or self.interpolates else (plan.chain(scales, self.scale) or scales)[0]
 
 
-def _remember(stage: Stage, memory: Callable[[Hashable], TileMemory], key: tuple[int, ...]) -> None:
-    """Give the networks on the way to a stage their memories, from its end to its start."""
-    if isinstance(stage, Upscaled):
-        stage.memory = memory(key)
-    if isinstance(stage, Upscaled | Resized):
-        _remember(stage.source, memory, (*key, 0))
-
-
 def upscale(
     image: Image,
     scale: float | None = None,
@@ -236,12 +237,25 @@ def upscale(
     device: str = "auto",
     max_memory: int | str | None = None,
     exact: bool = False,
-    progress: Callable[[Progress], object] | None = None,
+    progress: Report | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Image:
-    """Return ``image`` enlarged by ``scale`` (2 where neither it nor ``size`` is given), in the same kind.
+    """Return ``image`` enlarged, in the same kind.
 
-    For more than one image make an :class:`Upscaler`, whose arguments these are, and call it: it keeps the network.
+    To enlarge more than one image, create an :class:`Upscaler` and call it: it keeps the network.
+
+    :param image: (H, W), (H, W, 1) gray, (H, W, 3) BGR or (H, W, 4) BGRA; uint8, uint16 or float32 in 0..1.
+    :param scale: the factor, any number above 0 and at most 64; default 2.
+    :param size: (width, height) of the result in pixels, instead of ``scale``.
+    :param model: a name (``cvsr models`` lists them), a model file, a folder of them, facts from
+        :func:`cvsr.open_model`, or an interpolation such as "bicubic".
+    :param device: "auto", or one of ``cvsr.devices.NAMES``.
+    :param max_memory: the most memory to allocate on top of the image and the result, in bytes or as "512M".
+    :param exact: give the same bits whatever the tiles and the version of OpenCV; slower.
+    :param progress: called with :class:`cvsr.Progress` after each tile.
+    :param cancel: asked before each tile; if it returns True, Cancelled is raised.
+    :raises ImageError: the array is not such an image.
+    :raises OptionError, ModelError, DeviceError, MemoryBudgetError, Cancelled: see :mod:`cvsr.errors`.
     """
     upscaler = Upscaler(model, scale, size=size, device=device, max_memory=max_memory, exact=exact)
     return upscaler(image, progress=progress, cancel=cancel)

@@ -1,12 +1,11 @@
-"""``cvsr upscale --scheduler``: files spread over the workers of a dask.distributed cluster that runs already.
+"""``cvsr upscale --scheduler``: files distributed over the workers of a running dask.distributed cluster.
 
-Only paths and options travel: each worker reads its file from the folder that all share and writes the result there, to
-a temporary file that it renames. A worker that is lost costs the files that it had begun, which others begin anew.
+Only paths and options travel: each worker reads its file from the shared folder and writes the result there, to a
+temporary file that it renames. If a worker is lost, others redo the files that it had begun.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import itertools
@@ -20,27 +19,32 @@ from typing import Any
 
 from cvsr import __version__
 from cvsr.batch import cluster_worker
-from cvsr.batch.cluster_worker import Order, Report
+from cvsr.batch.cluster_worker import ClusterRun, Finished
 from cvsr.batch.jobs import PIPE, Job
-from cvsr.batch.outcome import Outcome
-from cvsr.cli.bar import Bar
-from cvsr.errors import CvsrError, DeviceError, FileError, ModelError, OpenCVError, OptionError
+from cvsr.batch.listener import Listener
+from cvsr.batch.outcome import Outcome, about
+from cvsr.errors import CvsrError, DeviceError, FileError, ModelError, OpenCVError, OptionError, install_hint
+from cvsr.inference.stages import Progress
 from cvsr.io import atomic
 from cvsr.modelfiles import zoo
+from cvsr.modelfiles.info import ModelInfo
+from cvsr.options import Options
 
 _CONNECT = 10  # seconds
 _AHEAD = 4096  # files that the scheduler knows of at a time: more than any cluster has threads
 _RETRIES = 2
-_OURS = ("run", "inputs", "output", "recursive", "overwrite", "scheduler")  # arguments that workers need not know
 
 log = logging.getLogger("cvsr")
 
 
-def run(args: argparse.Namespace, jobs: Sequence[Job], outcome: Outcome) -> None:
-    """Do the jobs on the cluster at ``args.scheduler`` and note in ``outcome`` what became of each.
+def run(
+    options: Options, jobs: Sequence[Job], outcome: Outcome, *, scheduler: str, shared: bool, overwrite: bool
+) -> None:
+    """Do the jobs on the cluster at the address ``scheduler`` and note in ``outcome`` what became of each.
 
-    Whatever is wrong with a file is noted and does not stop the others. Raises OptionError where there is no scheduler,
-    ModelError, DeviceError or OpenCVError where a worker cannot upscale at all; KeyboardInterrupt cancels the rest.
+    ``shared``: results go to another folder than their inputs, which workers must see too. Whatever is wrong with a
+    file is noted and does not stop the others. Raise OptionError if there is no scheduler, ModelError, DeviceError or
+    OpenCVError if a worker cannot upscale at all; KeyboardInterrupt cancels the rest.
     """
     if any(PIPE in (job.source, job.target) for job in jobs):
         raise OptionError("--scheduler is for files: standard input and output stay on this machine")
@@ -52,36 +56,35 @@ def run(args: argparse.Namespace, jobs: Sequence[Job], outcome: Outcome) -> None
             outcome.failed.append(f"{job.source}: {job.refusal}")
         else:
             todo.append(replace(job, source=job.source.absolute(), target=job.target.absolute()))
-    options = _options(args)
-    with _connected(args.scheduler) as client, _marked(todo if args.output else []) as marker:
-        _check_workers(client, outcome.bar)
-        outcome.bar.start(f"{len(todo)} files")
-        _spread(client, Order(options, secrets.token_hex(8), marker, args.overwrite), todo, outcome)
+    options = portable(options)
+    with _connected(scheduler) as client, _marked(todo if shared else []) as marker:
+        _check_workers(client, outcome.listener)
+        outcome.listener.start(f"{len(todo)} files")
+        _distribute(client, ClusterRun(options, secrets.token_hex(8), marker, overwrite), todo, outcome)
         client.run(cluster_worker.clean, sorted({job.target.parent for job in todo}), on_error="ignore")
 
 
-def _options(args: argparse.Namespace) -> tuple[tuple[str, Any], ...]:
-    """Return what a worker's Converter needs of the arguments. Raise ModelError where there is no such model."""
-    found = next(iter(zoo.find(args.model).values()))
-    ours = found.path is None or any(root in found.path.parents for root in zoo.roots())
-    options = {key: value for key, value in vars(args).items() if key not in _OURS}
-    options["model"] = args.model if ours else str(Path(args.model).absolute())
-    return tuple(sorted(options.items()))
+def portable(options: Options) -> Options:
+    """Return options that mean the same on every machine: model files by absolute paths. Raise ModelError."""
+    model = options.model
+    found = next(iter(zoo.find(model).values()))
+    bundled = found.path is None or any(root in found.path.parents for root in zoo.roots())
+    return options if bundled or isinstance(model, ModelInfo) else replace(options, model=str(Path(model).absolute()))
 
 
 @contextlib.contextmanager
 def _connected(address: str) -> Generator[Any, None, None]:
-    """Yield a client of the scheduler. Raise OptionError where there is none, or no dask here."""
+    """Yield a client of the scheduler. Raise OptionError if there is none, or dask is not installed."""
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
-        raise OptionError(f'--scheduler needs dask.distributed ({error}): pip install "cvsr[dask]"') from error
+        raise OptionError(f"--scheduler needs dask.distributed ({error}): {install_hint('dask')}") from error
     try:
         client = distributed.Client(address, timeout=_CONNECT, set_as_default=False, name="cvsr")
     except (OSError, ValueError) as error:  # among them TimeoutError
         raise OptionError(
-            f"no scheduler answers at {address} ({error}): `dask scheduler` starts one and says its address, which is "
-            "like tcp://HOST:8786"
+            f"no scheduler answers at {address} ({error}): start one with `dask scheduler`, which prints its address, "
+            "such as tcp://HOST:8786"
         ) from error
     with client:
         yield client
@@ -89,22 +92,22 @@ def _connected(address: str) -> Generator[Any, None, None]:
 
 @contextlib.contextmanager
 def _marked(jobs: Sequence[Job]) -> Generator[Path | None, None, None]:
-    """Keep a file in the folder that the jobs' results go to, for workers to see that they have the same folder."""
+    """Keep a file in the folder for results, by which workers recognize that they see the same folder."""
     if not jobs:
         yield None
         return
-    place = Path(os.path.commonpath([job.target.parent for job in jobs]))
+    folder = Path(os.path.commonpath([job.target.parent for job in jobs]))
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with atomic.temporary(place) as marker:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic.temporary(folder) as marker:
             marker.touch()
             yield marker
     except OSError as error:
-        raise FileError(f"{place} cannot be written: {error.strerror or error}") from error
+        raise FileError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
-def _check_workers(client: Any, bar: Bar) -> None:
-    """Say it where there are no workers yet or others than this machine; raise OptionError where one has no cvsr."""
+def _check_workers(client: Any, listener: Listener) -> None:
+    """Note if there are no workers yet, or some with another version; raise OptionError if one has no cvsr."""
     slow = 0
     for address, found in client.run(cluster_worker.about, on_error="return").items():
         if isinstance(found, Exception):
@@ -115,51 +118,51 @@ def _check_workers(client: Any, bar: Bar) -> None:
         version, hindered = found
         slow += hindered
         if version != __version__:
-            bar.note(f"the worker {address} has cvsr {version} and this is {__version__}: results may differ")
+            listener.note(f"the worker {address} has cvsr {version}, this machine {__version__}: results may differ")
     if slow:
-        bar.note(
-            f"{slow} workers give memory back to the system all the time, which dask has them do, and take up to three "
-            "times as long for it: start them with MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=33554432 in "
-            "the environment"
+        listener.note(
+            f"on {slow} workers, dask's settings of malloc return memory to the system again and again: they are up "
+            "to three times as slow: start them with MALLOC_TRIM_THRESHOLD_=268435456 "
+            "MALLOC_MMAP_THRESHOLD_=33554432 in the environment"
         )
     if not client.nthreads():
-        bar.note("the cluster has no workers yet: waiting for some (`dask worker ADDRESS` starts one)")
+        listener.note("the cluster has no workers yet: waiting (start one with `dask worker ADDRESS`)")
 
 
-def _spread(client: Any, order: Order, jobs: Sequence[Job], outcome: Outcome) -> None:
-    """Hand the jobs to the workers, so many ahead, and take in what they report."""
+def _distribute(client: Any, run: ClusterRun, jobs: Sequence[Job], outcome: Outcome) -> None:
+    """Submit the jobs to the workers, some ahead of time, and collect what they report."""
     distributed: Any = importlib.import_module("distributed")
     running = distributed.as_completed(loop=client.loop, with_results=True, raise_errors=False)
-    known: dict[str, tuple[Any, Job]] = {}
+    submitted: dict[str, tuple[Any, Job]] = {}
     waiting = iter(jobs)
 
     def submit(count: int) -> None:
         for job in itertools.islice(waiting, count):
-            key = f"cvsr-{order.run}-{job.target}"
-            future = client.submit(cluster_worker.convert, order, job, key=key, pure=False, retries=_RETRIES)
-            known[key] = (future, job)
+            key = f"cvsr-{run.name}-{job.target}"
+            future = client.submit(cluster_worker.enlarge, run, job, key=key, pure=False, retries=_RETRIES)
+            submitted[key] = (future, job)
             running.add(future)
 
     try:
         submit(_AHEAD)
         for future, result in running:
-            _, job = known.pop(future.key)
+            _, job = submitted.pop(future.key)
             _take(future.status, result, job, outcome)
             submit(1)
-            outcome.bar.update(outcome.written + len(outcome.skipped) + len(outcome.failed), outcome.total)
+            outcome.listener.progress(Progress(outcome.finished, outcome.total))
     except BaseException:
-        with contextlib.suppress(Exception):  # the scheduler may be what is gone
-            client.cancel([future for future, _ in known.values()], force=True)
+        with contextlib.suppress(Exception):  # the scheduler itself may be gone
+            client.cancel([future for future, _ in submitted.values()], force=True)
         raise
 
 
 def _take(status: str, result: Any, job: Job, outcome: Outcome) -> None:
-    """Note what became of a file; raise what would go the same way with the next one."""
+    """Note what became of a file; raise what would fail in the same way with each file."""
     if status == "error":
-        outcome.failed.append(_named(job, _lost(result[1])))
+        outcome.failed.append(about(job, CvsrError(_reason(result[1]))))
         return
-    if not isinstance(result, Report):
-        raise CvsrError(f"the scheduler is gone, or has cancelled the work ({result!r}): the same command goes on")
+    if not isinstance(result, Finished):
+        raise CvsrError(f"the scheduler is gone, or cancelled the work ({result!r}): run the command again to resume")
     for level, text in result.notes:
         log.log(level, "%s", text)
     if result.error is None:
@@ -167,18 +170,14 @@ def _take(status: str, result: Any, job: Job, outcome: Outcome) -> None:
     elif isinstance(result.error, (DeviceError, ModelError, OpenCVError, OptionError)):
         raise type(result.error)(f"on the worker {result.worker}: {result.error}")
     else:
-        outcome.failed.append(_named(job, str(result.error)))
+        outcome.failed.append(about(job, result.error))
 
 
-def _named(job: Job, text: str) -> str:
-    return text if text.startswith((str(job.source), str(job.target))) else f"{job.source}: {text}"
-
-
-def _lost(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """Return why a file failed that no worker could report."""
     if type(error).__name__ == "KilledWorker":
         return (
-            "all the workers that began it died, maybe for want of memory: give them more, or fewer threads, or use "
+            "all workers that began it died, possibly out of memory: give them more memory or fewer threads, or use "
             "--max-memory"
         )
     return f"{str(error) or type(error).__name__} (tried {1 + _RETRIES} times)"

@@ -1,11 +1,9 @@
-"""What a worker of a dask cluster does for ``cvsr upscale --scheduler``: one file of a run, and a report of it."""
+"""What a worker of a dask cluster does for ``cvsr upscale --scheduler``: enlarge one file of a run, and report it."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
-import io
 import logging
 import os
 import platform
@@ -14,14 +12,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cvsr import __version__
-from cvsr.batch.converter import Converter
+from cvsr.batch.enlarge import Enlarger
 from cvsr.batch.jobs import Job
-from cvsr.cli.bar import Bar
 from cvsr.errors import CvsrError, FileError
-from cvsr.io import atomic, formats
+from cvsr.io import atomic
+from cvsr.options import Options
 
 _LOCK = threading.Lock()
 _ALONE = threading.Lock()
@@ -30,21 +27,21 @@ log = logging.getLogger("cvsr")
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is the same for all files of a run: the options, a name for it, and a file that shows whether OUT is shared.
+class ClusterRun:
+    """What all files of a run have in common. ``marker`` is a file by which workers recognize the folder for results.
 
-    ``marker`` is None where results go beside their inputs: a worker that sees the one sees the other.
+    It is None if results go beside their inputs: a worker that sees the one sees the other.
     """
 
-    options: tuple[tuple[str, Any], ...]
-    run: str
+    options: Options
+    name: str
     marker: Path | None
     overwrite: bool
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a worker says of a file: what went wrong, if anything, and what the library had to remark."""
+class Finished:
+    """What a worker reports of a file: the error, if there was one, and what the library logged."""
 
     worker: str
     error: CvsrError | None = None
@@ -52,64 +49,63 @@ class Report:
 
 
 def about() -> tuple[str, bool]:
-    """Return a worker's version of cvsr, and whether each large array that it needs comes from the system anew.
+    """Return a worker's version of cvsr, and whether its malloc requests each large array from the system anew.
 
-    That glibc does where the one threshold is set, as dask's nannies do, and the other is not.
+    glibc does so if the one threshold is set, as by dask's nannies, and the other is not.
     """
     set_by_dask = sys.platform == "linux" and "MALLOC_TRIM_THRESHOLD_" in os.environ
     return __version__, set_by_dask and "MALLOC_MMAP_THRESHOLD_" not in os.environ
 
 
-def convert(order: Order, job: Job) -> Report:
-    """Do one job on a worker and report it. What may go otherwise elsewhere or later is raised, for another try."""
+def enlarge(run: ClusterRun, job: Job) -> Finished:
+    """Do one job on a worker and report it. Errors that another try may avoid, here or elsewhere, are raised."""
     worker = f"{platform.node()}:{os.getpid()}"
     notes = _Notes()
     log.addHandler(notes)
     try:
-        _check_shared(order, job)
-        if not order.overwrite and os.path.lexists(job.target):  # by a worker that died before it could report
-            return Report(worker)
+        _check_shared(run, job)
+        if not run.overwrite and os.path.lexists(job.target):  # by a worker that died before its report
+            return Finished(worker)
         with _LOCK:  # or several threads would make one each
-            converter = _converter(order.options)
-        # a limit on memory is the whole process's: nothing else may run in it
-        with _ALONE if dict(order.options).get("max_memory") else contextlib.nullcontext():
-            converter.convert(job)
-        return Report(worker, notes=tuple(notes.found))
+            enlarger = _enlarger(run.options)
+        # the memory limit is for the whole process: nothing else may run in it
+        with _ALONE if run.options.max_memory else contextlib.nullcontext():
+            enlarger.enlarge(job)
+        return Finished(worker, notes=tuple(notes.found))
     except CvsrError as error:
         if isinstance(error, FileError) and isinstance(error.__cause__, OSError):
             raise
-        return Report(worker, error, tuple(notes.found))
+        return Finished(worker, error, tuple(notes.found))
     finally:
         log.removeHandler(notes)
 
 
-def _check_shared(order: Order, job: Job) -> None:
-    """Raise FileError where this worker does not see the folders that whoever started the run sees."""
-    if job.source.parent.exists() and (order.marker is None or order.marker.exists()):
-        return  # whether the file is still there, reading it will tell
-    unseen = job.source.parent if order.marker is None or order.marker.exists() else order.marker.parent
+def _check_shared(run: ClusterRun, job: Job) -> None:
+    """Raise FileError if this worker does not see the folders of the machine that started the run."""
+    if job.source.parent.exists() and (run.marker is None or run.marker.exists()):
+        return  # reading finds out whether the file itself still exists
+    unseen = job.source.parent if run.marker is None or run.marker.exists() else run.marker.parent
     raise FileError(
-        f"{job.source}: {platform.node()}, which was to do it, does not see {unseen}, or another folder under that "
-        "name: inputs and results must lie in folders that all machines share under the same paths"
+        f"{job.source}: the worker {platform.node()} does not see {unseen}, or sees another folder of that name: "
+        "inputs and results must be in folders that all machines share under the same paths"
     )
 
 
 @functools.lru_cache(maxsize=4)
-def _converter(options: tuple[tuple[str, Any], ...]) -> Converter:
-    """Return this process's one converter for these options: its network is built once."""
-    log.setLevel(logging.INFO)  # remarks travel to who started the run
-    args = argparse.Namespace(**dict(options))
-    return Converter(args, Bar(io.StringIO()), formats.format_named(args.format) if args.format else None)
+def _enlarger(options: Options) -> Enlarger:
+    """Return this process's one enlarger for these options: its network is built once."""
+    log.setLevel(logging.INFO)  # notes travel to the machine that started the run
+    return Enlarger(options)
 
 
-def clean(places: Sequence[Path]) -> None:
-    """Remove what workers of this machine that were killed left in the folders."""
-    for place in places:
-        atomic.remove_leftovers(place)
+def clean(folders: Sequence[Path]) -> None:
+    """Remove what killed workers of this machine left in the folders."""
+    for folder in folders:
+        atomic.remove_leftovers(folder)
 
 
 class _Notes(logging.Handler):
-    """Keeps what the library remarks in this thread."""
+    """Keeps what the library logs in this thread."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

@@ -1,7 +1,7 @@
-"""A folder that files come into: which of them are there whole, which changed since, and when to look again.
+"""A watched folder: which files are complete, which have changed, and when to look again.
 
-Nothing here reads an image. A file is ready when its size and time have been the same for a while; whether it is whole,
-decoding it tells: no format lets a part of a file pass for the whole.
+Nothing here reads an image. A file is ready when its size and time have been the same for a while; decoding finds out
+whether it is complete, because no format accepts a part of a file as the whole.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cvsr.batch.jobs import Source
+from cvsr.batch.jobs import Input
 
 Stamp = tuple[int, int, int]
-"""Size, time of the last change in nanoseconds, and inode of a file: another one where it was written to."""
+"""Size, time of the last change in nanoseconds, and inode of a file: a different one after a change."""
 
-PATIENCE = 4  # times the settling time to wait, once more, for a file that cannot be decoded: its writer may be slow
-AGAIN = 60.0  # seconds after which to try again what has nothing to do with the input, such as a full disk
+PATIENCE = 4  # times the settling time to wait before the second try to decode a file: its writer may be slow
+AGAIN = 60.0  # seconds before another try after an error that is not the input's, such as a full disk
 
 
 def stamp(path: Path) -> Stamp | None:
-    """Return a file's stamp, None where there is none (any more)."""
+    """Return a file's stamp, None if the file does not exist (any more)."""
     try:
         facts = path.stat()
     except OSError:
@@ -35,28 +35,28 @@ def stamp(path: Path) -> Stamp | None:
 
 @dataclass
 class File:
-    """One file of the folder. ``due``: when it is to be tried, None where there is nothing to do until it changes."""
+    """One file of the folder. ``due``: when to try it, None if there is nothing to do until it changes."""
 
-    source: Source
+    source: Input
     stamp: Stamp
     due: float | None
     late: bool = False
     said: str = ""
 
     def changed(self) -> bool:
-        """Tell whether the file is not any more what it was when it was ready."""
+        """Tell whether the file has changed since it was ready."""
         return stamp(self.source.path) != self.stamp
 
 
 class Inbox:
-    """The files of a folder from one look to the next; times are seconds of a monotonic clock."""
+    """The files of a folder from one scan to the next; times are seconds of a monotonic clock."""
 
     def __init__(self, settle: float, again: float | None = AGAIN) -> None:
-        """``again``: after how long to try once more what was hindered; None for never."""
+        """``again``: seconds before another try of a file whose result could not be written; None for never."""
         self.settle, self.again = settle, again
         self.files: dict[Path, File] = {}
 
-    def look(self, found: Iterable[Source], now: float) -> list[File]:
+    def look(self, found: Iterable[Input], now: float) -> list[File]:
         """Take in what is in the folder now and return the files that are ready."""
         here: dict[Path, File] = {}
         for source in found:
@@ -71,7 +71,7 @@ class Inbox:
         return [file for file in here.values() if file.due is not None and file.due <= now]
 
     def broken(self, file: File, now: float) -> bool:
-        """Put away a file that cannot be upscaled, and tell whether to report it: not the first time, but the second.
+        """Postpone a file that cannot be upscaled, and tell whether to report it: not the first time, but the second.
 
         From then on it waits for a change.
         """
@@ -80,21 +80,21 @@ class Inbox:
         return not file.late
 
     def hindered(self, file: File, text: str, now: float) -> bool:
-        """Put away a file whose result could not be written, for a while; tell whether that is news."""
+        """Postpone a file whose result could not be written; tell whether the reason is new."""
         news, file.said = text != file.said, text
         file.due = None if self.again is None else now + self.again
         return news
 
     def next_due(self) -> float | None:
-        """Return when a file is to be tried next, None where none waits."""
+        """Return when to try the next file, None if none is waiting."""
         return min((file.due for file in self.files.values() if file.due is not None), default=None)
 
 
 @contextmanager
 def events(root: Path, recursive: bool, out: Path) -> Generator[threading.Event | None, None, None]:
-    """Yield an event that is set when something changes in ``root``, or None where the system cannot tell.
+    """Yield an event that is set when something changes in ``root``, or None if the system cannot tell.
 
-    That needs watchdog. Changes below ``out`` do not count. Network folders tell of changes by this machine only.
+    That needs watchdog. Changes below ``out`` are ignored. Network folders report changes by this machine only.
     """
     try:
         observers: Any = importlib.import_module("watchdog.observers")
@@ -105,7 +105,7 @@ def events(root: Path, recursive: bool, out: Path) -> Generator[threading.Event 
     woken, results = threading.Event(), os.path.realpath(out) + os.sep
 
     def dispatch(event: Any) -> None:
-        # opening a folder to look through it is an event too
+        # opening a folder to scan it is an event too
         if event.event_type in ("created", "modified", "moved", "closed") and not _below(event.src_path, results):
             woken.set()
 

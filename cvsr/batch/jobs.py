@@ -1,22 +1,25 @@
-"""Many files: which of them are inputs, where each result goes, and how it gets there whole or not at all."""
+"""Many files: which of them are inputs, and where each result goes."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cvsr.errors import OptionError
 from cvsr.io import formats
+from cvsr.io.formats import Format
+from cvsr.options import Options
 
 _OWN_NAME = re.compile(r"(?P<stem>.+)_(x\d+(\.\d+)?|\d+x\d+)")
 
 
 @dataclass(frozen=True)
-class Source:
-    """One input file; ``inner`` is its folder as seen from the folder that was named, for mirroring."""
+class Input:
+    """One input file; ``inner`` is its folder relative to the folder that was named, for mirroring."""
 
     path: Path
     inner: Path = Path()
@@ -24,7 +27,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """One input file and where its result goes. ``skip`` or ``refusal`` say why there is nothing to do."""
+    """One input file and where its result goes. If there is nothing to do, ``skip`` or ``refusal`` is the reason."""
 
     source: Path
     target: Path
@@ -33,15 +36,15 @@ class Job:
 
 
 def is_group(argument: str) -> bool:
-    """Tell whether an input names a folder, or a pattern that the shell left to us, rather than one file."""
+    """Tell whether an input names a folder, or a pattern that the shell did not expand, rather than one file."""
     return Path(argument).is_dir() or (not os.path.lexists(argument) and glob.has_magic(argument))
 
 
-def find(arguments: Iterable[str], *, recursive: bool = False, leave_out: Path | None = None) -> Iterator[Source]:
+def find(arguments: Iterable[str], *, recursive: bool = False, leave_out: Path | None = None) -> Iterator[Input]:
     """Yield the inputs that files, folders and patterns name, in a stable order, each once.
 
-    A folder gives the images in it (``recursive``: and below it), but not what an earlier run made of them: names such
-    as ``photo_x2.png`` beside ``photo.jpg``, and nothing below ``leave_out``, the folder that results go to.
+    A folder stands for the images in it (``recursive``: and below it), except for the results of an earlier run: names
+    such as ``photo_x2.png`` beside ``photo.jpg``, and everything below ``leave_out``, the folder for results.
     """
     seen: set[str] = set()
     for argument in arguments:
@@ -50,14 +53,14 @@ def find(arguments: Iterable[str], *, recursive: bool = False, leave_out: Path |
         elif is_group(argument):
             found = _matching(argument, recursive, leave_out)
         else:
-            found = iter([Source(Path(argument))])
+            found = iter([Input(Path(argument))])
         for source in found:
             if (key := _key(source.path)) not in seen:
                 seen.add(key)
                 yield source
 
 
-def _in_folder(root: Path, recursive: bool, leave_out: Path | None) -> Iterator[Source]:
+def _in_folder(root: Path, recursive: bool, leave_out: Path | None) -> Iterator[Input]:
     """Yield the images in a folder; hidden files are left out."""
     suffixes = formats.readable_suffixes()
     for here, folders, names in os.walk(root):
@@ -65,13 +68,13 @@ def _in_folder(root: Path, recursive: bool, leave_out: Path | None) -> Iterator[
         folders[:] = sorted(f for f in folders if recursive and not f.startswith(".") and f not in results)
         paths = sorted(Path(here, n) for n in names if not n.startswith(".") and Path(n).suffix.lower() in suffixes)
         for path in _without_own(paths):
-            yield Source(path, path.parent.relative_to(root))
+            yield Input(path, path.parent.relative_to(root))
 
 
-def _matching(pattern: str, recursive: bool, leave_out: Path | None) -> Iterator[Source]:
+def _matching(pattern: str, recursive: bool, leave_out: Path | None) -> Iterator[Input]:
     paths = [Path(found) for found in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - Path.glob takes no absolute pattern
     for path in _without_own([path for path in paths if path.is_file()]):
-        yield Source(path)
+        yield Input(path)
     for path in paths:
         if recursive and path.is_dir():
             yield from (replace(s, inner=path.name / s.inner) for s in _in_folder(path, True, leave_out))
@@ -84,24 +87,23 @@ def _without_own(paths: Sequence[Path]) -> list[Path]:
 
 
 def plan(
-    sources: Iterable[Source],
-    tag: str,
+    sources: Iterable[Input],
+    options: Options,
     *,
-    suffix_for: Callable[[str], str],
     output: Path | None = None,
     into_folder: bool = True,
     overwrite: bool = False,
 ) -> list[Job]:
     """Return the jobs for ``sources``; nothing is read or written yet.
 
-    A result is named after its input: stem, ``tag`` ("_x2"), and the suffix that ``suffix_for`` makes of the
-    input's. It goes beside its input, or mirrored into the folder ``output``, or (``into_folder=False``) to
-    ``output`` itself.
+    A result is named after its input: stem, the options' ``tag`` ("_x2"), and the suffix of their format, or of the
+    input if that can be written. It goes beside its input, or mirrored into the folder ``output``, or
+    (``into_folder=False``) to ``output`` itself.
     An input is never a target, an existing file only with ``overwrite``, and no two jobs have the same target.
     """
     jobs: list[Job] = []
     for source in sources:
-        name = source.path.stem + tag + suffix_for(source.path.suffix)
+        name = source.path.stem + options.tag + _suffix_for(options.format, source.path.suffix)
         if output is None:
             target = source.path.with_name(name)
         else:
@@ -114,19 +116,36 @@ def plan(
     return [_judge(job, inputs, makers, overwrite) for job in jobs]
 
 
+def _suffix_for(format: str | None, suffix: str) -> str:
+    return f".{format.lower().lstrip('.')}" if format else formats.result_suffix(suffix)
+
+
+def check_target(target: Path, forced: Format | None) -> None:
+    """Raise OptionError unless the name of a result fits the format that was asked for, or names one itself."""
+    named = formats.format_of(target.suffix)
+    if forced and named and forced is not named:
+        raise OptionError(f"the name {target} and the format {forced.name} contradict each other")
+    if not (forced or named):
+        raise OptionError(
+            f"{target}: the suffix {target.suffix!r} names no format that can be written "
+            f"({', '.join(formats.names())}); if it is a folder, add a / at the end"
+        )
+
+
 def _judge(job: Job, inputs: set[str], makers: dict[str, Path], overwrite: bool) -> Job:
     source, target = _key(job.source), _key(job.target)
     maker = makers.get(source)
     if source == target:
-        return replace(job, refusal="the result would overwrite its own input; give another name with -o")
+        return replace(job, refusal="the result would overwrite its own input; give it another name")
     if makers[target] != job.source:
-        return replace(job, refusal=f"its result would have the same name as that of {makers[target]} ({job.target})")
+        other = f"{makers[target]} ({job.target})"
+        return replace(job, refusal=f"its result would have the same name as the result of {other}")
     if maker is not None and not overwrite:
         return replace(job, skip=f"it is the result of {maker}")
     if target in inputs and overwrite:
-        return replace(job, refusal=f"the result would overwrite {job.target}, an input too; give a folder with -o")
+        return replace(job, refusal=f"the result would overwrite {job.target}, another input; give a folder with -o")
     if os.path.lexists(job.target) and not overwrite:
-        return replace(job, skip=f"{job.target} is there already")
+        return replace(job, skip=f"{job.target} exists already")
     return job
 
 

@@ -1,4 +1,4 @@
-"""What ``--max-memory`` means: the most memory that the whole process holds at any moment."""
+"""The memory limit of a run (``--max-memory``): the most that the whole process uses at any moment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.base >= self.limit:
             raise OptionError(
-                f"--max-memory is {_mb(self.limit)}, and OpenCV and the model alone take {_mb(self.base)}: raise it"
+                f"max_memory is {_mb(self.limit)}, and OpenCV and the model alone take {_mb(self.base)}: raise it"
             )
 
     @property
@@ -34,15 +34,15 @@ class Budget:
         return _SLACK + self.limit // 16
 
     def check_reading(self, peak_before: int) -> None:
-        """Raise MemoryBudgetError where reading an image, just done, took more than there is."""
+        """Raise MemoryBudgetError if reading an image, just done, took more than the limit."""
         if peak() > max(peak_before, self.limit):
-            raise MemoryBudgetError(f"reading it took {_mb(peak())} and --max-memory is {_mb(self.limit)}: raise it")
+            raise MemoryBudgetError(f"reading it took {_mb(peak())} and max_memory is {_mb(self.limit)}: raise it")
 
     def left(self, image: Image, samples: int, dtype: np.dtype[Any], format: Format, *, in_memory: bool) -> int:
         """Return what is left for upscaling ``image`` to ``samples``, to be written as ``dtype``.
 
-        ``in_memory`` says that the model makes the result as a whole, so that writing it in bands saves nothing.
-        Raise MemoryBudgetError where nothing is left.
+        ``in_memory``: the model makes the result as a whole, so that writing it in bands saves nothing.
+        Raise MemoryBudgetError if nothing is left.
         """
         held = self.base + image.nbytes + _alpha_work(image) + _WRITER + self._kept
         if in_memory:  # color and alpha are made on their own and then put together
@@ -59,9 +59,9 @@ class Budget:
         if held < self.limit:
             return self.limit - held
         streaming = " or ".join(f.name for f in FORMATS.values() if f.streams)
-        way = "raise it" if format.streams else f"raise it, or write {streaming}, which never hold the whole result"
+        way = "raise it" if format.streams else f"raise it, or write {streaming}, which are written row by row"
         raise MemoryBudgetError(
-            f"it needs more than {_mb(held)} as {format.name} and --max-memory is {_mb(self.limit)}: {way}"
+            f"it needs more than {_mb(held)} as {format.name} and max_memory is {_mb(self.limit)}: {way}"
         )
 
 

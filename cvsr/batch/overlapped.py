@@ -1,36 +1,37 @@
 """Two files at a time: one is read or written while the network computes the other.
 
-Reading and writing take one thread each, as long as the network takes with all of them where results are PNG.
+Reading and writing use one thread each, and if results are PNG they take as long as the network with all threads.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from cvsr.batch.jobs import Job
 from cvsr.errors import Cancelled
+from cvsr.inference.stages import Progress, Report
 
 if TYPE_CHECKING:
-    from cvsr.batch.converter import Converter
+    from cvsr.batch.enlarge import Enlarger
     from cvsr.batch.outcome import Outcome
 
 AT_A_TIME = 2
 LARGEST = 1 << 24  # bytes of a file: two larger ones might not fit into the memory
 
 
-def run(converter: Converter, jobs: list[Job], outcome: Outcome) -> None:
-    """Do the jobs in their order; raise what would go the same way with the next file. Several jobs, and no budget."""
+def run(enlarger: Enlarger, jobs: list[Job], outcome: Outcome) -> None:
+    """Do several jobs in their order, without a memory limit; raise what would fail in the same way with each file."""
     stop, shares = threading.Event(), _Shares(outcome, len(jobs))
     running: deque[Future[None]] = deque()
 
     def one(job: Job, number: int) -> None:
-        with shares.of(job, number) as update, suppress(Cancelled):
-            outcome.attempt(converter, job, update, stop.is_set)
+        with shares.of(job, number) as report, suppress(Cancelled):
+            outcome.attempt(enlarger, job, report, stop.is_set)
 
     with ThreadPoolExecutor(AT_A_TIME, "cvsr-files") as pool:
         try:
@@ -43,7 +44,7 @@ def run(converter: Converter, jobs: list[Job], outcome: Outcome) -> None:
                     running.popleft().result()
             while running:
                 running.popleft().result()
-        finally:  # on the way out by a signal too: what is half done goes, what is not begun is left
+        finally:  # also after a signal: unfinished results are removed, the rest is not begun
             stop.set()
             for each in running:
                 each.cancel()
@@ -53,31 +54,31 @@ def _is_large(job: Job) -> bool:
     try:
         return job.source.stat().st_size > LARGEST
     except OSError:
-        return False  # reading it says why
+        return False  # reading it gives the reason
 
 
 class _Shares:
-    """How far all jobs are together, for the bar: the finished ones, and parts of those at work."""
+    """The progress of all jobs: the finished ones, and shares of those at work."""
 
     def __init__(self, outcome: Outcome, total: int) -> None:
         self._outcome, self._total = outcome, total
         self._parts: dict[int, float] = {}
         self._finished = 0
         self._lock = threading.Lock()
-        outcome.bar.start("")
+        outcome.listener.start("")
 
     @contextmanager
-    def of(self, job: Job, number: int) -> Generator[Callable[[int, int], None]]:
-        """Yield what a job tells its progress to: ``update(done, total)``."""
-        self._outcome.bar.rename(f"{number}/{self._total} {job.source.name}")
+    def of(self, job: Job, number: int) -> Generator[Report]:
+        """Yield the ``progress`` of one job."""
+        self._outcome.listener.rename(f"{number}/{self._total} {job.source.name}")
 
-        def update(done: int, total: int) -> None:
+        def report(step: Progress) -> None:
             with self._lock:
-                self._parts[number] = done / max(total, 1)
+                self._parts[number] = step.share
                 self._show()
 
         try:
-            yield update
+            yield report
         finally:
             with self._lock:
                 self._parts.pop(number, None)
@@ -85,4 +86,4 @@ class _Shares:
                 self._show()
 
     def _show(self) -> None:
-        self._outcome.bar.update(round(1000 * (self._finished + sum(self._parts.values()))), 1000 * self._total)
+        self._outcome.listener.progress(Progress(self._finished + sum(self._parts.values()), self._total))

@@ -1,6 +1,6 @@
-"""The command line: one file for each verb, with its arguments, its calls and its words, and nothing else.
+"""The command line: one file for each verb, with nothing but its arguments, calls and texts.
 
-Start with ``verbs.py``, which lists them. Verbs load OpenCV when they run, not before.
+Start with ``verbs.py``, the table of verbs. Verbs load OpenCV when they run, not before.
 """
 
 from cvsr.cli.verbs import main

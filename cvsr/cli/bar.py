@@ -1,4 +1,4 @@
-"""A progress bar for terminals, and silence elsewhere."""
+"""A progress bar on terminals, lines of text elsewhere: the listener of the command line."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from cvsr.inference.stages import Progress
 
 _INTERVAL = 0.1  # seconds between two drawings: terminals are slow, tiles are not
 _BAR = 24
 
 
 class Bar:
-    """Draw a line such as ``3/10 photo.jpg [#######-----------]  38 % 0:12 left`` and keep it current.
+    """Draw a line such as ``3/10 photo.jpg [#######-----------]  38 % 0:12 left`` and keep it up to date.
 
-    Nothing is drawn where ``stream`` is no terminal. ``say`` prints a line of text above the bar, everywhere.
+    Nothing is drawn if ``stream`` is not a terminal; ``say`` prints a line of text above the bar in any case. It is a
+    :class:`cvsr.batch.listener.Listener`.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,28 +29,31 @@ class Bar:
         self._clock = clock
         self._shows = stream.isatty() and os.environ.get("TERM") != "dumb"
         self._label = self._unit = ""
-        self._before = 0
+        self._before: float = 0
         self._started = self._drawn = 0.0
         self._line = ""
         self._own = threading.local()
         self._lock = threading.RLock()  # several files may be at work
 
-    def start(self, label: str, unit: str = "", done: int = 0) -> None:
-        """Begin anew, for the next file. With a ``unit`` such as "frames", say how many of them are done a second.
+    def start(self, label: str, unit: str = "", done: float = 0) -> None:
+        """Begin anew, for the next file. With a ``unit`` such as "frames", show how many of them are done per second.
 
-        ``done`` steps were done by an earlier run, and say nothing about the speed of this one.
+        ``done`` steps were done by an earlier run, and do not count for the speed of this one.
         """
         self.rename(label)
         self._unit, self._before = unit, done
         self._started, self._drawn = self._clock(), 0.0
-        self.update(0, 1)
+        self._update(0, 1)
 
     def rename(self, label: str) -> None:
-        """Go on under another name. Remarks of this thread are on what it is called, whatever others are at."""
+        """Continue with another label, which the notes of this thread have, whatever other threads work on."""
         self._label = self._own.label = label
 
-    def update(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` steps are done, unless that was shown a moment ago."""
+    def progress(self, step: Progress) -> None:
+        """Show how much is done, unless that was shown a moment ago."""
+        self._update(step.done, step.total)
+
+    def _update(self, done: float, total: int) -> None:
         now = self._clock()
         if not self._shows or (self._line and now - self._drawn < _INTERVAL and done < total):
             return
@@ -62,18 +69,18 @@ class Bar:
         self._put(_shortened(label + tail, room))
 
     def say(self, text: str) -> None:
-        """Print a line of text, above the bar where there is one."""
+        """Print a line of text, above the bar if there is one."""
         with self._lock:
-            self.clear()
+            self.done()
             print(text, file=self._stream, flush=True)
 
     def note(self, text: str) -> None:
-        """Print a remark on the current file."""
+        """Print a note on the current file."""
         label = getattr(self._own, "label", self._label)
         self.say(f"cvsr: {label}: {text}" if label else f"cvsr: {text}")
 
-    def clear(self) -> None:
-        """Take the bar away."""
+    def done(self) -> None:
+        """Remove the bar."""
         with self._lock:
             if self._line:
                 self._stream.write("\r\x1b[K")
@@ -102,7 +109,7 @@ def width(text: str) -> int:
 
 
 def _shortened(text: str, room: int) -> str:
-    """Return ``text`` without control characters, its middle cut out where it takes more than ``room`` columns."""
+    """Return ``text`` without control characters, its middle cut out if it takes more than ``room`` columns."""
     text = "".join(c if c.isprintable() else "?" for c in text)
     if width(text) <= room:
         return text

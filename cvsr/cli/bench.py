@@ -11,43 +11,41 @@ from cvsr import machine as processor
 from cvsr._cv2 import cv2
 from cvsr.bench import cost, peers, race
 from cvsr.bench.race import Contestant
-from cvsr.cli import options
-from cvsr.errors import OptionError
+from cvsr.cli import arguments
+from cvsr.errors import OptionError, install_hint
 from cvsr.modelfiles import zoo
 
-_EPILOG = """examples:
+DESCRIPTION = """Time models on this machine. Contestants are processes that take turns; the table
+shows medians, half the interquartile range, and the median of the ratios within
+each round."""
+EPILOG = f"""examples:
   cvsr bench cvsr-small --against onnxruntime,openvino
   cvsr bench FSRCNN_x2.pb --against dnn_superres --memory 1280x720
-  cvsr bench cvsr-small --layers                         what limits it
-  cvsr bench cvsr-small --python opencv5/bin/python      the OpenCV of another environment beside this one's
-other runtimes: pip install "cvsr[bench]"
+  cvsr bench cvsr-small --layers                         where its time goes
+  cvsr bench cvsr-small --python opencv5/bin/python      also on the OpenCV of another environment
+other runtimes: {install_hint("bench")}
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``cvsr bench``, and what it is for."""
-    parser.description = (
-        "Time models on this machine. Contestants are processes that take turns; shown are medians, half the distance "
-        "of the quartiles, and the median of the ratios within each round."
-    )
-    parser.epilog, parser.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    """Declare the arguments of ``cvsr bench``."""
     add = parser.add_argument
     add("models", nargs="*", default=["cvsr-small"], metavar="MODEL", help="names or files; default cvsr-small")
-    add("-s", "--scale", type=int, help="of models that have several; default 2, or a file's own")
-    add("--size", action="append", metavar="WxH", help="of the image; default 640x360; may be given several times")
-    add("--against", default="", metavar="NAMES", help=f"of {', '.join([*peers.RUNTIMES, 'dnn_superres'])}")
-    add("--python", action="append", default=[], metavar="PATH", help="cvsr on the OpenCV of another Python, too")
-    add("--what", choices=["picture", "gray"], default="picture", help="8-bit color (default), or gray: no color")
-    add("--threads", type=int, default=0, help="for each contestant; default: what OpenCV takes")
-    add("--rounds", type=int, default=15, help="how many turns each has; default 15")
-    add("--memory", metavar="WxH", help="also the peak memory of a fresh process for an image of this size")
-    add("--exact", action="store_true", help="cvsr with exact=True")
-    add("--layers", action="store_true", help="where a network's time goes instead: layer by layer, a tile on a thread")
+    add("-s", "--scale", type=int, help="for models that have several scales; default 2, or the file's own")
+    add("--size", action="append", metavar="WxH", help="size of the image; default 640x360; can be repeated")
+    add("--against", default="", metavar="NAMES", help=f"compare with {', '.join([*peers.RUNTIMES, 'dnn_superres'])}")
+    add("--python", action="append", default=[], metavar="PATH", help="also cvsr on the OpenCV of another Python")
+    add("--what", choices=["picture", "gray"], default="picture", help="8-bit color (default) or gray")
+    add("--threads", type=int, default=0, help="threads of each contestant; default: OpenCV's")
+    add("--rounds", type=int, default=15, help="turns of each contestant; default 15")
+    add("--memory", metavar="WxH", help="also measure the peak memory of a new process for an image of this size")
+    add("--exact", action="store_true", help="run cvsr with exact=True")
+    add("--layers", action="store_true", help="instead, time the network layer by layer, on one tile and one thread")
     add("--json", action="store_true", help="print JSON instead of a table")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the race that the arguments describe, print it; return 0, or 1 where somebody could not take part."""
+    """Run the contestants, print the table; return 0, or 1 if one of them failed."""
     if args.layers:
         return _profiles(args)
     wanted = args.size or ["640x360"]
@@ -156,6 +154,6 @@ def _aligned(lines: list[list[str]]) -> str:
 
 def _size(text: str) -> tuple[int, int]:
     try:
-        return options.size_of(text)
+        return arguments.size_of(text)
     except argparse.ArgumentTypeError as error:
         raise OptionError(str(error)) from error

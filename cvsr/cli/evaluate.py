@@ -1,4 +1,4 @@
-"""``cvsr eval``: measure models on test images, as a table or JSON."""
+"""The verb ``cvsr eval``: measure models on test images, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from cvsr.evaluate import PROTOCOLS, ImageScore, ModelScore, check_options, eval
 from cvsr.modelfiles.info import open_model
 from cvsr.upscaler import Upscaler
 
+DESCRIPTION = "Shrink test images, enlarge them again, and compare them with the originals."
+EPILOG = ""
+
 _ROW = "{:<16}  {:>5}  {:<18}  {:>6}  {:>6}  {:>6}  {:>7}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``cvsr eval``, and what it is for."""
-    parser.description = "Shrink images, upscale them, compare."
+    """Declare the arguments of ``cvsr eval``."""
     add = parser.add_argument
     add("models", nargs="+", metavar="MODEL", help="a bundled model, a model file, or an interpolation such as bicubic")
     add("--data", nargs="+", required=True, type=Path, metavar="FOLDER", help="folders of images, such as Set5")
+    add("-s", "--scale", nargs="+", type=int, metavar="SCALE", help="default: a model file's own, else 2")
+    add("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0], help="how to shrink and compare; default literature")
     add(
-        "-s", "--scale", nargs="+", type=int, metavar="SCALE", help="whole scales (default: a model file's own, else 2)"
+        "-d",
+        "--device",
+        default="auto",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, opencl, … (see cvsr doctor); default auto",
     )
-    add("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0], help="how to shrink and compare (default: literature)")
-    add("-d", "--device", default="auto", metavar="DEVICE", help="where to run (default: auto)")
     add("--per-image", action="store_true", help="also show every image")
     add("--json", action="store_true", help="print JSON instead of a table")
 
@@ -36,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run ``cvsr eval`` on parsed arguments, write to stdout, return the exit code; raise what went wrong."""
     for folder in args.data:
-        list_images(folder)  # a wrong folder is said before minutes of work, not after
+        list_images(folder)  # report a wrong folder before minutes of work
     results = _run_all(args.models, args.scale, args.data, args.protocol, args.device)
     if args.json:
         json.dump([to_json(result, per_image=args.per_image) for result in results], sys.stdout, indent=2)
@@ -87,7 +93,7 @@ def _run_all(
         for scale in scales or [open_model(model).scale if is_file else 2]:
             check_options(scale, protocol)
             upscaler = Upscaler(model, scale, device=device)
-            upscaler.warmup()  # loading and the first forward are no part of the seconds
+            upscaler.warmup()  # the seconds are without loading and the first forward
             name = Path(model).stem if is_file else model
             for folder in folders:
                 yield evaluate(upscaler, folder, scale, protocol, name=name)

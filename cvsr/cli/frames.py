@@ -1,4 +1,4 @@
-"""What ``cvsr frames`` does: raw BGR frames from standard input, enlarged, to standard output."""
+"""The verb ``cvsr frames``: enlarge raw BGR frames from standard input to standard output."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from cvsr.cli import options
+from cvsr.cli import arguments
 from cvsr.errors import FileError, OptionError
 from cvsr.image import Image
 from cvsr.upscaler import Upscaler
 from cvsr.video import read_ahead
 from cvsr.video.source import Step, enlarger
 
-_EPILOG = """example:
+DESCRIPTION = "Enlarge raw frames, 8-bit BGR (bgr24), from standard input to standard output."
+EPILOG = """example:
   ffmpeg -i in.mp4 -f rawvideo -pix_fmt bgr24 - | cvsr frames 640 360 |
     ffmpeg -f rawvideo -pix_fmt bgr24 -s 1280x720 -r 25 -i - out.mp4
 """
@@ -25,16 +26,12 @@ _EPILOG = """example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``cvsr frames``."""
-    parser.description = "Enlarge raw frames, 8-bit BGR (bgr24), from standard input to standard output."
-    parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("width", type=_side, metavar="W", help="the width of the frames that come in")
-    add("height", type=_side, metavar="H", help="their height")
-    add("-s", "--scale", type=float, help="how much larger; any number, default 2")
-    add("-m", "--model", default="auto", help="a name (see cvsr models), a model file or a folder; default auto")
-    add("-d", "--device", default="auto", help="where to run: auto, cpu, cuda, opencl, … (see cvsr doctor)")
-    options.add_effort(parser)
+    add("width", type=_side, metavar="W", help="width of the incoming frames")
+    add("height", type=_side, metavar="H", help="height of the incoming frames")
+    add("-s", "--scale", type=float, help="factor, any number; default 2")
+    arguments.add_model(parser)
+    arguments.add_effort(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -57,7 +54,7 @@ def _pump(source: BinaryIO, target: BinaryIO, shape: tuple[int, int, int], enlar
     def write(images: Iterator[Image]) -> None:
         for image in images:
             left = memoryview(cast("Any", np.ascontiguousarray(image))).cast("B")
-            while left:  # a pipe takes what it has room for
+            while left:  # a pipe accepts as much as it has room for
                 left = left[target.write(left) :]
 
     with closing(read_ahead.ahead(read(source, shape))) as images, read_ahead.Sink[Image](write) as sink:
@@ -68,7 +65,7 @@ def _pump(source: BinaryIO, target: BinaryIO, shape: tuple[int, int, int], enlar
 def read(source: BinaryIO, shape: tuple[int, int, int]) -> Iterator[Image]:
     """Yield frames of ``shape`` = (height, width, 3), uint8, to the end of ``source``.
 
-    Raise FileError, behind the last whole frame, where the end is none of a frame, or comes at once.
+    Raise FileError if the input ends within a frame, after the frames before it, or has no frames.
     """
     number = 0
     while True:
@@ -84,13 +81,14 @@ def read(source: BinaryIO, shape: tuple[int, int, int]) -> Iterator[Image]:
     if missing < image.nbytes:
         raise FileError(
             f"standard input ended in frame {number + 1}, {missing} bytes short of the {image.nbytes} that "
-            f"{shape[1]}x{shape[0]} pixels of bgr24 have; the {number} frames before it are written. Is that the size?"
+            f"{shape[1]}x{shape[0]} pixels of bgr24 have; the {number} frames before it are written. "
+            "Check width and height"
         )
     if not number:
-        raise FileError("standard input had no frames: look at what the program before this one says")
+        raise FileError("standard input had no frames: see what the program before this one reports")
 
 
 def _side(text: str) -> int:
     if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels")
+        raise argparse.ArgumentTypeError(f"invalid number of pixels: {text!r}")
     return int(text)

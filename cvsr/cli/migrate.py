@@ -1,4 +1,4 @@
-"""What ``cvsr migrate`` does: show, or write, the change of scripts from cv2.dnn_superres to cvsr.dnn_superres."""
+"""The verb ``cvsr migrate``: change scripts from cv2.dnn_superres to cvsr.dnn_superres, or show the changes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from cvsr.errors import FileError
 from cvsr.io.atomic import atomic
 from cvsr.migrate import Migrated, migrated
 
-_DESCRIPTION = "Change Python scripts from cv2.dnn_superres to cvsr.dnn_superres, which has the same functions."
-_EPILOG = """examples:
-  cvsr migrate upscale.py              shows what would change
-  cvsr migrate --write *.py            changes the files
+DESCRIPTION = "Change Python scripts from cv2.dnn_superres to cvsr.dnn_superres, which has the same functions."
+EPILOG = """examples:
+  cvsr migrate upscale.py              show the changes
+  cvsr migrate --write *.py            write them
 
-exit codes: 0 nothing to do or all written, 1 there is something to change, 2 a file could not be read or written
+exit codes: 0 nothing to change or all written, 1 there are changes, 2 a file could not be read or written
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments, and what its --help says."""
-    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    """Declare the arguments of ``cvsr migrate``."""
     parser.add_argument("scripts", nargs="+", metavar="SCRIPT", help="a Python script")
-    parser.add_argument("--write", action="store_true", help="change the files instead of showing the difference")
+    parser.add_argument("--write", action="store_true", help="change the files instead of showing the changes")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -49,7 +47,7 @@ def _one(path: Path, write: bool) -> int:
             raise
         raise FileError(f"it cannot be read: {error.strerror or error}") from error
     for line, why in change.left:
-        print(f"{path}:{line}: left as it is: {why}", file=sys.stderr)
+        print(f"{path}:{line}: unchanged: {why}", file=sys.stderr)
     if not change.changed:
         return 0
     if not write:
@@ -67,7 +65,7 @@ def _difference(path: Path, change: Migrated) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Replace a file as a whole or not at all, with the same mode; what a link points at, not the link."""
+    """Replace a file as a whole or not at all, with the same mode; follow links."""
     target = Path(os.path.realpath(path))
     with atomic(target) as stream:
         Path(stream.name).chmod(target.stat().st_mode & 0o7777)

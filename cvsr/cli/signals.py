@@ -17,7 +17,7 @@ from cvsr.cli.bar import Bar
 def stopped_by_signals(patience: int = 0) -> Generator[list[int], None, None]:
     """Turn the signals that end a process into KeyboardInterrupt, so that temporary files go; yield those that came.
 
-    The first ``patience`` of them are only put on the list.
+    The first ``patience`` of them are only added to the list.
     """
     caught: list[int] = []
 
@@ -44,7 +44,7 @@ def stopped_by_signals(patience: int = 0) -> Generator[list[int], None, None]:
 
 @contextmanager
 def notes_to(bar: Bar) -> Generator[None, None, None]:
-    """Show what the library logs and warns of as lines above the bar, the same words once only."""
+    """Show what the library logs and warns of as lines above the bar, each text once."""
     said: set[str] = set()
 
     def note(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The verb ``cvsr tune``: measure which tiles and threads suit a model on this machine, and remember it."""
+"""The verb ``cvsr tune``: measure which tiles and threads are fastest for a model on this machine, and save them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from cvsr.inference import saved_plans
 from cvsr.inference.saved_plans import SavedPlan
 from cvsr.modelfiles import zoo
 
-_EPILOG = """examples:
+DESCRIPTION = "Measure for a few seconds which tiles and threads are fastest on this machine; save them."
+EPILOG = """examples:
   cvsr tune                      the models that come with cvsr, at x2
-  cvsr tune FSRCNN_x2.pb         a file of yours
-  cvsr tune --forget             back to the rules
-Plans are kept in the folder that the environment variable CVSR_CACHE names, else in the user's cache. They change how
-fast results come, and with exact=True not one bit of them; without it, as any other tiles, by one step of 8 bits.
+  cvsr tune FSRCNN_x2.pb         your own file
+  cvsr tune --forget             return to the defaults
+Plans are saved in the folder that the environment variable CVSR_CACHE names, else
+in the user's cache. They change the speed, and with exact=True no bit of a result;
+without it, like any other tiles, at most one step of 8 bits.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``cvsr tune``, and what it is for."""
-    parser.description = "Measure for a few seconds which tiles and threads suit a model on this machine; remember it."
-    parser.epilog, parser.formatter_class = _EPILOG, argparse.RawDescriptionHelpFormatter
+    """Declare the arguments of ``cvsr tune``."""
     add = parser.add_argument
     add("models", nargs="*", default=["cvsr-small", "cvsr-medium"], metavar="MODEL", help="names or files")
-    add("-s", "--scale", type=int, help="of models that have several; default 2, or a file's own")
-    add("--seconds", type=float, default=6, help="how long to measure for each model; default 6")
-    add("--exact", action="store_true", help="for results with exact=True, which have plans of their own")
-    add("--forget", action="store_true", help="remove all plans, measure nothing")
+    add("-s", "--scale", type=int, help="for models that have several scales; default 2, or the file's own")
+    add("--seconds", type=float, default=6, help="time to measure each model; default 6")
+    add("--exact", action="store_true", help="plan for exact=True, which has its own plans")
+    add("--forget", action="store_true", help="remove all saved plans")
     add("--json", action="store_true", help="print JSON instead of text")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Measure and remember; return the exit code."""
+    """Measure and save; return the exit code."""
     if args.forget:
         print("removed" if saved_plans.forget() else "there were no plans")
         return 0

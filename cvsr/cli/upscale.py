@@ -1,59 +1,40 @@
-"""What ``cvsr upscale`` does: plan the files, upscale one after the other, say at the end what became of them."""
+"""The verb ``cvsr upscale``: enlarge image files."""
 
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
-from collections.abc import Callable
-from functools import partial
 
-from cvsr.batch import overlapped
-from cvsr.batch.converter import Converter
-from cvsr.batch.jobs import PIPE, Job
-from cvsr.batch.outcome import Outcome
-from cvsr.cli import inputs
-from cvsr.cli.bar import Bar
-from cvsr.cli.signals import notes_to, stopped_by_signals
-from cvsr.io import atomic, formats
-from cvsr.io.formats import Format
+from cvsr.cli import arguments
+from cvsr.errors import install_hint
+
+DESCRIPTION = "Enlarge images: files, folders, patterns, or - for standard input."
+EPILOG = f"""examples:
+  cvsr upscale photo.jpg                        writes photo_x2.jpg beside it
+  cvsr upscale photo.jpg -s 4 -o large.png
+  cvsr upscale scans/ -r -o results/            all images below scans/, in the same folders below results/
+  cvsr upscale huge.tif -o huger.png --max-memory 512M
+  curl -s https://example.org/a.png | cvsr upscale - > a_x2.png
+
+{arguments.EXIT_CODES}"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``cvsr upscale``."""
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="an image, a folder, a pattern such as 'img*.png', or - for stdin")
+    add("-o", "--output", help="a file (for one image), a folder (several, or ends in /), or - for stdout")
+    arguments.add_conversion(parser)
+    add("-r", "--recursive", action="store_true", help="search the folders below the given ones too")
+    add("--overwrite", action="store_true", help="replace existing results instead of skipping them")
+    add(
+        "--scheduler",
+        metavar="ADDRESS",
+        help=f"run on this dask cluster: tcp://HOST:8786 ({install_hint('dask')})",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run ``cvsr upscale`` and return the exit code; raise what is wrong with the arguments or the machine."""
-    bar = Bar(sys.stderr)
-    with stopped_by_signals() as caught, notes_to(bar):
-        forced = formats.format_named(args.format) if args.format else None
-        jobs = inputs.plan(args, forced)
-        work = _way(args, bar, forced, jobs)
-        outcome = Outcome(bar, len(jobs))
-        stopped = True
-        try:
-            for parent in {job.target.parent for job in jobs if job.target != PIPE}:
-                atomic.remove_leftovers(parent)
-            work(jobs, outcome)
-            stopped = False
-        except KeyboardInterrupt:
-            return 128 + (caught[0] if caught else signal.SIGINT)
-        finally:
-            if stopped or outcome.failed or not any(job.target == PIPE for job in jobs):
-                outcome.say(stopped)
-        return 1 if outcome.failed else 0
+    """Run ``cvsr upscale`` and return the exit code."""
+    from cvsr.cli import run  # with OpenCV, which --help does not need
 
-
-def _way(
-    args: argparse.Namespace, bar: Bar, forced: Format | None, jobs: list[Job]
-) -> Callable[[list[Job], Outcome], None]:
-    """Return what does the jobs: this process, one or two at a time, or the workers of a cluster."""
-    if args.scheduler:
-        from cvsr.batch import cluster  # it needs dask, and this module
-
-        return partial(cluster.run, args)
-    several = len(jobs) > 1 and not args.max_memory and all(PIPE not in (job.source, job.target) for job in jobs)
-    return partial(overlapped.run if several else _one_by_one, Converter(args, bar, forced))
-
-
-def _one_by_one(converter: Converter, jobs: list[Job], outcome: Outcome) -> None:
-    for number, job in enumerate(jobs, 1):
-        outcome.bar.start(job.source.name if len(jobs) == 1 else f"{number}/{len(jobs)} {job.source.name}")
-        outcome.attempt(converter, job, outcome.bar.update)
+    return run.upscale(args)

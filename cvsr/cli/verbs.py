@@ -1,52 +1,55 @@
-"""The command line, ``cvsr VERB``. Verbs load OpenCV when they run, not before."""
+"""The command line, ``cvsr VERB``: the table of verbs, and how one is run.
+
+A verb is a module with ``DESCRIPTION``, ``EPILOG``, ``add_arguments(parser)`` and ``main(args)``, which returns the
+exit code. It is loaded only when it runs, because it may load OpenCV. Other packages add verbs by entry points of the
+group "cvsr.verbs": the name of the verb, and its module.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from cvsr import __version__
-from cvsr.cli.options import add_conversion
-from cvsr.errors import Cancelled, CvsrError, DeviceError, ModelError, OpenCVError, OptionError
+from cvsr.cli.arguments import EXIT_CODES
+from cvsr.errors import Cancelled, CvsrError, DeviceError, ModelError, OpenCVError, OptionError, install_hint
 
-EXIT_CODES = (
-    "exit codes: 0 all went well, 1 some files failed, 2 wrong usage, 3 OpenCV or the device is missing or broken"
-)
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
-_UPSCALE_EXAMPLES = """examples:
-  cvsr upscale photo.jpg                        writes photo_x2.jpg beside it
-  cvsr upscale photo.jpg -s 4 -o large.png
-  cvsr upscale scans/ -r -o results/            all images below scans/, the same folders below results/
-  cvsr upscale huge.tif -o huger.png --max-memory 512M
-  curl -s https://example.org/a.png | cvsr upscale - > a_x2.png
-"""
-
-
-_VERBS = {  # the module of each, with add_arguments(parser) and main(args) -> exit code
-    "bench": ("cvsr.cli.bench", "time models on this machine, beside other runtimes"),
-    "compare": ("cvsr.cli.compare", "make a page that compares models on an image"),
-    "eval": ("cvsr.cli.evaluate", "measure models on test images"),
-    "frames": ("cvsr.cli.frames", "enlarge raw frames from standard input to standard output"),
-    "migrate": ("cvsr.cli.migrate", "move scripts from cv2.dnn_superres to cvsr"),
-    "serve": ("cvsr.cli.serve", "serve a page to enlarge images on, and an interface for programs"),
-    "tune": ("cvsr.cli.tune", "measure what suits a model on this machine, and remember it"),
-    "video": ("cvsr.cli.video", "enlarge films"),
-    "watch": ("cvsr.cli.watch", "enlarge what comes into a folder"),
+VERBS = {
+    "upscale": "enlarge images",
+    "models": "list the models",
+    "doctor": "check this machine",
+    "bench": "time models on this machine, beside other runtimes",
+    "compare": "make a page that compares models on an image",
+    "eval": "measure models on test images",
+    "frames": "enlarge raw frames from standard input to standard output",
+    "migrate": "move scripts from cv2.dnn_superres to cvsr",
+    "serve": "serve a web page and an HTTP interface that enlarge images",
+    "tune": "find the fastest tiles for a model on this machine, and save them",
+    "video": "enlarge films",
+    "watch": "enlarge the images that arrive in a folder",
+    "convert": "turn a trained model into a file that every OpenCV runs",
 }
+"""The verbs, in the order of ``cvsr --help``. Their modules are ``cvsr.cli.NAME``, but for those of ``_MODULES``."""
+
+_MODULES = {"eval": "cvsr.cli.evaluate"}
+_GROUP = "cvsr.verbs"
+_PACKAGES = {"convert": "convert"}  # verbs of entry points that have a summary above, and the extra that brings them
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line on ``argv`` (the process's where None) and return the exit code."""
+    """Run the command line on ``argv`` (default: the process's) and return the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    # what OpenCV logs about a broken file or a missing device is said by cvsr, once; must be set before cv2 is imported
+    # cvsr reports broken files and missing devices itself, once; must be set before cv2 is imported
     os.environ.setdefault("OPENCV_LOG_LEVEL", "FATAL")
     try:
-        parser = _parser(argv[0] if argv else "")
-        args = parser.parse_args(argv)
+        args = _parser(argv[0] if argv else "").parse_args(argv)
         code: int = args.run(args)
         sys.stdout.flush()
         return code
@@ -59,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # the reader of our output has left (`cvsr models | head`); Python would complain once more when it flushes
+        # the reader of the output is gone (`cvsr models | head`); Python would complain again when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -70,85 +73,44 @@ def _complain(error: Exception, code: int) -> int:
 
 
 def _parser(verb: str) -> argparse.ArgumentParser:
+    """Return the parser of the command line, with the arguments of ``verb``, if it is one."""
     parser = argparse.ArgumentParser("cvsr", description="Super-resolution on OpenCV alone.", epilog=EXIT_CODES)
     parser.add_argument("--version", action="version", version=f"cvsr {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_upscale(verbs)
-    models = verbs.add_parser("models", help="list the models", description="List the models that come with cvsr.")
-    models.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    models.set_defaults(run=_models)
-    doctor = verbs.add_parser(
-        "doctor", help="check this machine", description="Check OpenCV, its devices and the models on this machine."
-    )
-    doctor.add_argument("--json", action="store_true", help="print JSON instead of text")
-    doctor.set_defaults(run=_doctor)
-    for name, (home, summary) in _VERBS.items():
-        found = verbs.add_parser(name, help=summary)
-        if verb == name:  # it comes with OpenCV, which the other verbs, --help and --version should not wait for
-            module = importlib.import_module(home)
-            module.add_arguments(found)
-            found.set_defaults(run=module.main)
-    _add_convert(verbs, verb == "convert")
+    # importing what reads entry points takes twice as long as all the rest: only if they matter
+    outside = {} if verb in VERBS and verb not in _PACKAGES else _entry_points()
+    summaries = VERBS | {name: f"({_distribution(found)})" for name, found in outside.items() if name not in VERBS}
+    for name, summary in summaries.items():
+        if name != verb:
+            verbs.add_parser(name, help=summary)
+            continue
+        module = _module(name, outside)
+        added = verbs.add_parser(
+            name,
+            help=summary,
+            description=module.DESCRIPTION,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(added)
+        added.set_defaults(run=module.main)
     return parser
 
 
-def _add_upscale(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:  # pyright: ignore[reportPrivateUsage]
-    parser = verbs.add_parser(
-        "upscale",
-        help="enlarge images",
-        description="Enlarge images: files, folders, patterns, or - for standard input.",
-        epilog=_UPSCALE_EXAMPLES + "\n" + EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="an image, a folder, a pattern such as 'img*.png', or - for stdin")
-    add("-o", "--output", help="a file (for one image), a folder (several, or ends in /), or - for stdout")
-    add_conversion(parser)
-    add("-r", "--recursive", action="store_true", help="go into the folders below the given ones too")
-    add("--overwrite", action="store_true", help="replace results that are there already, instead of skipping them")
-    add("--scheduler", metavar="ADDRESS", help="let this dask cluster do it: tcp://HOST:8786 (needs cvsr[dask])")
-    parser.set_defaults(run=_upscale)
+def _entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return {found.name: found for found in entry_points(group=_GROUP)}
 
 
-def _add_convert(verbs: argparse._SubParsersAction[argparse.ArgumentParser], now: bool) -> None:  # pyright: ignore[reportPrivateUsage]
-    """Add the verb of the converters, which the runtime does not know: it is the entry point of another package."""
-    summary = "turn a trained model into a file that every OpenCV runs"
-    if not now:
-        verbs.add_parser("convert", help=summary)
-        return
-    from importlib.metadata import entry_points  # twice as slow to import as all the rest
-
-    found = list(entry_points(group="cvsr.verbs", name="convert"))
-    if not found:
-        raise OptionError("cvsr convert comes with the installed package: pip install 'cvsr[convert]'")
-    converter = found[0].load()
-    parser = verbs.add_parser(
-        "convert",
-        help=summary,
-        description=converter.DESCRIPTION,
-        epilog=converter.EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    converter.add_arguments(parser)
-    parser.set_defaults(run=converter.main)
+def _distribution(found: EntryPoint) -> str:
+    return f"from {found.dist.name}" if found.dist else f"from {found.value}"
 
 
-def _upscale(args: argparse.Namespace) -> int:
-    from cvsr.cli import upscale
-
-    return upscale.main(args)
-
-
-def _models(args: argparse.Namespace) -> int:
-    from cvsr.cli import models as cli_models
-
-    print(cli_models.as_json() if args.json else cli_models.table())
-    return 0
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    from cvsr import doctor
-
-    report = doctor.report()
-    print(json.dumps(report.to_json(), indent=2) if args.json else report)
-    return 0 if report.ok else 3
+def _module(verb: str, outside: dict[str, EntryPoint]) -> Any:
+    """Return the module of a verb. Raise OptionError if the package that it comes with is not installed."""
+    if verb in outside:
+        return outside[verb].load()
+    if verb in _PACKAGES:
+        raise OptionError(f"cvsr {verb} comes with the installed package: {install_hint(_PACKAGES[verb])}")
+    return importlib.import_module(_MODULES.get(verb, f"cvsr.cli.{verb}"))

@@ -1,4 +1,4 @@
-"""What ``cvsr video`` does: check what is asked for, show how far it is, say what became of it."""
+"""The verb ``cvsr video``: enlarge a film, with a progress bar and a summary."""
 
 from __future__ import annotations
 
@@ -11,45 +11,44 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from cvsr.cli import options
+from cvsr.cli import arguments
 from cvsr.cli.bar import Bar
 from cvsr.cli.signals import notes_to, stopped_by_signals
-from cvsr.errors import FileError, OptionError
+from cvsr.errors import FileError, OptionError, install_hint
+from cvsr.inference.stages import Progress
 from cvsr.upscaler import Upscaler
 from cvsr.video import film, opencv_film, preview, pyav
-from cvsr.video.film import Outcome, Task
+from cvsr.video.film import FilmResult, Task
 from cvsr.video.source import enlarger
 
-_EPILOG = """examples:
-  cvsr video film.mp4 large.mp4                      sound, subtitles, times and colors stay what they are
-  cvsr video film.mp4 look.mp4 --preview             three seconds, half of the picture as it would be without
-  cvsr video film.mp4 large.mp4 --resume             goes on where an earlier run was stopped or killed
+DESCRIPTION = "Enlarge a film: decode, upscale and encode at the same time."
+EPILOG = f"""examples:
+  cvsr video film.mp4 large.mp4                      keeps sound, subtitles, times and colors
+  cvsr video film.mp4 look.mp4 --preview             three seconds, the left half by plain interpolation
+  cvsr video film.mp4 large.mp4 --resume             continues an earlier run that was stopped or killed
   cvsr video film.mp4 large.mkv --codec hevc --crf 22 --start 1:30 --end 2:00
 
-Parts that are done are kept in OUT.parts/ until the film is whole. Needs PyAV: pip install "cvsr[video]"; without it,
-OpenCV writes the pictures alone.
+Finished parts are kept in OUT.parts/ until the film is complete. Needs PyAV:
+{install_hint("video")}; without it, OpenCV writes the
+pictures alone.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``cvsr video``."""
-    parser.description = "Enlarge a film: decode, upscale and encode at the same time."
-    parser.epilog = _EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("input", metavar="IN", help="a film")
     add("output", metavar="OUT", help="the result: .mp4, .mov, .mkv or .webm")
-    add("-s", "--scale", type=float, help="how much larger; any number, default 2")
-    add("-m", "--model", default="auto", help="a name (see cvsr models), a model file or a folder; default auto")
-    add("-d", "--device", default="auto", help="where to run: auto, cpu, cuda, opencl, … (see cvsr doctor)")
-    add("--codec", help="h264, hevc, av1, vp9, ffv1, … or an encoder's name; default: what suits OUT and IN")
-    add("--crf", type=float, help="quality of h264, hevc, av1, vp9: smaller is better and larger; default 18 to 25")
-    add("--start", type=_time, metavar="TIME", help="begin there: seconds, 1:30 or 0:01:30.5")
-    add("--end", type=_time, metavar="TIME", help="stop there")
-    add("--preview", action="store_true", help="three seconds of it, the left half by plain interpolation")
-    add("--overwrite", action="store_true", help="replace OUT, and forget the parts of an earlier run")
-    add("--resume", action="store_true", help="go on with the parts of an earlier run that was stopped or killed")
-    options.add_effort(parser)
+    add("-s", "--scale", type=float, help="factor, any number; default 2")
+    arguments.add_model(parser)
+    add("--codec", help="h264, hevc, av1, vp9, ffv1, … or an encoder's name; default: by OUT and the bit depth of IN")
+    add("--crf", type=float, help="quality for h264, hevc, av1, vp9: lower is better and larger; default 18 to 25")
+    add("--start", type=_time, metavar="TIME", help="where to begin: seconds, 1:30 or 0:01:30.5")
+    add("--end", type=_time, metavar="TIME", help="where to stop")
+    add("--preview", action="store_true", help="write three seconds only, the left half by plain interpolation")
+    add("--overwrite", action="store_true", help="replace OUT, and discard the parts of an earlier run")
+    add("--resume", action="store_true", help="continue with the parts of an earlier run that was stopped or killed")
+    arguments.add_effort(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -60,11 +59,11 @@ def main(args: argparse.Namespace) -> int:
     with stopped_by_signals() as caught, notes_to(bar):
         try:
             if task.resume and task.target.exists() and not _parts(task).exists():
-                bar.say(f"cvsr: {task.target} is complete: nothing to do (--overwrite makes it again)")
+                bar.say(f"cvsr: {task.target} is complete: nothing to do (--overwrite makes it anew)")
                 return 0
             outcome, whole = _run(task, args, bar)
         except KeyboardInterrupt:  # before the first frame, or a second time
-            bar.say("cvsr: stopped" + (f"; --resume goes on with {_parts(task)}" if _parts(task).exists() else ""))
+            bar.say("cvsr: stopped" + (f"; --resume continues with {_parts(task)}" if _parts(task).exists() else ""))
             return 128 + (caught[0] if caught else signal.SIGINT)
         _say(task, outcome, whole, bar)
         return 128 + (caught[0] if caught else signal.SIGINT) if outcome.stopped else 0
@@ -73,16 +72,16 @@ def main(args: argparse.Namespace) -> int:
 def _task(args: argparse.Namespace) -> Task:
     source, target = Path(args.input), Path(args.output)
     if source.exists() and target.exists() and source.samefile(target):
-        raise OptionError(f"{target} is the input: name another file for the result")
+        raise OptionError(f"{target} is the input: give the result another name")
     if args.end is not None and args.end <= (args.start or 0):
-        raise OptionError("--end must lie behind --start")
+        raise OptionError("--end must be after --start")
     task = Task(
         source, target, args.codec, args.crf, args.start, args.end, args.resume, args.overwrite,
         "preview" if args.preview else "film",
     )  # fmt: skip
     if target.exists() and not (args.overwrite or args.resume):
-        more = ", or goes on (--resume)" if _parts(task).exists() else ""
-        raise FileError(f"{target} is there already: --overwrite replaces it{more}")
+        more = ", --resume continues" if _parts(task).exists() else ""
+        raise FileError(f"{target} exists already: --overwrite replaces it{more}")
     return task
 
 
@@ -90,8 +89,8 @@ def _parts(task: Task) -> Path:
     return film.Parts(task.target).folder
 
 
-def _run(task: Task, args: argparse.Namespace, bar: Bar) -> tuple[Outcome, Fraction]:
-    """Return the outcome, and of how many frames the whole film is (0 where that does not matter)."""
+def _run(task: Task, args: argparse.Namespace, bar: Bar) -> tuple[FilmResult, Fraction]:
+    """Return the result, and the number of frames of the whole film (0 if that does not matter)."""
     upscaler = Upscaler(args.model, args.scale, device=args.device, effort=args.effort)
     enlarge, whole = enlarger(upscaler), Fraction(0)
     if args.preview:
@@ -101,29 +100,29 @@ def _run(task: Task, args: argparse.Namespace, bar: Bar) -> tuple[Outcome, Fract
         start, end = preview.span(task.start, task.end, facts.duration)
         task, whole = replace(task, start=start, end=end), Fraction(facts.frames)
         enlarge = preview.split(enlarge, upscaler)
-    shown = [False]
+    shown: list[Progress] = []
 
-    def moved(done: int, total: int, before: int) -> None:
-        if not shown[0]:
-            bar.start(task.source.name, "frames", before)
-            shown[0] = True
-        bar.update(done, total)
+    def progress(step: Progress) -> None:
+        if not shown:  # the frames that an earlier run did
+            bar.start(task.source.name, "frames", step.done)
+            shown.append(step)
+        bar.progress(step)
 
     convert = opencv_film.convert if pyav.find() is None else film.convert
-    return convert(task, upscaler, enlarge, moved=moved, note=bar.note), whole
+    return convert(task, upscaler, enlarge, progress=progress, note=bar.note), whole
 
 
-def _say(task: Task, outcome: Outcome, whole: Fraction, bar: Bar) -> None:
+def _say(task: Task, outcome: FilmResult, whole: Fraction, bar: Bar) -> None:
     speed = outcome.new / max(outcome.seconds, 1e-9)
     size = f"{outcome.size[0]}x{outcome.size[1]}"
     if outcome.stopped:
-        what = f"{task.target} has the first {outcome.frames} frames" if outcome.frames else "nothing was done"
-        how = "; the same command with --resume goes on from here" if _parts(task).exists() else ""
+        what = f"{task.target} has the first {outcome.frames} frames" if outcome.frames else "nothing was written"
+        how = "; run it again with --resume to continue" if _parts(task).exists() else ""
         bar.say(f"cvsr: stopped: {what}{how}")
         return
     text = f"cvsr: {task.target}: {outcome.frames} frames of {size}, {speed:.1f} frames/s"
     if whole:
-        text += f"; all of it would take about {_clock(float(whole) / max(speed, 1e-9))}"
+        text += f"; the whole film would take about {_clock(float(whole) / max(speed, 1e-9))}"
     bar.say(text)
 
 
@@ -134,7 +133,7 @@ def _clock(seconds: float) -> str:
 
 def _time(text: str) -> Fraction:
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write seconds, 1:30 or 0:01:30.5")
+        raise argparse.ArgumentTypeError(f"invalid time {text!r}: use seconds, 1:30 or 0:01:30.5")
     total = Fraction(0)
     for part in text.split(":"):
         total = total * 60 + Fraction(part)

@@ -19,18 +19,35 @@ from cvsr.inference import processing
 
 @dataclass(frozen=True)
 class Progress:
-    """What a progress callback gets after each tile: how many are ``done`` of ``total``, and which it was."""
+    """What a progress callback gets: ``done`` of ``total`` steps, and the ``tile`` that was the last of them.
 
-    done: int
+    Steps are tiles of an image, frames of a film, pages of a stack or groups of a map's bands; ``done`` of the last two
+    has fractions. ``tile`` is None if steps are not tiles.
+    """
+
+    done: float
     total: int
-    tile: tiles.Tile
+    tile: tiles.Tile | None = None
+
+    @property
+    def share(self) -> float:
+        """Return how much is done, from 0 to 1."""
+        return min(self.done / max(self.total, 1), 1)
+
+    def as_part(self, number: int, count: int) -> Progress:
+        """Return the progress of ``count`` steps, of which ``number`` are done and this is the next."""
+        return Progress(number + self.share, count)
+
+
+Report = Callable[[Progress], object]
+"""A caller's ``progress``."""
 
 
 @dataclass
 class Watch:
     """Counts tiles for the caller's ``progress`` and asks the caller's ``cancel`` before each."""
 
-    progress: Callable[[Progress], object] | None = None
+    progress: Report | None = None
     cancel: Callable[[], bool] | None = None
     total: int = 0
     done: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,7 +14,7 @@ from cvsr._cv2 import cv2
 from cvsr.image import PEAK, Image, tiles
 from cvsr.inference import flat_tiles, processing
 from cvsr.inference.plan import TilePlan
-from cvsr.inference.stages import Stage, Watch
+from cvsr.inference.stages import Resized, Stage, Watch
 from cvsr.inference.tile_cache import TileMemory
 from cvsr.modelfiles.info import ModelInfo
 from cvsr.opencv import engines, threads
@@ -131,3 +131,11 @@ class Upscaled:
             output = self.network.forward(blob)
             result = processing.image(output, blob, pixels, keep, info, self.network.exact)
         return result if result.dtype == dtype else processing.stored(result, dtype.name)
+
+
+def remember(stage: Stage, memory: Callable[[Hashable], TileMemory], key: tuple[int, ...]) -> None:
+    """Give the networks on the way to a stage their memories of tiles, from its end to its start."""
+    if isinstance(stage, Upscaled):
+        stage.memory = memory(key)
+    if isinstance(stage, Upscaled | Resized):
+        remember(stage.source, memory, (*key, 0))

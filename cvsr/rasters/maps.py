@@ -19,9 +19,10 @@ import numpy as np
 from cvsr.errors import FileError, OptionError, install_hint
 from cvsr.image import Image
 from cvsr.image.fill import Mask, nearest
+from cvsr.inference.stages import Progress, Report
 from cvsr.io import atomic
 from cvsr.rasters import map_metadata
-from cvsr.rasters.normalize import Normalize, Reporter, enlarged, scale_of, share_of
+from cvsr.rasters.normalize import Normalize, enlarged, scale_of, share_of
 from cvsr.upscaler import Upscaler
 
 log = logging.getLogger("cvsr")
@@ -50,7 +51,7 @@ def upscale(
     *,
     normalize: Normalize = None,
     max_memory: int | str | None = None,
-    progress: Reporter | None = None,
+    progress: Report | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> None:
     """Write the GeoTIFF ``source`` enlarged to ``target``, which appears when it is whole.
@@ -59,7 +60,7 @@ def upscale(
     Tags, descriptions, units, offsets and the value for "no data" (or the mask) are kept; missing pixels stay missing,
     and their values do not spread. Red, green, blue and alpha are enlarged together, each other band separately, as
     gray. ``normalize`` is that of :func:`cvsr.rasters.stacks.upscale`; other bands than colors have a range each.
-    ``progress`` is called with the groups of bands done, a fraction too, and how many there are. ``max_memory`` bounds
+    ``progress`` is called with :class:`cvsr.Progress`, in groups of bands. ``max_memory`` bounds
     what the upscaler takes; default: its own limit.
     Raise FileError, OptionError, Cancelled, MemoryBudgetError.
     """
@@ -151,7 +152,7 @@ class Scene:
         *,
         normalize: Normalize = None,
         max_memory: int | str | None = None,
-        progress: Reporter | None = None,
+        progress: Report | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> None:
         """Write the result to the file that ``stream`` is, as :func:`upscale` does."""
@@ -165,7 +166,7 @@ class Scene:
                 for top, rows in _in_blocks(enlarged(group, scale, upscaler, max_memory, report, cancel)):
                     _put(result, group, top, rows)
                 if progress:
-                    progress(number + 1, len(self.groups))
+                    progress(Progress(number + 1, len(self.groups)))
             if self.groups[0].shares_mask:
                 self._write_mask(result, size)
 

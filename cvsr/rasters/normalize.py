@@ -14,7 +14,8 @@ import numpy as np
 from cvsr.errors import FileError
 from cvsr.image import Image
 from cvsr.image.fill import REACH, Mask, nearest, spread_in_blocks
-from cvsr.inference.stages import Progress
+from cvsr.inference.rows import Rows
+from cvsr.inference.stages import Progress, Report
 from cvsr.upscaler import Upscaler
 
 TAKEN = ("uint8", "uint16", "float32", "float64", "float16", "int8", "int16")
@@ -27,23 +28,15 @@ PORTION = 1 << 20
 """Bytes of rows to convert back to the file's samples at a time."""
 
 Normalize = bool | tuple[float, float] | None
-Reporter = Callable[[float, int], object]
-"""Is called with the parts of a file that are done, a fraction too, and how many there are."""
 
 
-class Raw(Protocol):
-    """A picture in a file: ``shape``, ``dtype``, both as in the file but BGR, and rows on demand.
+class Raw(Rows, Protocol):
+    """A picture in a file: rows on demand, their samples as in the file, but BGR.
 
     ``nodata`` is the value of pixels without data, None if there is no such value.
     """
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
     nodata: float | None
-
-    def rows(self, start: int, stop: int) -> Image:
-        """Return the rows ``start:stop``; calls go from the top down, overlapping a little."""
-        ...
 
     def missing(self, start: int, stop: int) -> Mask | None:
         """Return which pixels have no data, (n, W), None if all have."""
@@ -163,33 +156,28 @@ def enlarged(
     scale: Scale,
     upscaler: Upscaler,
     max_memory: int | str | None = None,
-    progress: Callable[[float], object] | None = None,
+    progress: Report | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> Iterator[Image]:
     """Yield the rows of a picture's result from the top, as the file's samples.
 
-    ``progress`` is called with the fraction that is done, ``cancel`` before each tile.
+    ``progress`` and ``cancel`` are called as by :meth:`cvsr.Upscaler.bands`.
     """
     size = upscaler.output_size(raw.shape[1], raw.shape[0])
-
-    def report(step: Progress) -> None:
-        if progress:
-            progress(step.done / step.total)
-
     top = 0
-    for band in upscaler.bands(Scaled(raw, scale), max_memory=max_memory, progress=report, cancel=cancel):
+    for band in upscaler.bands(Scaled(raw, scale), max_memory=max_memory, progress=progress, cancel=cancel):
         step = max(1, PORTION // band[:1].nbytes)
         for start in range(0, band.shape[0], step):
             rows = band[start : start + step]
             yield restored(raw, scale, rows, top, size)
             top += rows.shape[0]
         if progress and upscaler.interpolates:  # no tiles report
-            progress(top / size[1])
+            progress(Progress(top, size[1]))
 
 
-def share_of(progress: Reporter, done: int, total: int) -> Callable[[float], object]:
+def share_of(progress: Report, done: int, total: int) -> Report:
     """Return a function that reports the progress of one of ``total`` parts after ``done`` others."""
-    return lambda part: progress(done + part, total)
+    return lambda step: progress(step.as_part(done, total))
 
 
 def restored(raw: Raw, scale: Scale, rows: Image, top: int, size: tuple[int, int]) -> Image:

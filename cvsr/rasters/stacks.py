@@ -16,11 +16,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cvsr.errors import FileError
+from cvsr.inference.stages import Progress, Report
 from cvsr.io import atomic
 from cvsr.io.tiff import directories
 from cvsr.io.tiff.writer import TiffWriter, needs_big
 from cvsr.rasters import page_metadata
-from cvsr.rasters.normalize import PORTION, Normalize, Reporter, Scale, enlarged, scale_of, share_of
+from cvsr.rasters.normalize import PORTION, Normalize, Scale, enlarged, scale_of, share_of
 from cvsr.rasters.pages import Page, Pages, opened
 from cvsr.upscaler import Upscaler
 
@@ -34,7 +35,7 @@ def upscale(
     *,
     normalize: Normalize = None,
     max_memory: int | str | None = None,
-    progress: Reporter | None = None,
+    progress: Report | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> None:
     """Write the pages of the TIFF file ``source`` enlarged to ``target``, which appears when it is whole.
@@ -44,7 +45,7 @@ def upscale(
     ``normalize``: None leaves unsigned integers, and floats that all lie in 0..1, unchanged; in other files, the lowest
     value of all pages is mapped to black and the highest to white, and the result is mapped back to the file's units.
     True always does that; a pair (low, high) gives the two values (others are clipped to them). NaN stays NaN.
-    ``progress`` is called with the pages done, a fraction too, and how many there are; ``cancel`` is asked before each
+    ``progress`` is called with :class:`cvsr.Progress`, in pages; ``cancel`` is asked before each
     tile. Memory does not depend on the number of pages, nor on their size if ``max_memory`` bounds it (default:
     the upscaler's own).
     Raise FileError, OptionError, Cancelled, MemoryBudgetError.
@@ -107,7 +108,7 @@ class Stack:
         *,
         normalize: Normalize = None,
         max_memory: int | str | None = None,
-        progress: Reporter | None = None,
+        progress: Report | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> None:
         """Write all pages enlarged to ``stream`` (seekable, empty), as :func:`upscale` does."""
@@ -137,7 +138,7 @@ class Stack:
             writer.flush()
             writers.append(writer)
             if progress:
-                progress(number + 1, len(self))
+                progress(Progress(number + 1, len(self)))
         # after all pixels: ImageJ reads only the first directory and assumes that the pages follow each other
         for before, writer in zip([None, *writers], writers, strict=False):
             writer.close(before)

@@ -1,1 +1,1 @@
-"""The server behind ``cvsr serve``: an ASGI application with bounds on memory, time and queue. Start with ``app.py``."""
+"""The server of ``cvsr serve``: an ASGI application with limits on memory, time and queue. Start with ``app.py``."""

@@ -1,4 +1,4 @@
-"""The server's routes: the page, ``POST /upscale``, and what programs ask beside that. Needs the extra ``serve``."""
+"""The server's routes: the web page, ``POST /upscale``, and facts for programs. Needs the extra ``serve``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 from cvsr import __version__, options
 from cvsr._cv2 import cv2
 from cvsr.compare.page import text
-from cvsr.errors import CvsrError, OptionError
+from cvsr.errors import CvsrError, OptionError, install_hint
 from cvsr.io import formats
 from cvsr.modelfiles import zoo
 from cvsr.serve import bodies
 from cvsr.serve.guard import Guard
 from cvsr.serve.limits import PATIENCE, SLOWEST, Limits, Refusal
-from cvsr.serve.queue import Desk, Place
-from cvsr.serve.worker import Order, Result, Worker, models
+from cvsr.serve.queue import RequestQueue, Slot
+from cvsr.serve.worker import Encoded, Wanted, Worker, models
 
 log = logging.getLogger("cvsr")
 
@@ -36,11 +36,11 @@ _ASSETS = {
 
 
 def package(name: str) -> Any:
-    """Return a module of the extra ``serve``. Raise OptionError, saying what to type, where it is missing."""
+    """Return a module of the extra ``serve``. Raise OptionError, with the command to type, if it is missing."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise OptionError(f'the server needs Starlette and uvicorn: pip install "cvsr[serve]" ({error})') from error
+        raise OptionError(f"the server needs Starlette and uvicorn ({error}): {install_hint('serve')}") from error
 
 
 def application(
@@ -51,9 +51,9 @@ def application(
     host: str = "127.0.0.1",
     names: Sequence[str] = (),
 ) -> Any:
-    """Return the ASGI application, warmed up; ``host``, where it listens, and its ``names`` decide whom it answers.
+    """Return the ASGI application, warmed up. It answers requests for ``host``, its address, and ``names``.
 
-    ``model`` is what requests get that name none: a name, or a path. Raise OptionError, ModelError, DeviceError.
+    ``model`` is the default of requests: a name, or a path. Raise OptionError, ModelError, DeviceError.
     """
     package("python_multipart")
     server = Server(zoo.DEFAULT if model == "auto" else model, limits or Limits(), device)
@@ -73,7 +73,7 @@ def application(
 
 
 class Server:
-    """The answers to requests."""
+    """Answers requests."""
 
     def __init__(self, model: str, limits: Limits, device: str) -> None:
         self.limits = limits
@@ -81,7 +81,7 @@ class Server:
         self.default = next(name for name, path in self.names.items() if path == model)
         self.worker = Worker(limits, self.names, device)
         self.device = self.worker.warmup(self.default)
-        self.desk = Desk(limits, self.worker)
+        self.queue = RequestQueue(limits, self.worker)
         self._responses = package("starlette.responses")
 
     @asynccontextmanager
@@ -90,22 +90,22 @@ class Server:
         try:
             yield
         finally:
-            self.desk.close()
+            self.queue.close()
 
     async def page(self, _request: Any) -> Any:
-        """Answer with the page for people."""
+        """Answer with the web page."""
         accept = ",".join(format.media_type for format in formats.accepted())
         page = text("serve.html", "serve").replace("{{version}}", __version__).replace("{{accept}}", accept)
         return self._responses.HTMLResponse(page)
 
     async def asset(self, name: str, _request: Any) -> Any:
-        """Answer with a file of the page: one of those that are named in the routes."""
+        """Answer with a file that the page uses, one of those in the routes."""
         return self._responses.Response(
             text(name, "serve" if name.startswith("serve") else "compare"), media_type=_ASSETS[name]
         )
 
     async def models(self, _request: Any) -> Any:
-        """Answer with the models, and which of them is taken where a request names none."""
+        """Answer with the models, and which of them is the default."""
         families = [
             {"name": family, "scales": sorted(entries), "parameters": {s: e.parameters for s, e in entries.items()},
              "use": next(iter(entries.values())).use}
@@ -114,12 +114,12 @@ class Server:
         return self._json({"default": self.default, "names": list(self.names), "families": families})
 
     async def health(self, _request: Any) -> Any:
-        """Answer that the server is there, and how much it has to do."""
+        """Answer with the server's state and load."""
         facts = {"status": "ok", "version": __version__, "opencv": str(cv2.__version__), "device": self.device}
-        return self._json(facts | {"places": self.limits.places, "taken": self.desk.taken})
+        return self._json(facts | {"places": self.limits.places, "taken": self.queue.taken})
 
     async def openapi(self, _request: Any) -> Any:
-        """Answer with the description of this interface."""
+        """Answer with the OpenAPI description of this interface."""
         return self._json(described(list(self.names), self.default, self.limits))
 
     async def upscale(self, request: Any) -> Any:
@@ -133,29 +133,29 @@ class Server:
             raise
 
     async def _upscaled(self, request: Any, incoming: bodies.Incoming) -> Any:
-        order = self._order(request.query_params)
-        place = self.desk.enter()
+        wanted = self._wanted(request.query_params)
+        slot = self.queue.enter()
         try:
             body = await bodies.receive(incoming, request.headers, self.limits.upload)
             data = bodies.picture(body, request.headers)
             del body
-            result = await self.desk.work(place, data, order, incoming())
+            result = await self.queue.work(slot, data, wanted, incoming())
             if result is None:
-                raise Refusal(400, "the client left before its picture was ready")
+                raise Refusal(400, "the client disconnected before its image was ready")
         except BaseException:
-            place.drop()
+            slot.release()
             raise
-        return _Answer(result, place)
+        return _Answer(result, slot)
 
-    def _order(self, query: Any) -> Order:
+    def _wanted(self, query: Any) -> Wanted:
         unknown = set(query) - {"scale", "model", "format", "quality"}
         if unknown:
-            raise Refusal(400, f"there is no parameter {min(unknown)!r}; there are scale, model, format and quality")
+            raise Refusal(400, f"unknown parameter {min(unknown)!r}; use scale, model, format and quality")
         if len(query.multi_items()) > len(query):
             raise Refusal(400, "a parameter is given twice; give each once")
         model, format, quality = query.get("model", self.default), query.get("format", ""), query.get("quality")
         if model not in self.names:
-            raise Refusal(400, f"no model is called {model[:80]!r}; there are {', '.join(self.names)}")
+            raise Refusal(400, f"no model is called {model[:80]!r}; use one of {', '.join(self.names)}")
         if "format" in query and format not in formats.offered():
             raise Refusal(400, f"results are written as {', '.join(formats.offered())}, not as {format[:80]!r}")
         if quality is not None and not (quality.isascii() and quality.isdecimal() and 1 <= int(quality[:9]) <= 100):
@@ -166,18 +166,18 @@ class Server:
             raise Refusal(
                 400, f"scale is {query['scale'][:80]!r}; give a number above 0 and at most {options.LARGEST}"
             ) from None
-        return Order(scale, model, format, int(quality) if quality else None)
+        return Wanted(scale, model, format, int(quality) if quality else None)
 
     async def refused(self, _request: Any, error: Any) -> Any:
-        """Answer with what a request lacks."""
+        """Answer with what is wrong with a request."""
         status = error.status if isinstance(error, Refusal) else error.status_code
         what = str(error) if isinstance(error, Refusal) else error.detail
         return self._json({"error": what}, status, error.headers)
 
     async def failed(self, _request: Any, error: Exception) -> Any:
-        """Answer that something went wrong here; what it was is for the log."""
+        """Answer that the server failed; the reason is for its log."""
         log.error("a request failed", exc_info=error)
-        what = str(error) if isinstance(error, CvsrError) else "the server failed; its log says why"
+        what = str(error) if isinstance(error, CvsrError) else "the server failed; see its log"
         return self._json({"error": what}, 500)
 
     def _json(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> Any:
@@ -185,17 +185,17 @@ class Server:
 
 
 class _Answer:
-    """Sends a result in pieces, as fast as the client takes them; then frees the place."""
+    """Sends a result in pieces, as fast as the client reads them; then releases the slot."""
 
-    def __init__(self, result: Result, place: Place) -> None:
-        self._result, self._place = result, place
+    def __init__(self, result: Encoded, slot: Slot) -> None:
+        self._result, self._slot = result, slot
 
     async def __call__(self, _scope: Any, _receive: Any, send: Any) -> None:
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self._headers()})
             start, sent = time.monotonic(), 0
             while sent < self._result.bytes:
-                # a client that makes no room for PATIENCE seconds is cut off by the protocol; this is for slow ones
+                # the protocol disconnects clients that read nothing for PATIENCE seconds; this is for slow ones
                 if time.monotonic() - start > PATIENCE + sent / SLOWEST:
                     return
                 piece = self._result.stream.read(_CHUNK)
@@ -203,7 +203,7 @@ class _Answer:
                 await send({"type": "http.response.body", "body": piece, "more_body": sent < self._result.bytes})
         finally:
             self._result.stream.close()
-            self._place.drop()
+            self._slot.release()
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         result = self._result
@@ -220,7 +220,7 @@ class _Answer:
 
 
 def described(names: list[str], default: str, limits: Limits) -> dict[str, Any]:
-    """Return the OpenAPI document of a server: the one beside this module, with its names and limits."""
+    """Return the OpenAPI document of a server: the one of this package, with the server's names and limits."""
     document: dict[str, Any] = copy.deepcopy(json.loads(text("openapi.json", "serve")))
     document["info"]["version"] = __version__
     operation = document["paths"]["/upscale"]["post"]

@@ -1,4 +1,4 @@
-"""What a client sends: taken within a limit of bytes and of patience, and the picture in it."""
+"""Request bodies: read within limits of size and time, and the image in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PARTS = 16  # fields that a form may have
 
 
 class Incoming:
-    """ASGI's ``receive`` of a request, which knows whether the body has ended."""
+    """ASGI's ``receive`` of a request, with a flag for the end of the body."""
 
     def __init__(self, take: Callable[[], Awaitable[Any]]) -> None:
         self._take = take
@@ -32,8 +32,8 @@ class Incoming:
 async def receive(take: Incoming, headers: Any, limit: int) -> bytearray:
     """Return a request's body, of at most ``limit`` bytes beside what a form adds.
 
-    Raise Refusal: 413 where it is larger (at once, where its head says so), 408 where it comes too
-    slowly, 400 where the client leaves.
+    Raise Refusal: 413 if it is larger (at once if its Content-Length says so), 408 if it comes too slowly, 400 if the
+    client disconnects.
     """
     limit += _FORM if is_form(headers) else 0
     declared = headers.get("content-length", "")
@@ -47,7 +47,7 @@ async def receive(take: Incoming, headers: Any, limit: int) -> bytearray:
         except asyncio.TimeoutError:
             raise Refusal(408, "the upload came too slowly; send it again", {"Connection": "close"}) from None
         if message["type"] == "http.disconnect":
-            raise Refusal(400, "the client left before its upload was whole")
+            raise Refusal(400, "the client disconnected before its upload was complete")
         body += message.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit)
@@ -56,10 +56,10 @@ async def receive(take: Incoming, headers: Any, limit: int) -> bytearray:
 
 
 async def discard(take: Incoming) -> None:
-    """Take what is left of a body, for PATIENCE seconds at most, and forget it.
+    """Read the rest of a body, for PATIENCE seconds at most, and discard it.
 
-    For clients that want the connection closed after the answer: closed while they still send, it is reset, and the
-    answer lost to them.
+    For clients that want the connection closed after the response: if it is closed while they still send, it is reset,
+    and they lose the response.
     """
     end = time.monotonic() + PATIENCE
     with suppress(asyncio.TimeoutError):
@@ -84,7 +84,7 @@ def picture(body: bytearray, headers: Any) -> bytearray:
 
 
 def _file_of_form(body: bytearray, content_type: str) -> bytearray:
-    """Return the first part that has a file's name; where none has, the first part."""
+    """Return the first part with a file name; if there is none, the first part."""
     multipart: Any = importlib.import_module("python_multipart.multipart")
     _, options = multipart.parse_options_header(content_type.encode("latin-1"))
     parts: list[tuple[bytearray, bytearray]] = []

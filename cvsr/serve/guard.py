@@ -1,4 +1,4 @@
-"""What stands before every request: whom the server answers, and the headers that keep its pages to themselves."""
+"""Checks before every request: the Host and Origin headers; and the security headers of every response."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADERS = [
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, as seen from itself only."""
+    """Tell whether a host is a loopback address or localhost."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -31,10 +31,10 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """An ASGI application that refuses what other web pages send, and adds headers to what ``app`` answers.
+    """An ASGI application that refuses requests of other web pages, and adds headers to the responses of ``app``.
 
-    On a loopback ``host``, only requests for a name of this machine, or one of ``names``, are answered: otherwise any
-    web page could have its own name point here, and read the answers.
+    On a loopback ``host``, only requests for a loopback name or one of ``names`` are answered: otherwise any web page
+    could let its own name point here, and read the responses (DNS rebinding).
     """
 
     def __init__(self, app: Any, host: str, names: Sequence[str] = ()) -> None:
@@ -68,7 +68,7 @@ class Guard:
             return "this server answers its own machine only, under the names localhost and 127.0.0.1"
         origin = headers.get(b"origin")
         if origin is not None and _netloc(origin) != host.lower():
-            return "this server takes no requests from other web pages"
+            return "this server accepts no requests from other web pages"
         return None
 
 

@@ -1,4 +1,4 @@
-"""What a server allows, and the most memory that it can need for that."""
+"""The limits of a server, and the most memory that it can need within them."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from cvsr.errors import OptionError
 from cvsr.machine import MB, resident
 
 CONNECTIONS = 256
-"""How many may be open at a time."""
+"""The most connections at a time."""
 PATIENCE = 10.0
-"""Seconds that a client may take over a request's head, or to make room for more of the answer."""
+"""Seconds that a client may take for a request's head, or before it reads more of the response."""
 SLOWEST = 64 << 10
-"""Bytes per second that a client must send and take on average, after PATIENCE."""
+"""Bytes per second that a client must send and read on average, after PATIENCE."""
 RESULT = 4
-"""How many times ``pixels`` a result may have."""
+"""How many times ``Limits.pixels`` a result may have."""
 
-_CONNECTION = 3 * MB // 8  # two buffers of the event loop, and what lies between them
-_NETWORKS = 64 * MB  # what models take that are loaded on request
+_CONNECTION = 3 * MB // 8  # two buffers of the event loop, and the data between them
+_NETWORKS = 64 * MB  # models that are loaded on request
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server allows.
+    """The limits of a server.
 
-    ``upload``: bytes of a request's body; ``pixels``: of its picture; ``memory``: of the whole process, in bytes;
-    ``timeout``: seconds of work for a picture; ``queue``: how many requests may wait, or be on their way in or out,
-    beside the one that is worked on. Raise OptionError where one makes no sense.
+    ``upload``: bytes of a request's body; ``pixels``: of its image; ``memory``: of the whole process, in bytes;
+    ``timeout``: seconds of work for an image; ``queue``: how many requests may wait, upload or download beside the one
+    in progress. Raise OptionError if one makes no sense.
     """
 
     upload: int = 32 * MB
@@ -42,19 +42,19 @@ class Limits:
 
     @property
     def places(self) -> int:
-        """Return how many requests for pictures are let in at a time."""
+        """Return how many requests for images are accepted at a time."""
         return self.queue + 1
 
     @property
     def reserved(self) -> int:
-        """Return the bytes that all but the picture that is worked on may take: connections, uploads, networks."""
+        """Return the bytes that everything but the image in progress may take: connections, uploads, networks."""
         return CONNECTIONS * _CONNECTION + (self.places + 2) * self.upload + _NETWORKS
 
     def budget(self) -> Budget:
-        """Return what is left for the picture that is worked on, taking the process as it is now.
+        """Return the memory that is left for the image in progress, given the process as it is now.
 
-        memory = now + CONNECTIONS * 384 kB + (queue + 3) * upload + 64 MB + what is left. Raise OptionError if that is
-        too little for the smallest picture.
+        memory = now + CONNECTIONS * 384 kB + (queue + 3) * upload + 64 MB + the rest. Raise OptionError if the rest is
+        too little for the smallest image.
         """
         base = resident() + self.reserved
         if self.memory - base < 32 * MB:
@@ -66,7 +66,7 @@ class Limits:
 
 
 class Refusal(Exception):
-    """An HTTP status, what happened and what to do, and headers to go with it."""
+    """An error response: HTTP status, what happened and what to do, and headers."""
 
     def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(text)

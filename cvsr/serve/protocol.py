@@ -1,6 +1,6 @@
-"""HTTP for clients that cannot be trusted to hurry: uvicorn's protocol with limits of time. Needs the extra ``serve``.
+"""HTTP with time limits for slow clients: uvicorn's protocol with timers. Needs the extra ``serve``.
 
-uvicorn waits without end for a request's head, and for a client to take an answer. Here both end after PATIENCE.
+uvicorn waits without limit for a request's head, and for a client to read a response. Here both end after PATIENCE.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ def _answer(status: str, text: str, headers: str = "") -> bytes:
 
 
 _FULL = _answer("503 Service Unavailable", "too many connections; try again in a moment", "Retry-After: 5\r\n")
-_BROKEN = _answer("400 Bad Request", "this is no HTTP request; see /openapi.json")
+_BROKEN = _answer("400 Bad Request", "not an HTTP request; see /openapi.json")
 
 
 class ImpatientProtocol(_h11.H11Protocol):  # pyright: ignore[reportUntypedBaseClass]
-    """One connection. It is closed if a request does not begin, or an answer is not taken, within PATIENCE seconds."""
+    """One connection. It is closed if no request begins, or a response is not read, within PATIENCE seconds."""
 
     _timers: dict[str, Any]
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait for a request; send away who comes when all connections are taken."""
+        """Start to wait for a request; refuse a connection beyond the limit."""
         self._timers = {}
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS:
@@ -42,34 +42,34 @@ class ImpatientProtocol(_h11.H11Protocol):  # pyright: ignore[reportUntypedBaseC
             self._wait("request")
 
     def data_received(self, data: bytes) -> None:
-        """Take data; stop waiting where a request has begun."""
+        """Take data; stop waiting if a request has begun."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop("request")
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or for the rest of a body that nobody wants."""
+        """Wait for the next request, or for the rest of a body that is not read."""
         self._wait("request")
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """Wait for the client to take what has been sent."""
+        """Wait for the client to read what was sent."""
         super().pause_writing()
         self._wait("answer")
 
     def resume_writing(self) -> None:
-        """Stop waiting: it took some."""
+        """Stop waiting: the client has read some."""
         super().resume_writing()
         self._stop("answer")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all waiting."""
+        """Stop all timers."""
         for what in list(self._timers):
             self._stop(what)
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
+        """Answer what is not HTTP."""
         self.transport.write(_BROKEN)
         self.transport.close()
 

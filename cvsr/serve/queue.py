@@ -1,4 +1,4 @@
-"""Who may come in, whose turn it is, and who has left: the server's places and its one worker."""
+"""The queue of requests in front of the one worker: slots, order, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from typing import Any
 
 from cvsr.errors import Cancelled
 from cvsr.serve.limits import Limits, Refusal
-from cvsr.serve.worker import Order, Result, Worker
+from cvsr.serve.worker import Encoded, Wanted, Worker
 
 
-class Place:
-    """A request's place, from its head to the end of its answer. It is free when all who hold it have let go."""
+class Slot:
+    """A request's slot in the queue, from its head to the end of its response. It is free after the last release."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk, self._holders = desk, 1
-        desk.taken += 1
+    def __init__(self, queue: RequestQueue) -> None:
+        self._queue, self._holders = queue, 1
+        queue.taken += 1
 
     def hold(self) -> None:
-        """Keep the place for one more."""
+        """Add a holder."""
         self._holders += 1
 
-    def drop(self) -> None:
-        """Let go."""
+    def release(self) -> None:
+        """Remove a holder."""
         self._holders -= 1
         if self._holders == 0:
-            self._desk.taken -= 1
+            self._queue.taken -= 1
 
 
-class Desk:
-    """Lets requests in while there are places, and gives their uploads to the worker, one at a time, in order."""
+class RequestQueue:
+    """Accepts requests while there are free slots, and gives their uploads to the worker, one at a time, in order."""
 
     def __init__(self, limits: Limits, worker: Worker) -> None:
         self.limits, self._worker = limits, worker
         self.taken = 0
-        self._seconds = 1.0  # what a picture took of late
+        self._seconds = 1.0  # moving average of the time for a picture
         self._closing = False
         self._pool = ThreadPoolExecutor(1, "cvsr-serve")
 
-    def enter(self) -> Place:
-        """Return a place. Raise Refusal (503), with the time after which to ask again, where there is none."""
+    def enter(self) -> Slot:
+        """Return a slot. Raise Refusal (503), with the time after which to try again, if there is none."""
         if self._closing or self.taken >= self.limits.places:
             again = max(1, math.ceil(self._seconds * self.taken))
             raise Refusal(
                 503,
-                f"all {self.limits.places} places are taken; try again in {again} seconds",
+                f"the queue is full ({self.limits.places} requests); try again in {again} seconds",
                 {"Retry-After": str(again)},
             )
-        return Place(self)
+        return Slot(self)
 
-    async def work(self, place: Place, data: bytearray, order: Order, gone: Awaitable[Any]) -> Result | None:
-        """Return the result of an upload, None where ``gone`` came first: then the work is given up.
+    async def work(self, slot: Slot, data: bytearray, wanted: Wanted, gone: Awaitable[Any]) -> Encoded | None:
+        """Return the result of an upload; None if ``gone``, the client's disconnect, came first: the work is cancelled.
 
-        The place is kept until the work has really ended. Raise Refusal.
+        The slot is held until the work has really ended. Raise Refusal.
         """
         left = threading.Event()
-        place.hold()
-        job = asyncio.get_running_loop().run_in_executor(self._pool, self._run, data, order, left)
-        job.add_done_callback(lambda done: self._ended(done, place, left))
+        slot.hold()
+        job = asyncio.get_running_loop().run_in_executor(self._pool, self._run, data, wanted, left)
+        job.add_done_callback(lambda done: self._ended(done, slot, left))
         absence = asyncio.ensure_future(gone)
         try:
             await asyncio.wait({job, absence}, return_when=asyncio.FIRST_COMPLETED)
@@ -76,24 +76,24 @@ class Desk:
         finally:
             absence.cancel()
 
-    def _run(self, data: bytearray, order: Order, left: threading.Event) -> Result:
+    def _run(self, data: bytearray, wanted: Wanted, left: threading.Event) -> Encoded:
         if self._stopped(left)():
-            raise Cancelled("nobody waits for it any more")
-        return self._worker(data, order, self._stopped(left))
+            raise Cancelled("the client has disconnected")
+        return self._worker(data, wanted, self._stopped(left))
 
     def _stopped(self, left: threading.Event) -> Callable[[], bool]:
         return lambda: left.is_set() or self._closing
 
-    def _ended(self, job: asyncio.Future[Result], place: Place, left: threading.Event) -> None:
-        """Let go of the place, and of the result where nobody took it."""
+    def _ended(self, job: asyncio.Future[Encoded], slot: Slot, left: threading.Event) -> None:
+        """Release the slot, and close a result that nobody waits for."""
         with suppress(asyncio.CancelledError):
             if job.exception() is None:
                 self._seconds += 0.3 * (job.result().seconds - self._seconds)
                 if left.is_set():
                     job.result().stream.close()
-        place.drop()
+        slot.release()
 
     def close(self) -> None:
-        """Give up what is being worked on, and wait until it has ended."""
+        """Cancel the work, and wait until it has ended."""
         self._closing = True
         self._pool.shutdown(wait=True, cancel_futures=True)

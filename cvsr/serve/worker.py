@@ -1,9 +1,8 @@
-"""What the server does with an upload: read its head, decode it, enlarge it, encode it, all within its limits."""
+"""The server's worker: check an upload's header, decode, enlarge and encode it, all within the limits."""
 
 from __future__ import annotations
 
 import functools
-import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,10 +11,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from cvsr.batch.enlarge import write_picture
 from cvsr.batch.memory import Budget
 from cvsr.errors import Cancelled, FileError, MemoryBudgetError
 from cvsr.image import interpolation
-from cvsr.io import encoder, formats, header, reader
+from cvsr.io import formats, header, reader
 from cvsr.io.formats import Format
 from cvsr.io.interface import BrokenFileError, Header, UnknownFormatError
 from cvsr.machine import MB
@@ -24,12 +24,11 @@ from cvsr.serve.limits import RESULT, Limits, Refusal
 from cvsr.upscaler import Upscaler
 
 _DECODING = 4  # bytes that a decoder takes at most for each of the picture's: progressive JPEGs, animated PNGs
-_ROWS = 64  # rows to encode between two looks at whether somebody still waits for them
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a request asks for. ``format`` is "" for the upload's own, where results can be written in it."""
+class Wanted:
+    """What a request asks for. ``format``: "" for the upload's own, if results can be written in it."""
 
     scale: float
     model: str
@@ -38,8 +37,8 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Result:
-    """An encoded picture in a file without a name; ``seconds`` is how long it took, decoding and encoding included."""
+class Encoded:
+    """A result: an encoded picture in a temporary file; ``seconds`` is the time for it, with decoding and encoding."""
 
     stream: BinaryIO
     bytes: int
@@ -51,16 +50,16 @@ class Result:
 
 
 def models(extra: str) -> dict[str, str]:
-    """Return the names that a request may give and what they stand for: those of ``cvsr models``, and ``extra``'s."""
+    """Return the model names that a request may use, and the model of each: those of ``cvsr models``, and ``extra``."""
     names = [*zoo.families(), *(entry.name for entry in zoo.models()), *interpolation.METHODS]
     found = {name: name for name in names}
-    if extra not in found:  # the owner of the server may name a file: requests get it by the name of its model
+    if extra not in found:  # the command line may name a file: requests use the name of its model
         found[next(iter(zoo.find(extra).values())).name] = extra
     return found
 
 
 class Worker:
-    """Turns one upload after the other into a result. Not for several threads at a time."""
+    """Enlarges one upload after the other. Not for several threads at a time."""
 
     def __init__(self, limits: Limits, names: dict[str, str], device: str) -> None:
         self._limits, self._names, self._device = limits, names, device
@@ -68,7 +67,7 @@ class Worker:
         self._budget: Budget | None = None
 
     def warmup(self, model: str) -> str:
-        """Load a model, reckon what memory is left, and return where it runs."""
+        """Load a model, determine the memory that is left, and return the device."""
         upscaler = self._upscaler(model, 2.0)
         upscaler.warmup()
         self._budget = self._limits.budget()
@@ -78,8 +77,8 @@ class Worker:
         path = self._names[model]
         return Upscaler(path, scale, device="auto" if path in interpolation.METHODS else self._device)
 
-    def __call__(self, data: bytearray, order: Order, cancel: Callable[[], bool]) -> Result:
-        """Return what ``order`` makes of an upload. Raise Refusal, also where ``cancel`` says that time is up."""
+    def __call__(self, data: bytearray, wanted: Wanted, cancel: Callable[[], bool]) -> Encoded:
+        """Return an upload enlarged as ``wanted``. Raise Refusal, also if ``cancel`` returns True or time is up."""
         start = time.monotonic()
 
         def late() -> bool:
@@ -87,12 +86,12 @@ class Worker:
 
         try:
             head = header.read(memoryview(data))
-            self._check(head, order.scale, len(data))
+            self._check(head, wanted.scale, len(data))
             if late():
                 raise Cancelled("before it began")
             picture = reader.decode(np.frombuffer(data, np.uint8), "the upload")
-            format = formats.FORMATS[order.format or _like(head.suffix)]
-            result, width, height = self._enlarged(picture, order, format, late)
+            format = formats.FORMATS[wanted.format or _like(head.suffix)]
+            result, width, height = self._enlarged(picture, wanted, format, late)
         except UnknownFormatError as error:
             raise Refusal(415, f"{error}; convert it to PNG") from None
         except (BrokenFileError, FileError) as error:
@@ -103,48 +102,35 @@ class Worker:
             raise Refusal(504, f"it took longer than {self._limits.timeout:g} seconds; send a smaller image") from None
         size = result.tell()
         result.seek(0)
-        return Result(result, size, format.name, width, height, order.model, time.monotonic() - start)
+        return Encoded(result, size, format.name, width, height, wanted.model, time.monotonic() - start)
 
     def _check(self, head: Header, scale: float, size: int) -> None:
-        """Raise Refusal or MemoryBudgetError where a picture is too large to be decoded or enlarged."""
+        """Raise Refusal or MemoryBudgetError if a picture is too large to be decoded or enlarged."""
         most = self._limits.pixels
         if head.pixels > most:
-            raise Refusal(
-                413, f"it has {head.width}x{head.height} pixels, and {most} are taken here; send a part of it"
-            )
+            raise Refusal(413, f"it has {head.width}x{head.height} pixels, and the limit is {most}; send a part of it")
         if head.pixels * scale**2 > RESULT * most:
             raise Refusal(
-                413, f"{head.width}x{head.height} pixels enlarged by {scale:g} are more than {RESULT * most}; lower it"
+                413, f"{head.width}x{head.height} pixels times {scale:g} exceed {RESULT * most}; use a lower scale"
             )
         assert self._budget is not None, "warmup comes first"
         need = head.pixels * head.pixel * _DECODING + 2 * size
         if self._budget.base + need > self._budget.limit:
             raise MemoryBudgetError(
-                f"decoding it may take {need // MB} MB, and {(self._budget.limit - self._budget.base) // MB} MB are "
-                "for one picture here"
+                f"decoding it may take {need // MB} MB, and the limit for one image is "
+                f"{(self._budget.limit - self._budget.base) // MB} MB"
             )
 
     def _enlarged(
-        self, picture: reader.Picture, order: Order, format: Format, cancel: Callable[[], bool]
+        self, picture: reader.Picture, wanted: Wanted, format: Format, cancel: Callable[[], bool]
     ) -> tuple[BinaryIO, int, int]:
-        image = encoder.fit(picture.image, format)
-        dtype = encoder.dtype_for(image.dtype, format)
-        upscaler = self._upscaler(order.model, order.scale)
-        width, height = upscaler.output_size(image.shape[1], image.shape[0])
-        shape = (height, width, *image.shape[2:])
         assert self._budget is not None, "warmup comes first"
-        left = self._budget.left(image, math.prod(shape), dtype, format, in_memory=upscaler.interpolates)
-        stream: Any = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever sends it
+        stream: Any = tempfile.TemporaryFile()  # noqa: SIM115 - closed after it is sent
         try:
-            writer = encoder.open_writer(
-                stream, format, shape, dtype, quality=order.quality, exif=picture.exif, icc=picture.icc
-            )
-            for band in upscaler.bands(image, max_memory=left, cancel=cancel):
-                for top in range(0, band.shape[0], _ROWS):
-                    if cancel():
-                        raise Cancelled("while it was encoded")
-                    writer.write(encoder.convert(band[top : top + _ROWS], dtype))
-            writer.close()
+            width, height = write_picture(
+                picture, format, stream, self._upscaler(wanted.model, wanted.scale), budget=self._budget,
+                quality=wanted.quality, cancel=cancel,
+            )  # fmt: skip
         except BaseException:
             stream.close()
             raise
@@ -152,6 +138,6 @@ class Worker:
 
 
 def _like(suffix: str) -> str:
-    """Return the name of the format of results for uploads of a suffix."""
+    """Return the name of the format of the result for an upload's suffix."""
     found = formats.format_of(suffix)
     return found.name if found and found.served else "png"

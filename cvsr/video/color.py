@@ -1,7 +1,7 @@
 """Between the YUV of films and BGR: with the matrix and the range that the film states, rounded accurately.
 
-Films that state no matrix are taken as players take them: BT.601 below 720 lines, BT.709 from there on. The result
-states what was taken, because it may lie on the other side of that border.
+Films that state no matrix are treated as players do: BT.601 below 720 lines, BT.709 from there on. The result states
+the matrix, because it may be on the other side of that border.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FLAGS = "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:i
 
 @dataclass(frozen=True)
 class Color:
-    """What a film states of its colors, as numbers of ITU-T H.273 (``range``: 1 limited, 2 full)."""
+    """The colors that a film states, as numbers of ITU-T H.273 (``range``: 1 limited, 2 full)."""
 
     matrix: int
     range: int
@@ -35,10 +35,10 @@ class Color:
 
 
 def of(frame: Any) -> Color:
-    """Return the colors of a decoded frame, with what it leaves open filled in. Raise OptionError for exotic ones."""
+    """Return the colors of a decoded frame, with defaults if not stated. Raise OptionError for unsupported ones."""
     matrix, name = int(frame.colorspace), str(frame.format.name)
     if matrix not in _MATRICES and matrix not in (RGB, UNKNOWN, 3):
-        raise OptionError(f"the film's color matrix (number {matrix} of ITU-T H.273) is none that cvsr converts")
+        raise OptionError(f"cvsr does not support the film's color matrix (number {matrix} of ITU-T H.273)")
     if matrix not in _MATRICES:
         matrix = BT709 if frame.height >= _HD else BT601
     full = int(frame.color_range) == FULL or name.startswith("yuvj")
@@ -60,7 +60,7 @@ class Converter:
         self._graphs: dict[tuple[object, ...], Any] = {}
 
     def to_bgr(self, frame: Any, size: tuple[int, int], *, sixteen: bool) -> Image:
-        """Return a decoded frame as BGR of ``size`` = (width, height), uint16 where ``sixteen``, else uint8."""
+        """Return a decoded frame as BGR of ``size`` = (width, height), uint16 if ``sixteen``, else uint8."""
         color, where = self._color, f"w={size[0]}:h={size[1]}"
         about = f"{where}:in_color_matrix={_MATRICES[color.matrix]}:in_range={_range(color)}"
         if frame.format.is_rgb:
@@ -73,7 +73,7 @@ class Converter:
         return yuv16.to_bgr(self._run(frame, _full(bits), same), bits, color.matrix, color.range == FULL)
 
     def to_yuv(self, image: Image, pix_fmt: str) -> Any:
-        """Return BGR as a frame of a YUV format: uint8, or uint16 where that has more than 8 bits."""
+        """Return BGR as a frame of a YUV format: uint8, or uint16 if that has more than 8 bits."""
         color = self._color
         about = f"out_color_matrix={_MATRICES[color.matrix]}:out_range={_range(color)}"
         if image.dtype != np.uint16:

@@ -1,4 +1,4 @@
-"""Encoders: which one a container gets, its settings, and one piece of film written with it."""
+"""Encoders: the default of each container, their settings, and one part of a film written with them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, BinaryIO
 from cvsr.errors import FileError, OptionError
 from cvsr.video import pyav
 from cvsr.video.color import Color, Converter
-from cvsr.video.reader import Facts, Shot
+from cvsr.video.reader import FilmFacts, Shot
 
 PART_FORMAT = "nut"  # takes every codec
 
 
 @dataclass(frozen=True)
 class Container:
-    """A kind of file, by FFmpeg's name, and what video goes into it where nobody says."""
+    """A kind of file, by FFmpeg's name, and its default encoders."""
 
     format: str
     encoder: str
@@ -61,7 +61,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """All that an encoder is told; the same for every part of a film."""
+    """All settings of an encoder, the same for every part of a film."""
 
     encoder: str
     options: dict[str, str]
@@ -74,7 +74,7 @@ class Settings:
     aspect: Fraction | None
 
     def tag(self, context: Any) -> None:
-        """Write the colors and the shape of pixels into a codec context."""
+        """Write the colors and the pixel aspect ratio into a codec context."""
         context.color_range, context.colorspace = self.color.range, self.color.matrix
         context.color_primaries, context.color_trc = self.color.primaries, self.color.transfer
         if self.aspect:
@@ -82,34 +82,34 @@ class Settings:
 
 
 def container_for(target: Path) -> Container:
-    """Return the kind of file that a name asks for. Raise OptionError where there is none that keeps times."""
+    """Return the kind of file that a name stands for. Raise OptionError if none of them does."""
     found = CONTAINERS.get(target.suffix.lower())
     if found is None:
-        raise OptionError(f"{target}: the suffix names no film that cvsr writes; use {', '.join(CONTAINERS)}")
+        raise OptionError(f"{target}: unknown suffix for a film; use {', '.join(CONTAINERS)}")
     return found
 
 
 def settings_for(
     target: Path,
-    facts: Facts,
+    facts: FilmFacts,
     size: tuple[int, int],
     *,
     codec: str | None,
     crf: float | None,
     note: Callable[[str], object],
 ) -> Settings:
-    """Return what to encode with, tried out; ``note`` is told what is lost. Raise OptionError where it cannot be."""
+    """Return settings that were tried; ``note`` is called with what gets lost. Raise OptionError if none work."""
     container = container_for(target)
     found = _codec(codec or (container.deep if facts.bits > 8 else container.encoder))
     pix_fmt, bits = _pix_fmt(found, facts)
     if size[0] % 2 or size[1] % 2:
         size = (size[0] - size[0] % 2, size[1] - size[1] % 2)
-        note(f"video has even sizes: the last row or column is cut off, {size[0]}x{size[1]} remain")
+        note(f"video needs even sizes: the last row or column is cropped to {size[0]}x{size[1]}")
     if facts.bits > 8:
         note(
-            f"{facts.bits} bits a color are enlarged in 16 and written in {bits}"
+            f"{facts.bits} bits per channel are enlarged in 16 and written in {bits}"
             if bits > 8
-            else f"{facts.bits} bits a color become 8, because {found.name} takes no more (--codec libx265 does)"
+            else f"{facts.bits} bits per channel become 8, because {found.name} supports no more (--codec libx265 does)"
         )
     settings = Settings(
         found.name, _options(found.name, crf), pix_fmt, facts.bits > 8 and bits > 8, size, facts.rate,
@@ -126,7 +126,7 @@ def _codec(name: str) -> Any:
     except ValueError:  # PyAV's UnknownCodecError is one
         found = None
     if found is None or found.type != "video":
-        raise OptionError(f"--codec {name}: this PyAV has no such video encoder; try {', '.join(RECIPES)}")
+        raise OptionError(f"--codec {name}: this PyAV has no such video encoder; use {', '.join(RECIPES)}")
     return found
 
 
@@ -134,7 +134,7 @@ def _options(encoder: str, crf: float | None) -> dict[str, str]:
     recipe = RECIPES.get(encoder, Recipe())
     if crf is not None and recipe.crf is None:
         raise OptionError(
-            f"--crf: {encoder} has no such setting; it is for {', '.join(n for n in RECIPES if RECIPES[n].crf)}"
+            f"--crf: {encoder} does not support it; it is for {', '.join(n for n in RECIPES if RECIPES[n].crf)}"
         )
     if crf is not None and not 0 <= crf <= recipe.worst:
         raise OptionError(f"--crf {crf:g}: {encoder} takes 0 (best) to {recipe.worst}")
@@ -142,7 +142,7 @@ def _options(encoder: str, crf: float | None) -> dict[str, str]:
     return recipe.options | ({} if quality is None else {"crf": f"{quality:g}"})
 
 
-def _pix_fmt(codec: Any, facts: Facts) -> tuple[str, int]:
+def _pix_fmt(codec: Any, facts: FilmFacts) -> tuple[str, int]:
     """Return the encoder's format nearest to the film's, and its bits."""
     offered = {f.name for f in codec.video_formats or ()}
     depths = [10, 12, 8] if facts.bits > 8 else [8, 10]
@@ -152,17 +152,17 @@ def _pix_fmt(codec: Any, facts: Facts) -> tuple[str, int]:
             name = f"yuv{chroma}p" + (f"{bits}le" if bits > 8 else "")
             if name in offered:
                 return name, bits
-    raise OptionError(f"--codec {codec.name} takes no YUV that cvsr makes; try {', '.join(RECIPES)}")
+    raise OptionError(f"--codec {codec.name} supports no pixel format that cvsr writes; use {', '.join(RECIPES)}")
 
 
 def _try(settings: Settings, container: Container, target: Path) -> None:
-    """Raise OptionError where the encoder refuses its settings, or the container the encoder."""
+    """Raise OptionError if the encoder refuses its settings, or the container the encoder."""
     av = pyav.load()
     with av.open(io.BytesIO(), "w", format=container.format) as trial:
         try:
             trial.add_stream(settings.encoder, rate=settings.rate)
         except ValueError as error:
-            raise OptionError(f"{target.suffix} files hold no video of {settings.encoder}: name a .mkv file") from error
+            raise OptionError(f"{target.suffix} files cannot contain video of {settings.encoder}: use .mkv") from error
     with av.open(io.BytesIO(), "w", format=PART_FORMAT) as trial:
         try:
             _add_stream(trial, settings).codec_context.open()
@@ -183,8 +183,8 @@ def _add_stream(container: Any, settings: Settings) -> Any:
     return stream
 
 
-class Part:
-    """A piece of film that is written to ``stream`` as video alone."""
+class PartWriter:
+    """Writes a part of a film to ``stream``, as video alone."""
 
     def __init__(self, stream: BinaryIO, settings: Settings) -> None:
         self._settings = settings
@@ -215,4 +215,4 @@ class Part:
             except OSError as error:
                 if isinstance(error, FileError):
                     raise
-                raise OSError(error.errno, pyav.reason(error)) from error  # as Python's own files would say it
+                raise OSError(error.errno, pyav.reason(error)) from error  # as from Python's own files

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cvsr import __version__
 from cvsr.errors import FileError, OptionError
+from cvsr.inference.stages import Progress, Report
 from cvsr.io import atomic
 from cvsr.upscaler import Upscaler
 from cvsr.video import encoder, mux, pyav, read_ahead
@@ -19,14 +20,13 @@ from cvsr.video.parts import Parts
 from cvsr.video.reader import Reader, Shot
 from cvsr.video.source import Step
 
-Told = Callable[[str], object]
-Moved = Callable[[int, int, int], object]
-"""Is told how many frames are done, of about how many, and how many an earlier run had done."""
+Note = Callable[[str], object]
+"""Is called with what the user should know, such as what gets lost."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked for. ``start`` and ``end`` are seconds from the beginning; ``label`` tells runs apart."""
+    """What to do. ``start`` and ``end`` are seconds from the beginning; ``label`` distinguishes kinds of runs."""
 
     source: Path
     target: Path
@@ -40,8 +40,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of it: frames in the result, of these new ones, and the seconds that they took."""
+class FilmResult:
+    """What was written: frames in the result, how many of them are new, and the seconds that these took."""
 
     frames: int
     new: int
@@ -50,10 +50,11 @@ class Outcome:
     stopped: bool
 
 
-def convert(task: Task, upscaler: Upscaler, step: Step, *, moved: Moved, note: Told) -> Outcome:
-    """Write ``task.target``. KeyboardInterrupt ends it with a film of the frames so far, and the parts to go on from.
+def convert(task: Task, upscaler: Upscaler, step: Step, *, progress: Report, note: Note) -> FilmResult:
+    """Write ``task.target``. KeyboardInterrupt ends it with a film of the frames so far, and the parts to continue.
 
-    Raise FileError or OptionError, and what ``step`` raises; the parts stay then.
+    ``progress`` is first called with the frames that an earlier run did; the total is an estimate. Raise FileError or
+    OptionError, and what ``step`` raises; the parts are kept then.
     """
     reader = Reader(task.source)
     settings, upright = _settings(task, reader, upscaler, note)
@@ -66,29 +67,29 @@ def convert(task: Task, upscaler: Upscaler, step: Step, *, moved: Moved, note: T
     shots = reader.frames(task.start, task.end, after=parts.last, deep=settings.deep, upright=upright)
     total = max(1, _count(task, reader))
     try:
-        _pump(shots, step, partial(parts.write, settings=settings), lambda new: moved(before + new, total, before))
+        _pump(shots, step, partial(parts.write, settings=settings), lambda new: progress(Progress(before + new, total)))
     except KeyboardInterrupt:
         stopped = True
     finally:
-        if not parts.records:  # nothing to go on with
+        if not parts.records:  # nothing to continue
             parts.remove()
     seconds = time.monotonic() - begun
     if reader.damaged:
-        note(f"{reader.damaged} damaged packets were left out")
+        note(f"{reader.damaged} damaged packets were dropped")
     if parts.records:
         mux.join(reader, parts, settings, task.target, others, _span(task, reader, parts, stopped))
         if not stopped:
             parts.remove()
     elif not stopped:
         raise FileError(f"{task.source} has no frames between --start and --end")
-    return Outcome(parts.done, parts.done - before, seconds, settings.size, stopped)
+    return FilmResult(parts.done, parts.done - before, seconds, settings.size, stopped)
 
 
-def _settings(task: Task, reader: Reader, upscaler: Upscaler, note: Told) -> tuple[encoder.Settings, bool]:
-    """Return what to encode with, and whether frames must be turned upright for it."""
+def _settings(task: Task, reader: Reader, upscaler: Upscaler, note: Note) -> tuple[encoder.Settings, bool]:
+    """Return what to encode with, and whether frames must be rotated for it."""
     facts = reader.facts
     if task.start is not None and facts.duration and task.start >= facts.duration:
-        raise OptionError(f"--start: {task.source} is over after {float(facts.duration):.2f} seconds")
+        raise OptionError(f"--start: {task.source} ends after {float(facts.duration):.2f} seconds")
     upright = facts.orientation != 1 and not mux.keeps_rotation()
     size = facts.size
     if upright and facts.orientation >= 5:  # on its side
@@ -100,20 +101,20 @@ def _settings(task: Task, reader: Reader, upscaler: Upscaler, note: Told) -> tup
 
 
 def _pump(
-    shots: Iterator[Shot], step: Step, write: Callable[[Iterator[Shot]], object], moved: Callable[[int], object]
+    shots: Iterator[Shot], step: Step, write: Callable[[Iterator[Shot]], object], done: Callable[[int], object]
 ) -> None:
     """Read ahead in one thread, enlarge in this one, write in a third."""
-    moved(0)
+    done(0)
     with closing(read_ahead.ahead(shots)) as ahead, read_ahead.Sink[Shot](write) as sink:
         for number, shot in enumerate(ahead, 1):
             sink.put(replace(shot, image=step(shot.image)))
-            moved(number)
+            done(number)
 
 
-def _warn(reader: Reader, note: Told) -> None:
+def _warn(reader: Reader, note: Note) -> None:
     facts = reader.facts
     if facts.interlaced:
-        note("it is interlaced: both fields are enlarged as one picture; deinterlace it first for a clean result")
+        note("it is interlaced: both fields are enlarged as one frame; deinterlace it first for a clean result")
     if facts.alpha:
         note("its transparency is lost")
     if facts.mastering:
@@ -146,9 +147,9 @@ def _count(task: Task, reader: Reader) -> int:
     return round((end - (task.start or 0)) * facts.rate)
 
 
-def _span(task: Task, reader: Reader, parts: Parts, stopped: bool) -> mux.Span:
+def _span(task: Task, reader: Reader, parts: Parts, stopped: bool) -> mux.Clip:
     facts = reader.facts
     end = None if task.end is None else facts.origin + task.end
     if stopped:
         end = parts.records[-1].end * facts.time_base
-    return mux.Span(facts.origin + (task.start or 0), end, task.start is None and end is None)
+    return mux.Clip(facts.origin + (task.start or 0), end, task.start is None and end is None)

@@ -19,15 +19,15 @@ from cvsr.video.encoder import PART_FORMAT, Settings, container_for
 from cvsr.video.parts import Parts
 from cvsr.video.reader import Reader
 
-_TECHNICAL = frozenset(  # what a container says of itself, and its writer will say anew
+_TECHNICAL = frozenset(  # facts of the container itself, which its writer sets anew
     ("encoder", "major_brand", "minor_version", "compatible_brands", "rotate", "duration", "bps", "number_of_frames")
 )
 _Timed = tuple[Fraction, int, Any]
 
 
 @dataclass(frozen=True)
-class Span:
-    """What of the source is shown: from ``start`` (seconds on its clock) to ``end`` (None: to wherever it ends)."""
+class Clip:
+    """The section of the source to show: from ``start`` (seconds on its clock) to ``end`` (None: to the end)."""
 
     start: Fraction
     end: Fraction | None
@@ -35,9 +35,9 @@ class Span:
 
 
 def kept(reader: Reader, target: Path, note: Callable[[str], object]) -> list[int]:
-    """Return the numbers of the streams beside the video that the target can hold; ``note`` is told of the others.
+    """Return the numbers of the other streams that the target can hold; ``note`` is called for those that it cannot.
 
-    Raise OptionError where it cannot hold the sound.
+    Raise OptionError if it cannot hold the sound.
     """
     found: list[int] = []
     with reader.open() as source:
@@ -49,9 +49,9 @@ def kept(reader: Reader, target: Path, note: Callable[[str], object]) -> list[in
             if stream.type in ("audio", "subtitle", "attachment") and _fits(stream, container_for(target).format):
                 found.append(stream.index)
             elif stream.type == "audio":
-                raise OptionError(f"{target.suffix} files hold no {name} sound, which {reader.path} has: use .mkv")
+                raise OptionError(f"{target.suffix} files cannot contain the {name} audio of {reader.path}: use .mkv")
             elif "timecode" not in stream.metadata:  # which the result gets from the metadata
-                note(f"left out, as {target.suffix} files hold none such: stream {stream.index}, {stream.type} {name}")
+                note(f"dropped, because {target.suffix} cannot contain it: stream {stream.index}, {stream.type} {name}")
     return found
 
 
@@ -65,8 +65,8 @@ def _fits(stream: Any, format: str) -> bool:
     return True
 
 
-def join(reader: Reader, parts: Parts, settings: Settings, target: Path, others: list[int], span: Span) -> None:
-    """Write ``target`` from the parts and the source's streams ``others``. Raise FileError where that fails."""
+def join(reader: Reader, parts: Parts, settings: Settings, target: Path, others: list[int], span: Clip) -> None:
+    """Write ``target`` from the parts and the source's streams ``others``. Raise FileError if that fails."""
     av = pyav.load()
     with atomic.atomic(target) as file:
         try:
@@ -76,7 +76,7 @@ def join(reader: Reader, parts: Parts, settings: Settings, target: Path, others:
 
 
 def _write(
-    file: BinaryIO, reader: Reader, parts: Parts, settings: Settings, format: str, others: list[int], span: Span
+    file: BinaryIO, reader: Reader, parts: Parts, settings: Settings, format: str, others: list[int], span: Clip
 ) -> None:
     av = pyav.load()
     with (
@@ -97,7 +97,7 @@ def _write(
 
 
 def keeps_rotation() -> bool:
-    """Tell whether this PyAV can write how a film is to be turned."""
+    """Tell whether this PyAV can write the rotation of a film."""
     return hasattr(pyav.load().VideoStream, "set_display_matrix")
 
 
@@ -126,7 +126,7 @@ def _describe(made: Any, stream: Any) -> None:
         made.disposition = stream.disposition.value
 
 
-def _copy_metadata(source: Any, result: Any, span: Span) -> None:
+def _copy_metadata(source: Any, result: Any, span: Clip) -> None:
     result.metadata.update(_without_technical(source.metadata))
     if span.whole and hasattr(result, "set_chapters") and source.chapters():
         result.set_chapters(source.chapters())
@@ -153,7 +153,7 @@ def decoding_times(pts: list[int]) -> list[int]:
     return [shown[0] - step * (delay - i) for i in range(delay)] + shown[: len(shown) - delay]
 
 
-def _video_packets(parts: Parts, stream: Any, base: Fraction, span: Span) -> Iterator[_Timed]:
+def _video_packets(parts: Parts, stream: Any, base: Fraction, span: Clip) -> Iterator[_Timed]:
     all_pts = [time for record in parts.records for time in record.pts]
     shown = sorted(all_pts)
     until = dict(itertools.pairwise([*shown, parts.records[-1].end]))
@@ -171,7 +171,7 @@ def _video_packets(parts: Parts, stream: Any, base: Fraction, span: Span) -> Ite
                 yield packet.dts * base, 0, packet
 
 
-def _other_packets(source: Any, pairs: dict[int, Any], span: Span) -> Iterator[_Timed]:
+def _other_packets(source: Any, pairs: dict[int, Any], span: Clip) -> Iterator[_Timed]:
     streams = [source.streams[index] for index in pairs]
     latest = Fraction(0)
     for packet in source.demux(streams) if streams else ():
@@ -188,5 +188,5 @@ def _other_packets(source: Any, pairs: dict[int, Any], span: Span) -> Iterator[_
         if packet.dts is not None:
             packet.dts -= zero
         packet.stream = pairs[packet.stream_index]
-        latest = max(latest, (time - zero) * base)  # of several streams: the merge wants times that grow
+        latest = max(latest, (time - zero) * base)  # of several streams: the merge needs increasing times
         yield latest, 1, packet

@@ -1,7 +1,7 @@
-"""The parts of a film that are done, kept in a folder beside the result until all are there.
+"""The finished parts of a film, kept in a folder beside the result until it is complete.
 
-A part is a file of video alone, under its name only once it is whole, and a line in ``parts.jsonl``: the times of its
-packets, exactly. The first line is the plan, what the parts were made with: only the same may be continued.
+A part is a file of video alone, renamed once it is complete, and a line in ``parts.jsonl`` with the exact times of its
+packets. The first line is the plan that the parts were made with: only a run with the same plan may continue.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 from cvsr.errors import FileError, OptionError
 from cvsr.io import atomic
-from cvsr.video.encoder import Part, Settings
+from cvsr.video.encoder import PartWriter, Settings
 from cvsr.video.reader import Shot
 
-LENGTH = 120  # frames; encoders begin anew about as often by themselves
+LENGTH = 120  # frames; encoders insert key frames about as often
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Parts:
         self.records: list[Record] = []
 
     def begin(self, plan: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
-        """Make the folder, or take over what is in it. Raise OptionError where it was made with another plan."""
+        """Create the folder, or continue with what is in it. Raise OptionError if it was made with another plan."""
         if self.folder.exists() and not resume and (overwrite or len(self._lines()) < 2):
             self.remove()
         if self.folder.exists() and not resume:
             raise FileError(
-                f"{self.folder} holds parts of an earlier run: --resume goes on with them, --overwrite begins anew"
+                f"{self.folder} has parts of an earlier run: --resume continues with them, --overwrite discards them"
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class Parts:
             for line in self._index.read_text(encoding="utf-8").splitlines():
                 try:
                     found.append(json.loads(line))
-                except ValueError:  # cut short when the run was killed: what is behind it was never there
+                except ValueError:  # cut short when the run was killed: nothing was written after it
                     break
         return found
 
@@ -74,7 +74,7 @@ class Parts:
         changed = [f"{name} was {old.get(name)!r}, now {plan[name]!r}" for name in plan if old.get(name) != plan[name]]
         if changed:
             raise OptionError(
-                f"the parts in {self.folder} were made otherwise ({'; '.join(changed)}): --overwrite begins anew"
+                f"the parts in {self.folder} have other settings ({'; '.join(changed)}): --overwrite discards them"
             )
         self.records = [Record(**record) for record in records if (self.folder / record["name"]).is_file()]
         # a cut line must not have the next one appended to it
@@ -97,7 +97,7 @@ class Parts:
         return self.folder / record.name
 
     def write(self, shots: Iterable[Shot], settings: Settings) -> None:
-        """Encode frames into parts. Where ``shots`` end in the middle of one, it is a shorter part."""
+        """Encode frames into parts. If ``shots`` end within one, it is a shorter part."""
         shots = iter(shots)
         for first in shots:
             self._write_one(itertools.chain([first], itertools.islice(shots, LENGTH - 1)), settings)
@@ -105,7 +105,7 @@ class Parts:
     def _write_one(self, shots: Iterator[Shot], settings: Settings) -> None:
         name = f"{len(self.records):06d}.part"
         with atomic.atomic(self.folder / name) as stream:
-            part = Part(stream, settings)
+            part = PartWriter(stream, settings)
             for shot in shots:
                 part.write(shot)
             part.close()

@@ -1,4 +1,4 @@
-"""A look before hours of work: a few seconds, the left half by plain interpolation, the right half by the model."""
+"""A preview before hours of work: a few seconds, the left half by plain interpolation, the right half by the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def span(start: Fraction | None, end: Fraction | None, duration: Fraction) -> tu
 
 
 def split(step: Step, upscaler: Upscaler) -> Step:
-    """Return a step whose results have their left half from bicubic interpolation, up to a white line."""
+    """Return a step with bicubic interpolation in the left half, up to a white line."""
     plain = Upscaler("bicubic", upscaler.scale)
 
     def both(image: Image) -> Image:

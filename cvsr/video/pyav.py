@@ -1,17 +1,17 @@
-"""The only door to PyAV, which is an extra: import it when a film is opened, or say what to type."""
+"""PyAV, which is an extra: the only module that imports it, when a film is opened."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-from cvsr.errors import OptionError
+from cvsr.errors import OptionError, install_hint
 
-REMEDY = 'pip install "cvsr[video]"'
+REMEDY = install_hint("video")
 
 
 def find() -> Any | None:
-    """Return the module ``av``, or None where it is not installed or does not load."""
+    """Return the module ``av``, or None if it is not installed or does not load."""
     try:
         return importlib.import_module("av")
     except ImportError:
@@ -19,7 +19,7 @@ def find() -> Any | None:
 
 
 def load() -> Any:
-    """Return the module ``av``. Raise OptionError where it is missing."""
+    """Return the module ``av``. Raise OptionError if it is missing."""
     av = find()
     if av is None:
         raise OptionError(f"this needs PyAV, which is not installed: {REMEDY}")
@@ -27,5 +27,5 @@ def load() -> Any:
 
 
 def reason(error: Exception) -> str:
-    """Return what an error of PyAV says, in few words."""
+    """Return the short message of an error of PyAV."""
     return getattr(error, "strerror", None) or str(error)

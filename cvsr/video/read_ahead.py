@@ -1,4 +1,4 @@
-"""Bounded queues between threads: what is read ahead of the network, and what is written behind it."""
+"""Bounded queues between threads: reading ahead of the network, writing after it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-DEPTH = 3  # frames on each side: enough to even out fast and slow ones, and no more memory than that
-_PATIENCE = 1.0  # seconds to wait for a source that may itself wait for ever, such as a pipe
-_POLL = 0.1  # seconds between two looks at whether the other side has given up
+DEPTH = 3  # frames on each side: enough to even out fast and slow ones
+_PATIENCE = 1.0  # seconds to wait for a source that may itself wait forever, such as a pipe
+_POLL = 0.1  # seconds between checks whether the other side has stopped
 
 
 class _End:
-    """Stands behind the last item, with the error that ended them."""
+    """Marks the end of the items, with the error that ended them."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
@@ -41,7 +41,7 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T, None, None]:
                 put(item)
                 if stop.is_set():
                     return
-        except BaseException as raised:  # whatever it is, it belongs to who takes the items
+        except BaseException as raised:  # raised where the items are consumed
             error = raised
         put(_End(error))
 
@@ -60,8 +60,8 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T, None, None]:
 class Sink(Generic[T]):
     """Feed ``consume``, which takes an iterator of items and runs in a thread, through a queue of ``depth`` items.
 
-    Leaving the ``with`` block ends the iterator and waits for ``consume`` to finish with what it was given, also where
-    the block ends with an error. What ``consume`` raises is raised by ``put`` or at the end.
+    Leaving the ``with`` block, also by an error, ends the iterator and waits for ``consume`` to finish. What
+    ``consume`` raises is raised by ``put`` or at the end.
     """
 
     def __init__(self, consume: Callable[[Iterator[T]], object], depth: int = DEPTH) -> None:
@@ -72,7 +72,7 @@ class Sink(Generic[T]):
         self._worker = threading.Thread(target=self._work, name="cvsr-behind", daemon=True)
 
     def put(self, item: T) -> None:
-        """Hand over an item, once there is room for it."""
+        """Add an item, once there is room for it."""
         self._put(item)
         if self._error is not None:
             raise self._error

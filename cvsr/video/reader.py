@@ -1,4 +1,4 @@
-"""A film as its decoder gives it: what it is, and its frames with their times."""
+"""Films as PyAV decodes them: their facts, and their frames with times."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _ORIENTATIONS = {  # (axes swapped, columns from the right, rows from the bottom
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a film's picture is. Times are in seconds, ``origin`` is where its clock begins."""
+class FilmFacts:
+    """The facts of a film's video. Times are in seconds, ``origin`` is where its clock begins."""
 
     size: tuple[int, int]
     time_base: Fraction
@@ -53,7 +53,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame: BGR, when it is shown and for how long, in units of the film's time base."""
+    """One frame: BGR, its time and duration in units of the film's time base."""
 
     image: Image
     pts: int
@@ -63,7 +63,7 @@ class Shot:
 class Reader:
     """Reads the main video stream of a file. ``damaged`` counts the packets that could not be decoded.
 
-    Raise FileError where there is none, and OptionError for colors that cvsr does not convert.
+    Raise FileError if there is none, and OptionError for colors that cvsr does not convert.
     """
 
     def __init__(self, path: Path) -> None:
@@ -73,19 +73,17 @@ class Reader:
         self.facts = self._look()
 
     def open(self) -> Any:
-        """Return the file opened anew. Raise FileError where that fails."""
+        """Return the file opened anew. Raise FileError if that fails."""
         if not self.path.exists():
             raise FileError(f"{self.path}: there is no such file; check the path")
         try:
             return self._av.open(str(self.path), metadata_errors="replace")
         except (OSError, ValueError) as error:
             why = pyav.reason(error)
-            raise FileError(
-                f"{self.path} is no film that FFmpeg can read ({why}): copy or download it again"
-            ) from error
+            raise FileError(f"FFmpeg cannot read {self.path} ({why}): copy or download it again") from error
 
     def stream(self, container: Any) -> Any:
-        """Return the video stream that is meant: the first that is no cover picture."""
+        """Return the main video stream: the first that is not a cover picture."""
         attached = getattr(getattr(self._av.stream, "Disposition", None), "attached_pic", 0)
         found = [s for s in container.streams.video if not (attached and s.disposition & attached)]
         if not found:
@@ -131,7 +129,7 @@ class Reader:
                 yield head
                 yield from frames
                 return
-        yield from self._timed(None)  # it is not known where a seek leads in a file like this
+        yield from self._timed(None)  # in a file like this, a seek may lead anywhere
 
     def _timed(self, seek_to: int | None) -> Iterator[tuple[Any, int]]:
         before: int | None = None
@@ -160,7 +158,7 @@ class Reader:
                 if seek_to is None:
                     raise FileError(f"{self.path} cannot be read: {pyav.reason(error)}") from error
 
-    def _look(self) -> Facts:
+    def _look(self) -> FilmFacts:
         with self.open() as container:
             stream = self.stream(container)
             self._only_order = container.format.name == "avi"
@@ -171,18 +169,18 @@ class Reader:
                 length = stream.duration * base
             count = stream.frames or round(length * rate)
             aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or None
-        # a frame says more than the header does
-        self.facts = Facts(
+        # a frame has more facts than the header
+        self.facts = FilmFacts(
             (0, 0), base, rate, origin, length, count, 8, "420", Color(0, 0), aspect, None, False, False, False
         )
         frame = next(self._raw(None), None)
         if frame is None:
-            raise FileError(f"{self.path}: no frame of it can be decoded; copy or download it again")
+            raise FileError(f"{self.path}: no frame can be decoded; copy or download it again")
         return replace(self.facts, **_about(frame))
 
 
 def _about(frame: Any) -> dict[str, Any]:
-    """Return the facts that a decoded frame tells."""
+    """Return the facts of a decoded frame."""
     side = {str(data.type).rpartition(".")[2]: data for data in frame.side_data}
     matrix = bytes(side["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in side else None
     format_ = frame.format

@@ -1,4 +1,4 @@
-"""Frames for scripts: of a file, a camera, an open capture or a list, enlarged one after the other."""
+"""Frames for scripts: of a file, a camera, an open capture or a list, enlarged one by one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def frames(
 ) -> Generator[Image, None, None]:
     """Yield the frames of ``source`` enlarged, in order; the next ones are read while one is computed.
 
-    ``source``: a film's path (frames are uint8 BGR and upright; PyAV reads it where that is installed, else OpenCV),
+    ``source``: a film's path (frames are uint8 BGR and upright; PyAV reads it if that is installed, else OpenCV),
     the number of a camera, a ``cv2.VideoCapture``, or images, such as another generator.
-    Raises FileError where the source cannot be opened, and what ``Upscaler`` raises for an image.
+    Raises FileError if the source cannot be opened, and what ``Upscaler`` raises for an image.
     """
     enlarge = enlarger(upscaler)
     with closing(read_ahead.ahead(_images(source))) as images:
@@ -48,9 +48,9 @@ def _images(source: Any) -> Iterator[Image]:
 
 
 def captured(capture: Any, name: str, *, release: bool) -> Iterator[Image]:
-    """Return the frames of a ``cv2.VideoCapture``. Raise FileError where it is not open."""
+    """Return the frames of a ``cv2.VideoCapture``. Raise FileError if it is not open."""
     if not capture.isOpened():
-        raise FileError(f"{name} cannot be opened: OpenCV finds no such camera, or does not read such files")
+        raise FileError(f"{name} cannot be opened: OpenCV finds no such camera, or cannot read such files")
 
     def images() -> Iterator[Image]:
         try:
@@ -73,6 +73,6 @@ Step = Callable[[Image], Image]
 def enlarger(upscaler: Upscaler) -> Step:
     """Return the step for one film: BGR (H, W, 3), uint8 or uint16, to the same kind, larger.
 
-    It remembers the last frame, so every film (and every part of one that is not read in order) gets one of its own.
+    It keeps the last frame, so every film (and every part that is not read in order) needs its own.
     """
     return Sequence(upscaler)

@@ -115,7 +115,7 @@ def test_a_folder_is_done_like_on_one_machine_and_each_process_makes_its_network
     )
     assert "13 written" in run(workers, *options, "--overwrite", code=1)
     assert all(path.stat().st_mtime_ns > before for path, before in written.items())
-    made = client.run(lambda: cluster_worker._converter.cache_info().misses)
+    made = client.run(lambda: cluster_worker._enlarger.cache_info().misses)
     assert sorted(made.values()) == [1, 1], "one network for each process, for three runs"
 
 
@@ -203,6 +203,6 @@ def test_no_scheduler(inputs, monkeypatch, capfd):
     fill(inputs, 1)
     monkeypatch.setattr(cluster, "_CONNECT", 0.5)
     assert verbs.main(["upscale", str(inputs), "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert "`dask scheduler` starts one" in capfd.readouterr().err
+    assert "start one with `dask scheduler`" in capfd.readouterr().err
     assert verbs.main(["upscale", "-", "-o", str(inputs / "a.png"), "--scheduler", "tcp://127.0.0.1:9"]) == 2
     assert "--scheduler is for files" in capfd.readouterr().err

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cvsr.batch import jobs as folder
-from cvsr.batch.jobs import Job, Source
+from cvsr.batch.jobs import Input, Job
 from cvsr.errors import FileError
 from cvsr.io import atomic
+from cvsr.options import Options
 
 
 @pytest.fixture
@@ -30,9 +31,8 @@ def found(*arguments: str, **options) -> list[str]:
     return [source.path.as_posix() for source in folder.find(arguments, **options)]
 
 
-def targets(sources, tag="_x2", **options) -> list[str]:
-    options.setdefault("suffix_for", str)
-    return [job.target.as_posix() for job in folder.plan(sources, tag, **options)]
+def targets(sources, scale=2, **options) -> list[str]:
+    return [job.target.as_posix() for job in folder.plan(sources, Options(scale=scale), **options)]
 
 
 class TestFind:
@@ -90,7 +90,7 @@ class TestPlan:
 
     def test_mirrored_below_the_output(self, tree):
         sources = list(folder.find(["in"], recursive=True))
-        assert targets(sources, "_x4", output=Path("out")) == [
+        assert targets(sources, 4, output=Path("out")) == [
             "out/a_x4.png",
             "out/b_x4.JPG",
             "out/sub/c_x4.tif",
@@ -98,16 +98,16 @@ class TestPlan:
         ]
 
     def test_one_file_by_name(self, tree):
-        assert targets([Source(tree / "a.png")], output=Path("r.jpg"), into_folder=False) == ["r.jpg"]
+        assert targets([Input(tree / "a.png")], output=Path("r.jpg"), into_folder=False) == ["r.jpg"]
 
     def test_dots_in_names_survive(self, tree):
-        assert targets([Source(Path("a.b.c.png"))], "_x1.5") == ["a.b.c_x1.5.png"]
+        assert targets([Input(Path("a.b.c.png"))], 1.5) == ["a.b.c_x1.5.png"]
 
     def test_what_is_there_is_skipped_unless_overwritten(self, tree):
         (tree / "a_x2.png").touch()
-        [job] = folder.plan([Source(tree / "a.png")], "_x2", suffix_for=str)
-        assert "is there already" in job.skip
-        [job] = folder.plan([Source(tree / "a.png")], "_x2", suffix_for=str, overwrite=True)
+        [job] = folder.plan([Input(tree / "a.png")], Options())
+        assert "exists already" in job.skip
+        [job] = folder.plan([Input(tree / "a.png")], Options(), overwrite=True)
         assert job == Job(tree / "a.png", tree / "a_x2.png")
 
     @pytest.mark.parametrize("overwrite", [False, True])
@@ -115,29 +115,29 @@ class TestPlan:
         (tree / "link.png").symlink_to(tree / "a.png")
         for target in (tree / "a.png", tree / "link.png", Path("in/sub/../a.png")):
             [job] = folder.plan(
-                [Source(tree / "a.png")], "", suffix_for=str, output=target, into_folder=False, overwrite=overwrite
+                [Input(tree / "a.png")], Options(), output=target, into_folder=False, overwrite=overwrite
             )
             assert "would overwrite its own input" in job.refusal
 
     def test_an_input_is_never_the_target_of_another(self, tree):
         (tree / "a_x2.png").touch()
-        sources = [Source(tree / "a.png"), Source(tree / "a_x2.png")]
-        first, second = folder.plan(sources, "_x2", suffix_for=str, overwrite=True)
-        assert "an input too" in first.refusal
+        sources = [Input(tree / "a.png"), Input(tree / "a_x2.png")]
+        first, second = folder.plan(sources, Options(), overwrite=True)
+        assert "another input" in first.refusal
         assert not second.refusal
 
     def test_results_that_the_shell_listed_are_skipped(self, tree):
         (tree / "a_x2.png").touch()
-        sources = [Source(tree / "a.png"), Source(tree / "a_x2.png")]
-        first, second = folder.plan(sources, "_x2", suffix_for=str)
-        assert "is there already" in first.skip
+        sources = [Input(tree / "a.png"), Input(tree / "a_x2.png")]
+        first, second = folder.plan(sources, Options())
+        assert "exists already" in first.skip
         assert "is the result of" in second.skip
 
     def test_two_results_of_one_name_are_refused(self, tree):
-        sources = [Source(Path("x/a.png")), Source(Path("x/a.jpg")), Source(Path("y/a.png"))]
-        jobs = folder.plan(sources, "_x2", suffix_for=lambda _: ".png", output=Path("out"))
+        sources = [Input(Path("x/a.png")), Input(Path("x/a.jpg")), Input(Path("y/a.png"))]
+        jobs = folder.plan(sources, Options(format="png"), output=Path("out"))
         assert [bool(job.refusal) for job in jobs] == [False, True, True]
-        assert "same name as that of" in jobs[1].refusal
+        assert "same name as the result of" in jobs[1].refusal
 
 
 class TestAtomic:

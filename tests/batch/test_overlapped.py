@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
@@ -10,7 +11,7 @@ import pytest
 
 from cvsr._cv2 import cv2
 from cvsr.batch import overlapped
-from cvsr.batch.converter import Converter
+from cvsr.batch.enlarge import Enlarger
 from cvsr.cli.verbs import main
 from cvsr.errors import DeviceError
 from cvsr.io import reader
@@ -28,7 +29,7 @@ def images(tmp_path):
 @pytest.fixture
 def at_work(monkeypatch):
     """How many files are at work when one begins."""
-    seen, now, lock, convert = [], [0], threading.Lock(), Converter.convert
+    seen, now, lock, enlarge = [], [0], threading.Lock(), Enlarger.enlarge
 
     def counted(self, *args, **keywords):
         with lock:
@@ -36,11 +37,11 @@ def at_work(monkeypatch):
             seen.append(now[0])
         time.sleep(0.1)
         try:
-            return convert(self, *args, **keywords)
+            return enlarge(self, *args, **keywords)
         finally:
             now[0] -= 1
 
-    monkeypatch.setattr(Converter, "convert", counted)
+    monkeypatch.setattr(Enlarger, "enlarge", counted)
     return seen
 
 
@@ -69,26 +70,26 @@ def test_one_at_a_time_where_two_may_not_fit(why, images, at_work, monkeypatch):
 def test_what_would_go_wrong_with_each_file_stops_all(images, monkeypatch, capsys):
     begun = []
 
-    def convert(self, job, **keywords):
+    def broken(self, job, **keywords):
         begun.append(job)
         time.sleep(0.05)
         raise DeviceError("it is gone")
 
-    monkeypatch.setattr(Converter, "convert", convert)
+    monkeypatch.setattr(Enlarger, "enlarge", broken)
     assert run(images) == 3
     error = capsys.readouterr().err
     assert len(begun) <= 3 and "it is gone" in error and "stopped with 5 to go" in error
 
 
 def test_remarks_are_on_the_file_that_they_are_about(images, monkeypatch, capsys):
-    convert = Converter.convert
+    enlarge = Enlarger.enlarge
 
     def remarking(self, job, **keywords):
         time.sleep(0.02)  # the next one has begun
-        self._bar.note(f"about {job.source.name}")
-        return convert(self, job, **keywords)
+        logging.getLogger("cvsr").warning("about %s", job.source.name)
+        return enlarge(self, job, **keywords)
 
-    monkeypatch.setattr(Converter, "convert", remarking)
+    monkeypatch.setattr(Enlarger, "enlarge", remarking)
     assert run(images) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if "about" in line]
     assert sorted(lines) == [f"cvsr: {i + 1}/5 {i}.png: about {i}.png" for i in range(5)]

@@ -239,7 +239,7 @@ class TestCommandLine:
         assert b"map" not in self.run("a.tif", "-o", "a.png", cwd=tmp_path).stderr
         done = self.run("a.tif", "-o", "-", cwd=tmp_path)
         assert done.returncode == 0
-        assert b"its place on the map is left out (writing to a file keeps it)" in done.stderr
+        assert b"georeferencing is dropped (writing to a file keeps it)" in done.stderr
 
 
 def test_without_rasterio_it_says_what_to_type(tmp_path, monkeypatch, caplog):

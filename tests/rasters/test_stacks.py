@@ -237,7 +237,7 @@ def test_it_can_be_watched_and_stopped(tmp_path, photo):
     save(tmp_path / "a.tif", content((3, 90, 110), "uint8", photo))
     seen: list[float] = []
     upscaler = cvsr.Upscaler("cvsr-small", 2, tile=32)
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, progress=lambda done, total: seen.append(done))
+    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, progress=lambda step: seen.append(step.done))
     assert seen == sorted(seen) and seen[-1] == 3 and len(seen) > 30
     with pytest.raises(cvsr.Cancelled):
         stacks.upscale(tmp_path / "a.tif", tmp_path / "c.tif", upscaler, cancel=lambda: len(seen) > 0)

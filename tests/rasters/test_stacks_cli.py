@@ -81,7 +81,7 @@ def test_a_format_of_one_page_is_refused(run, arguments):
     save("a.tif", pages())
     code, said = run("a.tif", *arguments)
     assert code == 1
-    assert "a.tif holds 4 pages and" in said
+    assert "a.tif has 4 pages, and" in said
     assert "write tiff (--format tiff)" in said
     assert [path.name for path in Path().iterdir()] == ["a.tif"]
 

@@ -320,5 +320,5 @@ def test_a_large_upload_is_refused_before_it_is_sent():
 
 def test_without_the_extra_it_says_what_to_type(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "starlette.applications", None)
-    with pytest.raises(OptionError, match=r'pip install "cvsr\[serve\]"'):
+    with pytest.raises(OptionError, match=r'pip install "\.\[serve\]"'):
         app.application("bilinear", LIMITS)

@@ -102,7 +102,7 @@ def test_an_image_can_be_dropped(opened, cat):
 def test_what_fails_is_said(opened, tmp_path):
     (tmp_path / "cat.png").write_bytes(b"this is no picture")
     opened.set_input_files("#file", str(tmp_path / "cat.png"))
-    chromium.until(opened, "document.getElementById('status').textContent.includes('it is no PNG')")
+    chromium.until(opened, "document.getElementById('status').textContent.includes('it is not a PNG')")
     assert opened.locator("#status.failed").count() == 1 and opened.locator("#download").is_hidden()
     assert "415" in opened.problems.pop()  # Chromium logs it, too
 

@@ -58,7 +58,7 @@ def test_who_finds_no_place_is_told_when_to_come_back(server):
     working = [server.connect(upload(len(picture), SLOW) + picture) for _ in range(2)]
     wait(server, 2)
     status, headers, body = server.ask("/upscale", picture)
-    assert status == 503 and int(headers["Retry-After"]) >= 1 and "places" in json.loads(body)["error"]
+    assert status == 503 and int(headers["Retry-After"]) >= 1 and "queue is full" in json.loads(body)["error"]
     for connection in working:
         connection.close()
     wait(server, 0)

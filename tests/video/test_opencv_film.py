@@ -10,6 +10,7 @@ import pytest
 from cvsr._cv2 import cv2
 from cvsr.cli import bar as progress
 from cvsr.cli import verbs
+from cvsr.inference.stages import Progress
 from cvsr.video import pyav
 
 
@@ -41,7 +42,7 @@ def test_the_pictures_are_written_and_the_losses_said(tmp_path, source, capsys):
     assert verbs.main(["video", str(source), str(target), "-m", "bilinear"]) == 0
     assert brightness(target) == list(range(30))
     said = capsys.readouterr().err
-    assert "PyAV is missing" in said and "sound" in said and 'pip install "cvsr[video]"' in said
+    assert "PyAV is missing" in said and "sound" in said and 'pip install ".[video]"' in said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.avi", "out.avi"]
 
 
@@ -55,7 +56,7 @@ def test_start_and_end(tmp_path, source):
 @pytest.mark.parametrize("more", [["--codec", "h264"], ["--crf", "20"], ["--resume"], ["--preview"]])
 def test_what_needs_pyav_says_what_to_type(tmp_path, source, capsys, more):
     assert verbs.main(["video", str(source), str(tmp_path / "out.avi"), "-m", "bilinear", *more]) == 2
-    assert 'pip install "cvsr[video]"' in capsys.readouterr().err
+    assert 'pip install ".[video]"' in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["in.avi"]
 
 
@@ -106,7 +107,7 @@ class TestBar:
         bar = progress.Bar(terminal, clock=lambda: clock[0])
         bar.start("film.mp4", "frames")
         clock[0] = 10
-        bar.update(50, 200)
+        bar.progress(Progress(50, 200))
         assert terminal.getvalue().endswith(" 25% 5.0 frames/s 0:30 left\x1b[K")
 
     def test_what_an_earlier_run_did_says_nothing_about_the_speed(self, terminal):
@@ -114,8 +115,8 @@ class TestBar:
         bar = progress.Bar(terminal, clock=lambda: clock[0])
         bar.start("film.mp4", "frames", done=100)
         clock[0] = 10
-        bar.update(150, 200)
+        bar.progress(Progress(150, 200))
         assert terminal.getvalue().endswith(" 75% 5.0 frames/s 0:10 left\x1b[K")
         clock[0] = 30
-        bar.update(250, 200)  # there were more than the file said
+        bar.progress(Progress(250, 200))  # there were more than the file said
         assert "100%" in terminal.getvalue().rpartition("\r")[2]

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 
-pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
+pytest.importorskip("av", reason="films need PyAV: pip install '.[video]'")
 import av
 from kit import films
 
@@ -119,7 +119,7 @@ class TestSpan:
         source = films.make(tmp_path / "in.mp4", 150)
         result = run(source, "--preview", "--codec", "ffv1", to="out.mkv")
         assert len(films.times(result)) == 90
-        assert "all of it would take about" in capsys.readouterr().err
+        assert "the whole film would take about" in capsys.readouterr().err
         image = next(reader.Reader(result).frames()).image
         assert image[:, 63:65].min() > 200 > image[:, 60].min()
 
@@ -150,11 +150,11 @@ class TestRefusals:
         [
             (["--codec", "nonsense"], "out.mp4", "no such video encoder"),
             (["--codec", "aac"], "out.mp4", "no such video encoder"),
-            (["--codec", "ffv1", "--crf", "3"], "out.mkv", "has no such setting"),
+            (["--codec", "ffv1", "--crf", "3"], "out.mkv", "does not support it"),
             (["--crf", "900"], "out.mp4", "takes 0 (best) to 51"),
-            (["--codec", "h264"], "out.webm", "hold no video"),
-            ([], "out.avi", "the suffix"),
-            ([], "out.webm", "hold no aac sound"),
+            (["--codec", "h264"], "out.webm", "cannot contain video"),
+            ([], "out.avi", "unknown suffix"),
+            ([], "out.webm", "cannot contain the aac audio"),
         ],
     )
     def test_what_cannot_be_is_said_before_the_work(self, tmp_path, run, capsys, more, to, says):

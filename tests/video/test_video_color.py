@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
+pytest.importorskip("av", reason="films need PyAV: pip install '.[video]'")
 import av
 from kit import films
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
+pytest.importorskip("av", reason="films need PyAV: pip install '.[video]'")
 from kit import films
 
 import cvsr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
+pytest.importorskip("av", reason="films need PyAV: pip install '.[video]'")
 import av
 from kit import films
 
@@ -34,7 +34,7 @@ class TestPixels:
             made.append(upscaler(image))
             return made[-1]
 
-        film.convert(film.Task(source, tmp_path / "out.mp4"), upscaler, watched, moved=nothing, note=nothing)
+        film.convert(film.Task(source, tmp_path / "out.mp4"), upscaler, watched, progress=nothing, note=nothing)
         for given in (made, list(frames(source, upscaler))):
             assert len(given) == len(singles)
             assert all(np.array_equal(a, b) for a, b in zip(given, singles, strict=True))
@@ -57,9 +57,9 @@ class TestPixels:
         luma = next(films.planes(result))[:128]
         assert luma.dtype == np.uint16
         assert len(np.unique(luma)) > 300  # 8 bits have 220 levels
-        assert "10 bits a color are enlarged in 16 and written in 10" in capsys.readouterr().err
+        assert "10 bits per channel are enlarged in 16 and written in 10" in capsys.readouterr().err
         run(source, "--codec", "libvpx-vp9", to="eight.webm")
-        assert "10 bits a color become 8" in capsys.readouterr().err
+        assert "10 bits per channel become 8" in capsys.readouterr().err
 
     @pytest.mark.parametrize("pix_fmt", ["yuv422p", "yuv444p"])
     def test_chroma_stays_as_fine(self, tmp_path, run, pix_fmt):
@@ -77,7 +77,7 @@ class TestPixels:
         source = films.make(tmp_path / "in.mp4", 3, size=(50, 34))
         result = run(source, "-s", "1.5")
         assert next(films.planes(result)).shape == (50 * 2, 74)
-        assert "cut off" in capsys.readouterr().err
+        assert "cropped to" in capsys.readouterr().err
 
 
 @films.TURNS

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("av", reason="films need PyAV: pip install 'cvsr[video]'")
+pytest.importorskip("av", reason="films need PyAV: pip install '.[video]'")
 from kit import films
 
 from cvsr.cli import verbs
@@ -109,7 +109,7 @@ def test_stopped_leaves_a_film_that_plays_and_can_be_finished(tmp_path, source, 
     process.send_signal(number)
     said = process.stderr.read().decode()
     assert process.wait(60) == 128 + number
-    assert "--resume goes on from here" in said
+    assert "run it again with --resume" in said
     times = films.times(target)
     assert LENGTH <= len(times) < FRAMES
     assert times == films.times(source)[: len(times)]
@@ -129,7 +129,7 @@ def test_parts_of_another_run_are_not_mixed_in(tmp_path, source, capsys):
     process.wait()
     argv = ["video", str(source), str(target)]
     assert verbs.main([*argv, "-m", "bilinear"]) == 1
-    assert "--resume goes on with them" in capsys.readouterr().err
+    assert "--resume continues with them" in capsys.readouterr().err
     assert verbs.main([*argv, "-m", "nearest", "--resume"]) == 2
     assert "model was" in capsys.readouterr().err
     assert verbs.main([*argv, "-m", "bilinear", "--crf", "30", "--resume"]) == 2

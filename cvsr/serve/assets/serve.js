@@ -1,5 +1,5 @@
 "use strict";
-/* Glue of the server's page: a file goes to POST /upscale, once by bicubic and once by the model; both are shown. */
+/* The server's page: it sends a file to POST /upscale twice, for bicubic and for the model, and shows both results. */
 {
   const at = (id) => document.getElementById(id);
   let running = null;

@@ -1,0 +1,50 @@
+"""What a run of several files reports while it works, to whatever shows it: a terminal, a log, nothing."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from cvsr.inference.stages import Progress
+
+
+class Listener(Protocol):
+    """Follows a run. Its methods are called from the threads that do the work."""
+
+    def start(self, label: str) -> None:
+        """A file, or a run of several at a time, begins."""
+        ...
+
+    def rename(self, label: str) -> None:
+        """This thread goes on with another file of the run: its notes are about that."""
+        ...
+
+    def progress(self, step: Progress) -> None:
+        """Some of the work that was started is done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something about the current file is worth knowing, and no error."""
+        ...
+
+    def done(self) -> None:
+        """The run has ended."""
+        ...
+
+
+class Silent:
+    """A listener that shows nothing."""
+
+    def start(self, label: str) -> None:
+        """Ignore it."""
+
+    def rename(self, label: str) -> None:
+        """Ignore it."""
+
+    def progress(self, step: Progress) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
+        """Ignore it."""
+
+    def done(self) -> None:
+        """Ignore it."""

@@ -1,0 +1,200 @@
+"""``cvsr watch``: whole files only, each change once, its own results never; with watchdog's events and without."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kit.commands import ROOT
+from kit.numbered import content, doubled, encoded
+
+from cvsr.io import reader
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+WITHOUT = "import sys; sys.modules['watchdog.observers'] = None; from cvsr.cli.verbs import main; sys.exit(main())"
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    here = tmp_path / "in"
+    here.mkdir()
+    return here
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def start(root, out):
+    """Start ``cvsr watch`` in a process of its own, and end it with the test."""
+    running: list[subprocess.Popen] = []
+
+    def begin(*options: str, events: bool = False) -> subprocess.Popen:
+        poll = () if "--once" in options else ("--poll", "60" if events else "0.1")
+        command = [sys.executable, *(("-m", "cvsr") if events else ("-c", WITHOUT)), "watch", root]
+        arguments = ["-o", out, "-m", "nearest", "--settle", "0.3", *poll, *options]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(
+            [str(part) for part in (*command, *arguments)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def ended(process: subprocess.Popen, how: int = signal.SIGTERM) -> str:
+    process.send_signal(how)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 0, said
+    return said
+
+
+@POSIX
+@pytest.mark.parametrize("events", [False, True])
+def test_what_is_there_and_what_comes(start, root, out, events):
+    if events:
+        pytest.importorskip("watchdog", reason="needs the extra watch")
+    (root / "there.png").write_bytes(encoded(1))
+    process = start(events=events)
+    wait_for(lambda: doubled(out / "there_x2.png", 1), process)
+    (root / "new.png").write_bytes(encoded(2))
+    (root / "notes.txt").write_bytes(b"no image")
+    (root / "hidden.part").write_bytes(encoded(3))
+    (root / "hidden.part").rename(root / "moved.png")
+    wait_for(lambda: doubled(out / "new_x2.png", 2) and doubled(out / "moved_x2.png", 3), process)
+    (root / "new.png").write_bytes(encoded(4))
+    (root / "moved.png").unlink()
+    wait_for(lambda: doubled(out / "new_x2.png", 4), process)
+    (root / "moved.png").write_bytes(encoded(5))
+    wait_for(lambda: doubled(out / "moved_x2.png", 5), process)
+    said = ended(process)
+    assert "5 written, 0 failed" in said
+    assert ("scanned every" in said) is not events
+    assert sorted(path.name for path in out.iterdir()) == ["moved_x2.png", "new_x2.png", "there_x2.png"]
+
+
+@POSIX
+def test_a_file_that_grows_slowly_is_never_taken_half(start, root, out):
+    process = start()
+    data = encoded(1)
+    with (root / "slow.png").open("wb") as stream:
+        for part in range(8):
+            stream.write(data[part * len(data) // 8 : (part + 1) * len(data) // 8])
+            stream.flush()
+            time.sleep(1 if part == 4 else 0.1)  # once, longer than the settling time
+            assert not out.exists() or not list(out.iterdir())
+    wait_for(lambda: doubled(out / "slow_x2.png", 1), process)
+    assert "1 written, 0 failed" in ended(process)
+
+
+@POSIX
+def test_a_broken_file_is_reported_once_and_taken_when_it_is_mended(start, root, out):
+    (root / "a.png").write_bytes(encoded(1)[:500])
+    (root / "b.png").write_bytes(encoded(2))
+    process = start()
+    wait_for(lambda: doubled(out / "b_x2.png", 2), process)
+    time.sleep(3)  # the settling time, five times it, and as much again
+    (root / "a.png").write_bytes(encoded(3))
+    wait_for(lambda: doubled(out / "a_x2.png", 3), process)
+    said = ended(process, signal.SIGINT)
+    assert said.count("cannot be decoded") == 1
+    assert "2 written, 1 failed" in said
+
+
+def test_once_with_results_inside_the_folder_and_again(start, root, out, tmp_path):
+    (root / "sub").mkdir()
+    for number, name in enumerate(("a.png", "sub/b.bmp", "sub/.c.png")):
+        (root / name).write_bytes(encoded(number, Path(name).suffix))
+    process = start("-r", "--once", "-o", str(root / "results"))
+    assert "2 written, 0 failed" in process.communicate(timeout=60)[1]
+    assert process.returncode == 0
+    results = [root / "results/a_x2.png", root / "results/sub/b_x2.bmp"]
+    assert sorted(path for path in (root / "results").rglob("*") if path.is_file()) == results
+    before = [path.stat().st_mtime_ns for path in results]
+    process = start("-r", "--once", "-o", str(root / "results"))
+    assert "0 written, 0 failed" in process.communicate(timeout=60)[1]
+    assert [path.stat().st_mtime_ns for path in results] == before
+    later = time.time() + 5
+    os.utime(root / "a.png", (later, later))
+    process = start("-r", "--once", "-o", str(root / "results"))
+    assert "1 written, 0 failed" in process.communicate(timeout=60)[1]
+
+
+def test_once_fails_where_a_file_is_broken_or_two_want_one_name(start, root):
+    (root / "a.png").write_bytes(encoded(1))
+    (root / "a.bmp").write_bytes(encoded(2, ".bmp"))
+    (root / "b.png").write_bytes(b"broken")
+    process = start("--once", "--format", "png")
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "1 written, 2 failed" in said
+    assert "a.png: its result would have the same name as the result of" in said
+
+
+@POSIX
+def test_a_signal_ends_it_after_the_file_in_work(start, root, out):
+    for number in range(3):
+        (root / f"{number}.png").write_bytes(encoded(number, ".png", 300, 400))
+    process = start("-s", "6")
+    wait_for(lambda: out.exists() and list(out.glob(".cvsr-*")), process)
+    said = ended(process)
+    assert "1 written, 0 failed" in said and "Traceback" not in said
+    [result] = out.iterdir()
+    assert np.array_equal(reader.read(result).image, content(0, 300, 400).repeat(6, 0).repeat(6, 1))
+
+
+@POSIX
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_ended_at_once_it_leaves_nothing_half_and_the_next_one_does_all(start, root, out, how):
+    (root / "a.png").write_bytes(encoded(0, ".png", 300, 400))
+    process = start("-s", "10")
+    wait_for(lambda: out.exists() and list(out.glob(".cvsr-*")), process)
+    process.send_signal(how)
+    while how == signal.SIGINT and process.poll() is None:
+        time.sleep(0.4)  # two at once may count as one
+        process.send_signal(how)
+    process.communicate(timeout=30)
+    assert process.returncode in (128 + how, -how)  # where a last one comes when Python is about to end
+    process = start("-s", "10", "--once")
+    process.communicate(timeout=60)
+    [result] = out.iterdir()
+    assert result.name == "a_x10.png" and reader.read(result).image.shape == (3000, 4000, 3)
+
+
+@POSIX
+def test_a_folder_that_goes_and_comes_back(start, root, out):
+    (root / "a.png").write_bytes(encoded(1))
+    process = start()
+    wait_for(lambda: doubled(out / "a_x2.png", 1), process)
+    away = root.rename(root.with_name("away"))
+    time.sleep(0.5)
+    away.rename(root)
+    (root / "b.png").write_bytes(encoded(2))
+    wait_for(lambda: doubled(out / "b_x2.png", 2), process)
+    said = ended(process)
+    assert "is gone: waiting for it" in said and "there again" in said
+    assert "2 written, 0 failed" in said, "the first one is as it was"
