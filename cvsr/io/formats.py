@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cvsr.io.interface import Facts, Header, Writer
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Format:
     """One image format. Functions left at None mean that OpenCV does it.
 
@@ -42,6 +42,7 @@ class Format:
     suffixes: tuple[str, ...]
     signature: bytes
     media_type: str
+    _: KW_ONLY
     dtypes: tuple[str, ...] = ()
     channels: tuple[int, ...] = ()
     longest_side: int = 1 << 30
@@ -70,72 +71,59 @@ _8, _16 = ("uint8",), ("uint8", "uint16")
 # Evaluation takes the suffixes that data sets of the literature come in, so that other files in their folders do not
 # change a published mean. The server accepts formats whose size can be read safely before decoding, and answers in
 # those that browsers and programs display without plugins, and in TIFF.
+# OpenCV writes some of the last ones too, but they store too little of a picture, or its encoder is switched off.
 FORMATS: dict[str, Format] = {
     format.name: format
     for format in (
         Format(
-            name="png", title="PNG", suffixes=(".png",), signature=rb"\x89PNG\r\n\x1a\n", media_type="image/png",
+            "png", "PNG", (".png",), rb"\x89PNG\r\n\x1a\n", "image/png",
             dtypes=_16, channels=(1, 3, 4), streams=True, evaluated=(".png",), served=True, keeps=("exif", "icc"),
             header=_late("png:header"), inspect=_late("png:inspect"), write=_late("png:PngWriter"),
         ),
         Format(
-            name="tiff", title="TIFF", suffixes=(".tiff", ".tif"), signature=rb"II[*+]\0|MM\0[*+]",
-            media_type="image/tiff", dtypes=(*_16, "float32"), channels=(1, 3, 4), streams=True,
-            evaluated=(".tif", ".tiff"), served=True, keeps=("icc",),
+            "tiff", "TIFF", (".tiff", ".tif"), rb"II[*+]\0|MM\0[*+]", "image/tiff", dtypes=(*_16, "float32"),
+            channels=(1, 3, 4), streams=True, evaluated=(".tif", ".tiff"), served=True, keeps=("icc",),
             header=_late("tiff.tags:header"), inspect=_late("tiff.tags:inspect"), write=_late("tiff.writer:TiffWriter"),
         ),
         Format(
-            name="jpg", title="JPEG", suffixes=(".jpg", ".jpeg", ".jpe"), signature=rb"\xff\xd8\xff",
-            media_type="image/jpeg", dtypes=_8, channels=(1, 3), longest_side=65500, quality="IMWRITE_JPEG_QUALITY",
-            overhead=2.2, evaluated=(".jpg", ".jpeg"), served=True,
+            "jpg", "JPEG", (".jpg", ".jpeg", ".jpe"), rb"\xff\xd8\xff", "image/jpeg", dtypes=_8, channels=(1, 3),
+            longest_side=65500, quality="IMWRITE_JPEG_QUALITY", overhead=2.2, evaluated=(".jpg", ".jpeg"), served=True,
             header=_late("jpeg:header"), inspect=_late("jpeg:inspect"), embed=_late("jpeg:embed"),
         ),
         Format(
-            name="webp", title="WebP", suffixes=(".webp",), signature=rb"RIFF....WEBP", media_type="image/webp",
-            dtypes=_8, channels=(3, 4), longest_side=16383, quality="IMWRITE_WEBP_QUALITY", overhead=14,
-            evaluated=(".webp",), served=True, header=_late("webp:header"), inspect=_late("webp:inspect"),
+            "webp", "WebP", (".webp",), rb"RIFF....WEBP", "image/webp", dtypes=_8, channels=(3, 4), longest_side=16383,
+            quality="IMWRITE_WEBP_QUALITY", overhead=14, evaluated=(".webp",), served=True,
+            header=_late("webp:header"), inspect=_late("webp:inspect"),
         ),
         Format(
-            name="avif", title="AVIF", suffixes=(".avif",), signature=rb"....ftypavi[fs]", media_type="image/avif",
-            dtypes=_8, channels=(3, 4), longest_side=65536, quality="IMWRITE_AVIF_QUALITY", overhead=9,
+            "avif", "AVIF", (".avif",), rb"....ftypavi[fs]", "image/avif", dtypes=_8, channels=(3, 4),
+            longest_side=65536, quality="IMWRITE_AVIF_QUALITY", overhead=9,
         ),
         Format(
-            name="jp2", title="JPEG 2000", suffixes=(".jp2",), signature=rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
-            media_type="image/jp2", dtypes=_16, channels=(1, 3, 4), overhead=9,
+            "jp2", "JPEG 2000", (".jp2",), rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "image/jp2",
+            dtypes=_16, channels=(1, 3, 4), overhead=9,
         ),
         Format(
-            name="bmp", title="BMP", suffixes=(".bmp", ".dib"), signature=rb"BM", media_type="image/bmp",
+            "bmp", "BMP", (".bmp", ".dib"), rb"BM", "image/bmp",
             dtypes=_8, channels=(1, 3), overhead=2.2, evaluated=(".bmp",), header=_late("header:bmp"),
         ),
         Format(
-            name="ppm", title="PPM", suffixes=(".ppm", ".pnm"), signature=rb"P[36]",
-            media_type="image/x-portable-pixmap", dtypes=_16, channels=(3,), overhead=2.2, evaluated=(".ppm",),
+            "ppm", "PPM", (".ppm", ".pnm"), rb"P[36]", "image/x-portable-pixmap",
+            dtypes=_16, channels=(3,), overhead=2.2, evaluated=(".ppm",),
         ),
         Format(
-            name="pgm", title="PGM", suffixes=(".pgm",), signature=rb"P[25]", media_type="image/x-portable-graymap",
+            "pgm", "PGM", (".pgm",), rb"P[25]", "image/x-portable-graymap",
             dtypes=_16, channels=(1,), overhead=2.2, evaluated=(".pgm",),
         ),
+        Format("pfm", "PFM", (".pfm",), rb"P[Ff]", "image/x-pfm", dtypes=("float32",), channels=(1, 3), overhead=2.2),
         Format(
-            name="pfm", title="PFM", suffixes=(".pfm",), signature=rb"P[Ff]", media_type="image/x-pfm",
-            dtypes=("float32",), channels=(1, 3), overhead=2.2,
+            "hdr", "HDR", (".hdr",), rb"#\?R", "image/vnd.radiance", dtypes=("float32",), channels=(3,), overhead=2.2
         ),
-        Format(
-            name="hdr", title="HDR", suffixes=(".hdr",), signature=rb"#\?R", media_type="image/vnd.radiance",
-            dtypes=("float32",), channels=(3,), overhead=2.2,
-        ),
-        # OpenCV writes some of these too, but they hold too little of a picture, or its encoder is switched off
-        Format(name="gif", title="GIF", suffixes=(".gif",), signature=rb"GIF8", media_type="image/gif"),
-        Format(
-            name="pbm", title="PBM", suffixes=(".pbm",), signature=rb"P[14]", media_type="image/x-portable-bitmap"
-        ),
-        Format(
-            name="pam", title="PAM", suffixes=(".pam",), signature=rb"P7", media_type="image/x-portable-arbitrarymap"
-        ),
-        Format(name="exr", title="EXR", suffixes=(".exr",), signature=rb"v/1\x01", media_type="image/x-exr"),
-        Format(
-            name="heic", title="HEIC", suffixes=(".heic",), signature=rb"....ftyp(hei[cx]|mif1)",
-            media_type="image/heic", reads=False,
-        ),
+        Format("gif", "GIF", (".gif",), rb"GIF8", "image/gif"),
+        Format("pbm", "PBM", (".pbm",), rb"P[14]", "image/x-portable-bitmap"),
+        Format("pam", "PAM", (".pam",), rb"P7", "image/x-portable-arbitrarymap"),
+        Format("exr", "EXR", (".exr",), rb"v/1\x01", "image/x-exr"),
+        Format("heic", "HEIC", (".heic",), rb"....ftyp(hei[cx]|mif1)", "image/heic", reads=False),
     )
 }  # fmt: skip
 """The formats by name, those that results are written in first."""

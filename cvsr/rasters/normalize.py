@@ -199,7 +199,7 @@ def restored(raw: Raw, scale: Scale, rows: Image, top: int, size: tuple[int, int
         nodata = result.dtype.type(raw.nodata)
         top_value = np.finfo(result.dtype).max if result.dtype.kind == "f" else np.iinfo(result.dtype).max
         step = -1 if nodata == top_value else 1
-        beside = np.nextafter(nodata, step * np.inf) if result.dtype.kind == "f" else nodata + step
+        beside = np.nextafter(nodata, step * np.inf) if result.dtype.kind == "f" else int(nodata) + step
         result[result == nodata] = beside
     if hidden is not None and hidden.any():
         at = hidden[y - first][:, x]

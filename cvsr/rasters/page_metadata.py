@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cvsr.io.tiff.parser import ASCII, RATIONAL, SIZES, SRATIONAL
 from cvsr.io.tiff.tags import EXTRA_SAMPLES, ICC_PROFILE, PHOTOMETRIC
 from cvsr.io.tiff.writer import Tags
 from cvsr.rasters.page_strips import tifffile
@@ -24,25 +25,11 @@ Larger = Callable[[int, int], tuple[int, int]]
 _DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION, _COLOR_MAP = 270, 282, 283, 320
 _UNIT, _NO_UNIT = 296, 1
 _IMAGEJ = 50839
-_ASCII, _RATIONAL = 2, 5
 # names of document and page, scanner, unit of the resolution, page number, software, date, author, host, copyright,
 # XMP, IPTC, profile
 _COPIED = (269, 271, 272, 285, 296, 297, 305, 306, 315, 316, 33432, 700, 33723, ICC_PROFILE)
 _LARGEST = 2**32 - 1
-_OF_MICROSCOPES = (
-    "lsm",
-    "stk",
-    "fluoview",
-    "nih",
-    "fei",
-    "sem",
-    "sis",
-    "tvips",
-    "scanimage",
-    "mdgel",
-    "andor",
-    "pilatus",
-)
+_MICROSCOPES = ("lsm", "stk", "fluoview", "nih", "fei", "sem", "sis", "tvips", "scanimage", "mdgel", "andor", "pilatus")
 _IN_PIXELS = {"ROI", "Overlays", "Plot"}
 _GEO = (33550, 33922, 34264)
 
@@ -57,7 +44,7 @@ def tags(page: Page, file: Any, larger: Larger) -> Tags:
         if tag.code in _COPIED:
             found[tag.code] = int(tag.dtype), _bytes(tag, file)
         elif tag.code == _DESCRIPTION:
-            found[tag.code] = _ASCII, described(_bytes(tag, file), page, larger)
+            found[tag.code] = ASCII, described(_bytes(tag, file), page, larger)
         elif tag.code in (_X_RESOLUTION, _Y_RESOLUTION) and (file.is_imagej or source.tags.valueof(_UNIT) != _NO_UNIT):
             across = (tag.code == _X_RESOLUTION) == (page.orientation < 5)
             found[_X_RESOLUTION if across else _Y_RESOLUTION] = _resolution(tag.value, factor[0 if across else 1])
@@ -72,7 +59,7 @@ def tags(page: Page, file: Any, larger: Larger) -> Tags:
 
 def lost(file: Any) -> list[str]:
     """Return descriptions of the metadata that the result will not have."""
-    gone = [f"the {name.upper()} metadata" for name in _OF_MICROSCOPES if getattr(file, f"is_{name}", False)]
+    gone = [f"the {name.upper()} metadata" for name in _MICROSCOPES if getattr(file, f"is_{name}", False)]
     first = file.pages[0]
     value = first.tags.valueof(_IMAGEJ)
     if isinstance(value, dict) and not _IN_PIXELS.isdisjoint(value):
@@ -97,7 +84,7 @@ def _bytes(tag: Any, file: Any) -> bytes:
     handle = file.filehandle
     handle.seek(tag.valueoffset)
     data: bytes = handle.read(tag.valuebytecount)
-    size = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 16: 8, 17: 8, 18: 8}.get(int(tag.dtype), 1)
+    size = SIZES.get(int(tag.dtype), 1) // (2 if int(tag.dtype) in (RATIONAL, SRATIONAL) else 1)
     if size == 1 or file.byteorder == "<":
         return data
     return np.frombuffer(data, f">u{size}").astype(f"<u{size}").tobytes()
@@ -107,14 +94,14 @@ def _resolution(value: tuple[int, int], factor: Fraction) -> tuple[int, list[int
     """Return pixels per unit, a rational, times ``factor``."""
     over, under = (int(part) for part in value)
     if not over or not under:
-        return _RATIONAL, np.array([over, under], "<u4").tobytes()
+        return RATIONAL, np.array([over, under], "<u4").tobytes()
     exact = Fraction(over, under) * factor
     near = exact
     for largest in (_LARGEST, 10**6, 1000, 1):  # numerator and denominator have 32 bits each
         near = exact.limit_denominator(largest)
         if near.numerator <= _LARGEST:
             break
-    return _RATIONAL, np.array([min(near.numerator, _LARGEST), near.denominator], "<u4").tobytes()
+    return RATIONAL, np.array([min(near.numerator, _LARGEST), near.denominator], "<u4").tobytes()
 
 
 def _imagej(value: dict[str, Any]) -> Tags:
