@@ -1,4 +1,4 @@
-"""Other processes, watched without trusting the clock: tests must hold on a machine that is busy with something else."""
+"""Other processes, watched without trusting the clock: tests must hold on a machine that is busy."""
 
 from __future__ import annotations
 
