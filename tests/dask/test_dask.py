@@ -14,12 +14,12 @@ import pytest
 from kit import onnxlite
 
 import cvsr
-from cvsr.dask import shipping
 from cvsr.errors import ImageError, ModelError, ModelNotFoundError, OptionError
 
 da = pytest.importorskip("dask.array", reason="needs the extra dask")
 
 import cvsr.dask
+from cvsr.dask import shipping
 
 RNG = np.random.default_rng(5)
 HEIGHT, WIDTH = 150, 131
