@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator
 from functools import cache
 from pathlib import Path
@@ -44,7 +45,7 @@ def calls_opencv(place: str) -> bool:
 def may_skip(path: Path) -> bool:
     """Tell whether a file of tests needs a package that the README's test command does not install."""
     text = path.read_text(encoding="utf-8")
-    return "importorskip(" in text or "import chromium" in text
+    return re.search(r"^(\w+ = )?pytest\.importorskip\(|needs the extra|import chromium", text, re.M) is not None
 
 
 @pytest.fixture(scope="session", autouse=True)
