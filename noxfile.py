@@ -1,4 +1,4 @@
-"""What `.ci/run` does, piece by piece: `nox -l` lists the sessions, `nox -s lint` runs one."""
+"""What `.ci/run` does, piece by piece, and what takes longer: `nox -l` lists the sessions, `nox -s lint` runs one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ nox.options.reuse_existing_virtualenvs = True
 
 OPENCV = ("5.0.0.93", "4.14.0.94", "4.10.0.84", "4.8.1.78")
 FLAVOURS = ("opencv-contrib-python-headless", "opencv-python-headless")
+EXTRAS = "headless,video,tiff,geo,dask,watch,plot,serve"
+PARALLEL = ("-n", "auto", "--dist", "loadfile")  # the tests of a file share what they have made
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -46,7 +48,27 @@ def conformance(session: nox.Session) -> None:
     """Run one wheel on every OpenCV, in environments that are kept (CVSR_VENVS, default ~/.cache/cvsr-tests/venvs)."""
     install_group(session, "test")
     session.install(".[headless]")
-    session.run("python", "-m", "pytest", "-m", "conformance", *session.posargs)
+    session.run("python", "-m", "pytest", "-m", "conformance", *PARALLEL, *session.posargs)
+
+
+@nox.session
+def extras(session: nox.Session) -> None:
+    """Run the tests that need more than OpenCV: films, stacks, maps, clusters, pages, the notebook."""
+    for group in ("test", "pages", "notebook"):
+        install_group(session, group)
+    session.install(f".[{EXTRAS}]")
+    wanted = "extras and not conformance and not long"
+    session.run("python", "-m", "pytest", "-m", wanted, *PARALLEL, "--ignore=tests/converters", *session.posargs)
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """Run the proofs of which `.ci/run` has a shorter form, and those that need a quiet machine."""
+    install_group(session, "test")
+    session.install(f".[{EXTRAS}]")
+    session.run("python", "-m", "pytest", "-m", "long", *session.posargs)
+    conformance = ("python", "-m", "pytest", "-m", "conformance", *PARALLEL, "tests/conformance")
+    session.run(*conformance, *session.posargs, env={"CVSR_LONG": "1"})
 
 
 @nox.session
@@ -55,7 +77,7 @@ def converters(session: nox.Session) -> None:
     install_group(session, "test")
     install_group(session, "plot")
     session.install(".[headless,convert]")
-    session.run("python", "-m", "pytest", "tests/converters", *session.posargs)
+    session.run("python", "-m", "pytest", *PARALLEL, "tests/converters", *session.posargs)
 
 
 @nox.session

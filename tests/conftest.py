@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from kit import onnxlite
 
 cv2.ocl.haveOpenCL()  # before TensorFlow is imported, whose LLVM crashes a driver (pocl) that starts after it
 
+# a machine that is busy with something else makes no example wrong
+settings.register_profile("cvsr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cvsr")
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests of code that calls OpenCV (`opencv`), and those of files that skip where a package is missing."""
+    for item in items:
+        if calls_opencv(item.path.relative_to(ROOT / "tests").parts[0]):
+            item.add_marker("opencv")
+        if may_skip(item.path):
+            item.add_marker("extras")
+
+
+@cache
+def calls_opencv(place: str) -> bool:
+    """Tell whether the room of cvsr, or the module, that a folder or file of tests mirrors imports cv2."""
+    room = ROOT / "cvsr" / place.removeprefix("test_")
+    modules = room.glob("*.py") if room.is_dir() else [room] if room.is_file() else []
+    return any("cvsr._cv2 import" in path.read_text(encoding="utf-8") for path in modules)
+
+
+@cache
+def may_skip(path: Path) -> bool:
+    """Tell whether a file of tests needs a package that the README's test command does not install."""
+    text = path.read_text(encoding="utf-8")
+    return re.search(r"^(\w+ = )?pytest\.importorskip\(|needs the extra|import chromium", text, re.M) is not None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,7 +35,7 @@ def test_it_is_kept_as_it_was_written(notebook):
 
 
 def test_its_cells_run(notebook, photo, tmp_path):
-    nbclient.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = {cell.id: cell.outputs[-1].data for cell in notebook.cells if cell.cell_type == "code"}
     picture = np.frombuffer(base64.b64decode(shown["enlarge"]["image/png"]), np.uint8)
     expected = cvsr.Upscaler("cvsr-medium", 3)(photo("chelsea")[60:188, 90:282])

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import onnxlite
+from kit.processes import PATIENCE
 
 import cvsr
 from cvsr.errors import Cancelled, DeviceError, MemoryBudgetError, ModelError, OptionError
@@ -123,7 +123,7 @@ def test_a_model_that_does_not_enlarge_cannot_reach_a_scale():
         plan.chain([1], 2)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     height=st.integers(1, 90),
     width=st.integers(1, 90),
@@ -191,7 +191,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     root = str(Path(cvsr.__file__).parents[1])
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([sys.executable, "-c", code, str(model)], env=variables, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code, str(model)], env=variables, timeout=PATIENCE, check=False)
     assert done.returncode == 0
 
 
@@ -247,23 +247,25 @@ def test_a_budget_for_fewer_threads_is_kept(model, monkeypatch):
         for size in range(3 << 20, 1 << 26, 1 << 17)
         if plan.tiles(info, (512, 256), 1, threads=4, tile=64, max_memory=size).workers == 2
     )
-    running, most = [], []
-    forward = Network.forward
+    running, most, forward, enough = [], [], Network.forward, threading.Event()
 
     def counted(self, blob, requested=""):
         running.append(1)
         most.append(len(running))
-        time.sleep(0.01)
+        if len(running) == wanted:
+            enough.set()
+        elif threading.current_thread() is not threading.main_thread():
+            enough.wait(PATIENCE)  # for company
         result = forward(self, blob, requested)
         running.pop()
         return result
 
     monkeypatch.setattr(Network, "forward", counted)
-    cvsr.Upscaler(model, 2, threads=4, tile=64, max_memory=budget)(image)
-    assert max(most) == 2
-    most.clear()
-    cvsr.Upscaler(model, 2, threads=4, tile=64)(image)
-    assert max(most) > 2
+    for wanted, limit in ((2, budget), (4, None)):
+        enough.clear()
+        most.clear()
+        cvsr.Upscaler(model, 2, threads=4, tile=64, max_memory=limit)(image)
+        assert max(most) == wanted
 
 
 @pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic", "lanczos", "area"])

@@ -7,11 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kit.processes import PATIENCE, wait_for
 
 import cvsr
 from cvsr._cv2 import cv2
@@ -71,7 +71,7 @@ def start(workers, *argv: str | Path) -> subprocess.Popen:
 
 def run(workers, *argv: str | Path, code: int = 0) -> str:
     process = start(workers, *argv)
-    said = process.communicate(timeout=120)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == code, said
     return said
 
@@ -81,13 +81,6 @@ def check_whole(folder: Path, count: int, *size: int) -> None:
     for number in range(count):
         expected = content(number, *size).repeat(4, 0).repeat(4, 1)
         np.testing.assert_array_equal(files.read(folder / f"{number:03}_x4.png").image, expected)
-
-
-def wait_for(condition, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
 
 
 def busy(dask_worker) -> bool:
@@ -126,7 +119,7 @@ def test_a_worker_that_is_killed_loses_nothing(workers, client, inputs, tmp_path
     wait_for(lambda: len(list(out.glob("*_x4.png"))) >= 3)
     before = client.run(os.getpid)
     os.kill(next(iter(before.values())), signal.SIGKILL)
-    said = process.communicate(timeout=120)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0, said
     assert "8 written, 0 skipped, 0 failed" in said
     assert set(client.run(os.getpid).values()) != set(before.values()), "the worker is another one"
@@ -144,48 +137,48 @@ def test_an_array_is_whole_though_a_worker_is_killed(workers, client, model):
     before = client.run(os.getpid)
     os.kill(next(iter(before.values())), signal.SIGKILL)
     assert not made.done()
-    np.testing.assert_array_equal(made.result(timeout=120), upscaler(image))
+    np.testing.assert_array_equal(made.result(timeout=PATIENCE), upscaler(image))
     assert set(client.run(os.getpid).values()) != set(before.values()), "the worker is another one"
 
 
-@pytest.mark.long
-def test_500_images_over_two_workers_each_written_once_though_workers_die(workers, client, inputs, tmp_path):
-    fill(inputs, 500)
+@pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.long)])
+def test_images_over_two_workers_are_written_once_though_workers_die(workers, client, inputs, tmp_path, count):
+    fill(inputs, count)
     out, seen = tmp_path / "out", {}
     process = start(workers, inputs, "-o", out, "-m", "nearest", "-s", "4")
     killed = 0
     while process.poll() is None:
         for path in out.glob("*_x4.png"):  # a file that is written again is another one
             seen.setdefault(path.name, set()).add(path.stat().st_ino)
-        if killed < 2 and len(seen) > 100 * (killed + 1):
+        if killed < 2 and len(seen) > count // 5 * (killed + 1):
             os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
             killed += 1
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 0 and "500 written, 0 skipped, 0 failed" in said
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 0 and f"{count} written, 0 skipped, 0 failed" in said
     assert killed == 2
     for path in out.glob("*_x4.png"):
         seen.setdefault(path.name, set()).add(path.stat().st_ino)
     assert {len(files) for files in seen.values()} == {1}
-    check_whole(out, 500)
+    check_whole(out, count)
 
 
 def test_ctrl_c_cancels_what_is_left_and_the_next_run_goes_on(workers, client, inputs, tmp_path):
-    fill(inputs, 16, 200, 300)
+    fill(inputs, 40, 200, 300)
     out = tmp_path / "out"
     options = (inputs, "-o", out, "-m", "nearest", "-s", "4")
     process = start(workers, *options)
     wait_for(lambda: len(list(out.glob("*_x4.png"))) >= 3)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130
     assert "Traceback" not in said
     assert re.search(r"\d+ written, 0 skipped, 0 failed, stopped with \d+ to go", said)
     wait_for(lambda: not any(client.processing().values()))
     wait_for(lambda: not any(client.run(busy).values()))  # what workers had begun, they finish
     done = len(list(out.glob("*_x4.png")))
-    assert 3 <= done < 16
-    assert f"{16 - done} written, {done} skipped" in run(workers, *options)
-    check_whole(out, 16, 200, 300)
+    assert 3 <= done < 40
+    assert f"{40 - done} written, {done} skipped" in run(workers, *options)
+    check_whole(out, 40, 200, 300)
 
 
 def test_what_is_wrong_with_all_files_stops_at_once(workers, inputs, tmp_path, capfd):

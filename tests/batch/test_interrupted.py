@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import re
@@ -9,11 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kit.processes import PATIENCE, halt, resume, wait_until_idle
 
 import cvsr
 from cvsr._cv2 import cv2
@@ -66,15 +67,6 @@ def check_whole(folder: Path) -> None:
         np.testing.assert_array_equal(reader.read(path).image, expected, err_msg=str(path))
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        if condition():
-            return True
-        time.sleep(0.001)
-    return False
-
-
 def temporaries(folder: Path) -> list[Path]:
     return list(folder.glob(".cvsr-*"))
 
@@ -83,14 +75,15 @@ def temporaries(folder: Path) -> list[Path]:
 @pytest.mark.parametrize("moment", [0, 2])
 def test_stopped_at_random_moments(folder, how, moment):
     """Stopped while writing the first, some or a late file, a random while after its temporary file came up."""
-    dice = random.Random(moment)
+    dice, count = random.Random(moment), itertools.count()
     process = start(folder)
-    assert wait_for(lambda: temporaries(folder) and len(results(folder)) >= moment, process)
-    time.sleep(dice.random() * 0.1)
+    halt(process, lambda: temporaries(folder) and len(results(folder)) >= moment)
+    looks = dice.randrange(20)
+    resume(process)
+    halt(process, lambda: next(count) >= looks or len(results(folder)) >= IMAGES - 2)  # two are at work
     process.send_signal(how)
-    error = process.communicate(timeout=30)[1]
-    if process.returncode == 0:
-        pytest.skip("the machine was faster than the signal")
+    resume(process)
+    error = process.communicate(timeout=PATIENCE)[1]
     check_whole(folder)
     written = len(results(folder))
     if how == signal.SIGKILL:
@@ -106,7 +99,7 @@ def test_stopped_at_random_moments(folder, how, moment):
         assert "Traceback" not in error
 
     again = start(folder)
-    error = again.communicate(timeout=60)[1]
+    error = again.communicate(timeout=PATIENCE)[1]
     assert again.returncode == 0
     assert f"{IMAGES - written} written, {written} skipped" in error
     assert len(results(folder)) == IMAGES
@@ -116,26 +109,24 @@ def test_stopped_at_random_moments(folder, how, moment):
 
 def test_a_killed_run_leaves_a_file_that_the_next_one_removes(folder):
     process = start(folder, scale=8)
-    assert wait_for(lambda: any(path.stat().st_size for path in temporaries(folder)), process)
+    halt(process, lambda: any(path.stat().st_size for path in temporaries(folder)))
     process.kill()
-    process.wait(timeout=30)
+    process.wait(PATIENCE)
     left = temporaries(folder)
     assert len(left) in (1, 2), "two files are at work at a time"
     assert not list(folder.glob("*_x8.png"))
     again = start(folder / "0.png", "-o", folder / "r.png")
-    assert again.communicate(timeout=30) and again.returncode == 0
+    assert again.communicate(timeout=PATIENCE) and again.returncode == 0
     assert not any(path.exists() for path in left)
 
 
 def test_a_run_leaves_the_temporary_files_of_a_living_one(folder):
     process = start(folder, scale=8)
     try:
-        assert wait_for(lambda: temporaries(folder), process)
-        process.send_signal(signal.SIGSTOP)
-        os.waitpid(process.pid, os.WUNTRACED)  # until all of its threads stand still
+        halt(process, lambda: temporaries(folder))
         living = temporaries(folder)
         other = start(folder / "0.png", "-o", folder / "r.png")
-        assert other.communicate(timeout=30) and other.returncode == 0
+        assert other.communicate(timeout=PATIENCE) and other.returncode == 0
         assert temporaries(folder) == living
     finally:
         process.kill()
@@ -147,10 +138,10 @@ def test_stopped_while_reading_a_slow_input(tmp_path):
     process = start(tmp_path / "slow.png")
     writer = os.open(tmp_path / "slow.png", os.O_WRONLY)  # returns when the command reads
     os.write(writer, b"\x89PNG\r\n\x1a\n")
-    time.sleep(0.5)  # until it waits for more; just before, Python would see the signal after the next bytes only
+    wait_until_idle(process)  # for more; just before, Python would see the signal after the next bytes only
     process.send_signal(signal.SIGINT)
     try:
-        error = process.communicate(timeout=30)[1]
+        error = process.communicate(timeout=PATIENCE)[1]
     finally:
         os.close(writer)
     assert process.returncode == 130
@@ -160,9 +151,10 @@ def test_stopped_while_reading_a_slow_input(tmp_path):
 
 def test_a_terminal_that_was_closed_stops_it_and_nohup_does_not(folder):
     process = start(folder)
-    assert wait_for(lambda: temporaries(folder), process)
+    halt(process, lambda: temporaries(folder))
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=30)
+    resume(process)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGHUP
     assert temporaries(folder) == []
 
@@ -171,7 +163,7 @@ def test_a_file_too_large_fails_alone(folder):
     """The limit on file sizes behaves as a full disk does: write() fails in the middle."""
     cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tofile(folder / "tiny.png")
     process = start(folder, limit=300_000)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
     assert f"cvsr: 1 written, 0 skipped, {IMAGES} failed" in error
     assert error.count("is used up") == IMAGES
@@ -179,7 +171,7 @@ def test_a_file_too_large_fails_alone(folder):
     assert temporaries(folder) == []
 
     again = start(folder)
-    assert f"{IMAGES} written, 1 skipped" in again.communicate(timeout=60)[1]
+    assert f"{IMAGES} written, 1 skipped" in again.communicate(timeout=PATIENCE)[1]
 
 
 @pytest.fixture
@@ -200,7 +192,7 @@ def test_a_full_disk_leaves_what_fits(folder, small_disk):
     for number in range(1, IMAGES, 2):
         cv2.imencode(".png", flat)[1].tofile(folder / f"{number}.png")
     process = start(folder, "-o", small_disk)
-    error = process.communicate(timeout=60)[1]
+    error = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
     assert "No space left" in error
     assert "is used up" in error

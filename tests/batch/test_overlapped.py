@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from kit.processes import PATIENCE
 
 from cvsr._cv2 import cv2
 from cvsr.batch import overlapped
@@ -27,15 +28,18 @@ def images(tmp_path):
 
 
 @pytest.fixture
-def at_work(monkeypatch):
+def at_work(monkeypatch, wait):
     """How many files are at work when one begins."""
-    seen, now, lock, enlarge = [], [0], threading.Lock(), Enlarger.enlarge
+    seen, now, lock, enlarge, second = [], [0], threading.Lock(), Enlarger.enlarge, threading.Event()
 
     def counted(self, *args, **keywords):
         with lock:
             now[0] += 1
             seen.append(now[0])
-        time.sleep(0.1)
+        if now[0] > 1:
+            second.set()
+        elif len(seen) == 1:
+            second.wait(wait)  # for company
         try:
             return enlarge(self, *args, **keywords)
         finally:
@@ -49,6 +53,7 @@ def run(images, *more):
     return main(["upscale", str(images), "-o", f"{images.parent / 'out'}/", "-m", "nearest", *more])
 
 
+@pytest.mark.parametrize("wait", [PATIENCE])
 def test_two_at_a_time_and_all_of_them(images, at_work, capsys):
     (images / "broken.png").write_bytes(b"not a picture")
     assert run(images) == 1
@@ -60,6 +65,7 @@ def test_two_at_a_time_and_all_of_them(images, at_work, capsys):
         assert np.array_equal(made, reader.read(path).image.repeat(2, 0).repeat(2, 1))
 
 
+@pytest.mark.parametrize("wait", [0.3])
 @pytest.mark.parametrize("why", ["budget", "large"])
 def test_one_at_a_time_where_two_may_not_fit(why, images, at_work, monkeypatch):
     monkeypatch.setattr(overlapped, "LARGEST", 100 if why == "large" else 1 << 24)

@@ -128,7 +128,8 @@ def test_wrong_usage_is_said(arguments, text, capsys):
 
 
 @pytest.mark.parametrize("model", ["cvsr-small", "fsrcnn", "carn"])
-def test_layers_are_timed_and_their_work_is_counted(model):
+def test_layers_are_timed_and_their_work_is_counted(model, monkeypatch):
+    monkeypatch.setattr(layers, "_ROUNDS", 2)
     info = zoo.chosen(model, 2)
     side, rows = layers.profile(info)
     assert side > 2 * info.radius and all(row.seconds > 0 for row in rows)
@@ -140,7 +141,8 @@ def test_layers_are_timed_and_their_work_is_counted(model):
         assert counted == cost.macs(info, (side, side))
 
 
-def test_the_profile_as_a_table(capsys):
+def test_the_profile_as_a_table(capsys, monkeypatch):
+    monkeypatch.setattr(layers, "_ROUNDS", 2)
     assert main(["bench", "cvsr-small", "--layers"]) == 0
     said = capsys.readouterr().out
     assert "a tile of 210x210 pixels" in said and said.count("Convolution") == 8 and "of peak" in said

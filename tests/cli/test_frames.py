@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from kit.processes import PATIENCE, wait_until_idle
 
 import cvsr
 from cvsr import video
@@ -94,7 +94,7 @@ def test_a_reader_that_leaves():
     with pytest.raises(BrokenPipeError):
         for _ in range(200):
             process.stdin.write(frame)
-    assert process.wait(30) == 1
+    assert process.wait(PATIENCE) == 1
     assert b"Traceback" not in process.stderr.read()
 
 
@@ -110,9 +110,9 @@ def test_stopped_while_waiting_for_input():
     process.stdin.write(bytes(3600))
     process.stdin.flush()
     process.stdout.read(100)
-    time.sleep(0.2)
+    wait_until_idle(process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    assert process.wait(PATIENCE) == 130
     said = process.stderr.read()
     assert b"Traceback" not in said and b"Fatal" not in said
 

@@ -38,7 +38,7 @@ class TestPipes:
         data = save("a.png", picture(300, 300)).read_bytes()
         command = f"{sys.executable} -m cvsr upscale - -m nearest | head -c 10"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, shell=True, input=data, capture_output=True, env=environment, timeout=60)
+        done = subprocess.run(command, shell=True, input=data, capture_output=True, env=environment, timeout=600)
         assert b"Traceback" not in done.stderr
 
     def test_what_makes_no_sense(self, run):

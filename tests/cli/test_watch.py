@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from kit.commands import ROOT
 from kit.numbered import content, doubled, encoded
+from kit.processes import PATIENCE, halt, resume, wait_for
 
 from cvsr.io import reader
 
@@ -58,19 +59,21 @@ def start(root, out):
         process.communicate()
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
 def ended(process: subprocess.Popen, how: int = signal.SIGTERM) -> str:
     process.send_signal(how)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0, said
     return said
+
+
+def told(process: subprocess.Popen, what: str) -> str:
+    """Wait until it says something; return all that it has said by then, which `ended` does not repeat."""
+    said = b""
+    while what.encode() not in said:
+        piece = os.read(process.stderr.fileno(), 1 << 16)  # past the buffer of the stream, as `communicate` does
+        assert piece, said
+        said += piece
+    return said.decode()
 
 
 @POSIX
@@ -117,10 +120,11 @@ def test_a_broken_file_is_reported_once_and_taken_when_it_is_mended(start, root,
     (root / "b.png").write_bytes(encoded(2))
     process = start()
     wait_for(lambda: doubled(out / "b_x2.png", 2), process)
-    time.sleep(3)  # the settling time, five times it, and as much again
+    said = told(process, "cannot be decoded")
+    time.sleep(1)  # it is looked at again meanwhile
     (root / "a.png").write_bytes(encoded(3))
     wait_for(lambda: doubled(out / "a_x2.png", 3), process)
-    said = ended(process, signal.SIGINT)
+    said += ended(process, signal.SIGINT)
     assert said.count("cannot be decoded") == 1
     assert "2 written, 1 failed" in said
 
@@ -130,18 +134,18 @@ def test_once_with_results_inside_the_folder_and_again(start, root, out, tmp_pat
     for number, name in enumerate(("a.png", "sub/b.bmp", "sub/.c.png")):
         (root / name).write_bytes(encoded(number, Path(name).suffix))
     process = start("-r", "--once", "-o", str(root / "results"))
-    assert "2 written, 0 failed" in process.communicate(timeout=60)[1]
+    assert "2 written, 0 failed" in process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0
     results = [root / "results/a_x2.png", root / "results/sub/b_x2.bmp"]
     assert sorted(path for path in (root / "results").rglob("*") if path.is_file()) == results
     before = [path.stat().st_mtime_ns for path in results]
     process = start("-r", "--once", "-o", str(root / "results"))
-    assert "0 written, 0 failed" in process.communicate(timeout=60)[1]
+    assert "0 written, 0 failed" in process.communicate(timeout=PATIENCE)[1]
     assert [path.stat().st_mtime_ns for path in results] == before
     later = time.time() + 5
     os.utime(root / "a.png", (later, later))
     process = start("-r", "--once", "-o", str(root / "results"))
-    assert "1 written, 0 failed" in process.communicate(timeout=60)[1]
+    assert "1 written, 0 failed" in process.communicate(timeout=PATIENCE)[1]
 
 
 def test_once_fails_where_a_file_is_broken_or_two_want_one_name(start, root):
@@ -149,7 +153,7 @@ def test_once_fails_where_a_file_is_broken_or_two_want_one_name(start, root):
     (root / "a.bmp").write_bytes(encoded(2, ".bmp"))
     (root / "b.png").write_bytes(b"broken")
     process = start("--once", "--format", "png")
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
     assert "1 written, 2 failed" in said
     assert "a.png: its result would have the same name as the result of" in said
@@ -160,9 +164,11 @@ def test_a_signal_ends_it_after_the_file_in_work(start, root, out):
     for number in range(3):
         (root / f"{number}.png").write_bytes(encoded(number, ".png", 300, 400))
     process = start("-s", "6")
-    wait_for(lambda: out.exists() and list(out.glob(".cvsr-*")), process)
-    said = ended(process)
-    assert "1 written, 0 failed" in said and "Traceback" not in said
+    halt(process, lambda: out.exists() and list(out.glob(".cvsr-*")))
+    process.send_signal(signal.SIGTERM)
+    resume(process)
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 0 and "1 written, 0 failed" in said and "Traceback" not in said
     [result] = out.iterdir()
     assert np.array_equal(reader.read(result).image, content(0, 300, 400).repeat(6, 0).repeat(6, 1))
 
@@ -172,15 +178,16 @@ def test_a_signal_ends_it_after_the_file_in_work(start, root, out):
 def test_ended_at_once_it_leaves_nothing_half_and_the_next_one_does_all(start, root, out, how):
     (root / "a.png").write_bytes(encoded(0, ".png", 300, 400))
     process = start("-s", "10")
-    wait_for(lambda: out.exists() and list(out.glob(".cvsr-*")), process)
+    halt(process, lambda: out.exists() and list(out.glob(".cvsr-*")))
     process.send_signal(how)
+    resume(process)
     while how == signal.SIGINT and process.poll() is None:
         time.sleep(0.4)  # two at once may count as one
         process.send_signal(how)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode in (128 + how, -how)  # where a last one comes when Python is about to end
     process = start("-s", "10", "--once")
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     [result] = out.iterdir()
     assert result.name == "a_x10.png" and reader.read(result).image.shape == (3000, 4000, 3)
 
@@ -191,10 +198,10 @@ def test_a_folder_that_goes_and_comes_back(start, root, out):
     process = start()
     wait_for(lambda: doubled(out / "a_x2.png", 1), process)
     away = root.rename(root.with_name("away"))
-    time.sleep(0.5)
+    said = told(process, "is gone")
     away.rename(root)
     (root / "b.png").write_bytes(encoded(2))
     wait_for(lambda: doubled(out / "b_x2.png", 2), process)
-    said = ended(process)
+    said += ended(process)
     assert "is gone: waiting for it" in said and "there again" in said
     assert "2 written, 0 failed" in said, "the first one is as it was"

@@ -62,13 +62,13 @@ def child(root):
     """Run a job of the child in an environment; skip where that cannot exist here."""
 
     def job(environment: Environment, *arguments: object) -> dict:
-        with locked(cache_folder()):
-            try:
+        try:
+            with locked(cache_folder()):
                 python = scripts(prepare(environment)) / "python"
-            except Unavailable as reason:
-                pytest.skip(str(reason))
-            variables = child_variables({**environment.variables, "PYTHONPATH": str(root)})
-            return json.loads(run([python, CHILD, *arguments], env=variables).stdout.splitlines()[-1])
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+        variables = child_variables({**environment.variables, "PYTHONPATH": str(root)})
+        return json.loads(run([python, CHILD, *arguments], env=variables).stdout.splitlines()[-1])
 
     return job
 

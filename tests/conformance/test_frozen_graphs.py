@@ -27,11 +27,11 @@ def files(tmp_path_factory):
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda environment: environment.name)
 def test_numbers_and_pictures(environment, files, photo, root, tmp_path):
-    with locked(cache_folder()):
-        try:
+    try:
+        with locked(cache_folder()):
             python = scripts(prepare(environment)) / "python"
-        except Unavailable as reason:
-            pytest.skip(str(reason))
-        np.save(tmp_path / "image.npy", photo("astronaut")[40:72, 180:220])
-        variables = child_variables({**environment.variables, "PYTHONPATH": str(root)})
-        run([python, CHILD, tmp_path / "image.npy", *files], env=variables)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    np.save(tmp_path / "image.npy", photo("astronaut")[40:72, 180:220])
+    variables = child_variables({**environment.variables, "PYTHONPATH": str(root)})
+    run([python, CHILD, tmp_path / "image.npy", *files], env=variables)

@@ -14,13 +14,13 @@ import pytest
 from kit import onnxlite
 
 import cvsr
-from cvsr.dask import chunks as dask_chunks
-from cvsr.dask import shipping
 from cvsr.errors import ImageError, ModelError, ModelNotFoundError, OptionError
 
 da = pytest.importorskip("dask.array", reason="needs the extra dask")
 
 import cvsr.dask
+from cvsr.dask import chunks as dask_chunks
+from cvsr.dask import shipping
 
 RNG = np.random.default_rng(5)
 HEIGHT, WIDTH = 150, 131
@@ -210,6 +210,8 @@ import sys
 sys.modules["dask"] = sys.modules["dask.array"] = None
 try:
     import cvsr.dask
+from cvsr.dask import chunks as dask_chunks
+from cvsr.dask import shipping
 except Exception as error:
     print(type(error).__name__, error)
 """

@@ -132,7 +132,7 @@ def test_a_tutorial_s_script_needs_another_import_only(models, bgr, imports, str
     done = subprocess.run(
         [sys.executable, "-c", TUTORIAL.format(imports=imports)],
         env={**os.environ, "PYTHONPATH": paths, "CVSR_STRICT": strict},
-        cwd=models, capture_output=True, text=True, timeout=120, check=False,
+        cwd=models, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     if strict:
         assert done.returncode == 1 and "DeviceError" in done.stderr and "OPENCV_DNN_CUDA" in done.stderr

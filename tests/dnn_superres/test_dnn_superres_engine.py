@@ -37,7 +37,7 @@ def child(job: str, *arguments: object) -> dict:
     paths = os.pathsep.join([str(Path(cvsr.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, str(CHILD), job, *map(str, arguments)], env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

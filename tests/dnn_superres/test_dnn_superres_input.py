@@ -88,7 +88,7 @@ def test_bad_input_is_a_clear_error(folder, lines, error, text):
     paths = os.pathsep.join([str(Path(cvsr.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", CHILD.format(lines=lines)], env={**os.environ, "PYTHONPATH": paths},
-        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     kind, _, said = done.stdout.partition(" ")

@@ -51,7 +51,7 @@ def test_public_pb_files_give_the_originals_pictures(data_root):
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

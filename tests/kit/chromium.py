@@ -52,7 +52,7 @@ def tab(browser, width: int = 1280, height: int = 900, **options) -> Iterator[ob
     assert not problems, problems
 
 
-def until(page, expression: str, seconds: float = 20) -> None:
+def until(page, expression: str, seconds: float = 300) -> None:
     """Wait until a JavaScript expression is true. Playwright's own way to wait is what the pages' policies forbid."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):

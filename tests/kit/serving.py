@@ -22,7 +22,7 @@ class Running:
         self.process, self.port = process, port
         self.url = f"http://127.0.0.1:{port}"
 
-    def ask(self, path: str, body: bytes | None = None, timeout: float = 60):
+    def ask(self, path: str, body: bytes | None = None, timeout: float = 600):
         """Return (status, headers, body) of an answer."""
         try:
             with urlopen(Request(self.url + path, body), timeout=timeout) as answer:
@@ -32,7 +32,7 @@ class Running:
 
     def connect(self, sent: bytes) -> socket.socket:
         """Return a connection on which something was sent."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=600)
         connection.sendall(sent)
         return connection
 
@@ -40,6 +40,11 @@ class Running:
         """Return the most bytes that the process has held (VmRSS: holds)."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{what}:\s+(\d+)", status)[1]) * 1024
+
+    def work(self) -> float:
+        """Return the seconds of processors that the process has taken: they depend little on other work."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def upload(length: int, query: str = "") -> bytes:
@@ -58,7 +63,7 @@ def serving(*arguments: str) -> Iterator[Running]:
         assert found, line + process.stderr.read()
         yield Running(process, int(found[1]))
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0 and "Traceback" not in said, said
     finally:
         with suppress(ProcessLookupError):

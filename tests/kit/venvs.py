@@ -65,7 +65,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Let one run of the suite at a time use the environments (where the system has flock)."""
+    """Let one process at a time into the folder (where the system has flock)."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
@@ -87,7 +87,7 @@ def child_variables(extra: Mapping[str, str]) -> dict[str, str]:
 def run(command: list[object], **options: object) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and show its output if it fails."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=900, check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=3600, check=False, **options)  # type: ignore[call-overload]
     if done.returncode:
         raise AssertionError(f"{' '.join(words)}\nexit code {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done

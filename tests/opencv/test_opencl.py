@@ -63,7 +63,7 @@ def run(code: str, model: Path, **environment: str) -> dict:
         env=clean | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -23,12 +24,13 @@ import cvsr
 from cvsr.serve.limits import PATIENCE
 
 NOISE = np.random.default_rng(1).integers(0, 256, (700, 700, 3), np.uint8)
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a process's work is read from /proc")
 SLOW = "?model=cvsr-large&scale=2"  # seconds for NOISE
 
 
 @pytest.fixture(scope="module")
 def server():
-    with serving("--queue", "1", "--timeout", "300") as server:
+    with serving("--queue", "1", "--timeout", "3000") as server:
         yield server
 
 
@@ -36,7 +38,7 @@ def encoded(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def wait(server, taken: int, seconds: float = 60) -> float:
+def wait(server, taken: int, seconds: float = 600) -> float:
     """Wait until so many places are taken; return how long that took."""
     start = time.monotonic()
     while json.loads(server.ask("/health")[2])["taken"] != taken:
@@ -64,14 +66,25 @@ def test_who_finds_no_place_is_told_when_to_come_back(server):
     wait(server, 0)
 
 
+def work_of_a_ninth(server) -> float:
+    """Return what NOISE costs: what the tests give up is nine times as large."""
+    before = server.work()
+    assert server.ask("/upscale" + SLOW, encoded(NOISE))[0] == 200
+    return server.work() - before
+
+
+@LINUX
 def test_work_is_given_up_when_the_client_leaves(server):
-    picture = encoded(np.tile(NOISE, (3, 3, 1)))  # minutes of work
+    ninth = work_of_a_ninth(server)
+    picture = encoded(np.tile(NOISE, (3, 3, 1)))
     connection = server.connect(upload(len(picture), SLOW) + picture)
     wait(server, 1)
     time.sleep(2)
     assert json.loads(server.ask("/health")[2])["taken"] == 1
     connection.close()
-    wait(server, 0, 20)
+    before = server.work()
+    wait(server, 0)
+    assert server.work() - before < 3 * ninth
     assert server.ask("/upscale", encoded(NOISE[:20, :20]))[0] == 200
 
 
@@ -105,7 +118,7 @@ def test_slow_clients_are_cut_off_and_others_are_served(server):
 
     def play(name: str) -> None:
         sent, byte = ways[name]
-        results[name] = cut_off_after(server.connect(sent), PATIENCE + 15, byte=byte)
+        results[name] = cut_off_after(server.connect(sent), PATIENCE + 120, byte=byte)
 
     threads = [threading.Thread(target=play, args=(name,)) for name in ways]
     for thread in threads:
@@ -114,7 +127,7 @@ def test_slow_clients_are_cut_off_and_others_are_served(server):
     for thread in threads:
         thread.join()
     for name, (_, seconds) in results.items():
-        assert seconds < PATIENCE + 10, name
+        assert seconds < PATIENCE + 110, name
     assert b" 408 " in results["never ends its body"][0].split(b"\r\n")[0]
     assert results["asks once and stays"][0].startswith(b"HTTP/1.1 200")
     wait(server, 0)
@@ -128,7 +141,7 @@ def test_a_client_that_takes_no_answer_loses_it(server):
     connection.connect(("127.0.0.1", server.port))
     connection.sendall(upload(len(picture), query) + picture)
     wait(server, 1)
-    assert wait(server, 0, PATIENCE + 15) > PATIENCE / 2
+    assert wait(server, 0) > PATIENCE / 2
     connection.close()
 
 
@@ -136,32 +149,33 @@ def test_who_wants_the_connection_closed_gets_his_answer_first(server):
     """With all of his upload still on its way: closed at once, the connection would be reset."""
     head = upload(40 << 20).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     connection = server.connect(head + bytes(40 << 20))
-    answer, _ = cut_off_after(connection, 20)
+    answer, _ = cut_off_after(connection, 120)
     assert answer.startswith(b"HTTP/1.1 413")
 
 
 def test_what_is_no_http_is_answered_in_json(server):
-    answer, _ = cut_off_after(server.connect(b"\x16\x03\x01 hello\r\n\r\n"), 5)
+    answer, _ = cut_off_after(server.connect(b"\x16\x03\x01 hello\r\n\r\n"), 120)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b" 400 " in head.split(b"\r\n")[0] and json.loads(body)["error"]
 
 
+@LINUX
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_well_even_at_work(number):
     picture = encoded(np.tile(NOISE, (3, 3, 1)))
-    with serving("--timeout", "300") as server:
+    with serving("--timeout", "3000") as server:
+        ninth, others = work_of_a_ninth(server), sum(os.times()[2:4])
         connection = server.connect(upload(len(picture), SLOW) + picture)
         wait(server, 1)
-        start = time.monotonic()
         server.process.send_signal(number)
-        server.process.wait(30)
-        assert time.monotonic() - start < 20
+        server.process.wait(600)
+        assert sum(os.times()[2:4]) - others < 5 * ninth, "of ten: the whole process, with the first ninth"
         connection.close()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "cvsr", "serve", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_what_is_wrong_with_its_arguments_is_said(server):

@@ -1,4 +1,4 @@
-"""Whole films: ten seconds with sound through a network, killed on the way, and memory over a thousand frames."""
+"""Whole films with sound: through a network, killed on the way, and memory over many frames; `long`: more of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kit.processes import halt
 
 pytest.importorskip("av", reason="films need PyAV: pip install '.[video]'")
 from kit import films
@@ -19,9 +19,9 @@ from kit import films
 import cvsr
 from cvsr.video import frames, parts, reader
 
-pytestmark = [pytest.mark.long, pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")]
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
-COUNT, SIZE = 300, (640, 360)
+FILMS = [(150, (320, 180)), pytest.param((300, (640, 360)), marks=pytest.mark.long)]  # frames, and their size
 
 
 def start(*argv: str | Path) -> subprocess.Popen[str]:
@@ -29,9 +29,14 @@ def start(*argv: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.fixture(scope="module", params=FILMS, ids=["short", "ten seconds"])
+def film(request) -> tuple[int, tuple[int, int]]:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    return films.make(tmp_path_factory.mktemp("film") / "in.mp4", COUNT, size=SIZE, sound=True)
+def source(film, tmp_path_factory) -> Path:
+    return films.make(tmp_path_factory.mktemp("film") / "in.mp4", film[0], size=film[1], sound=True)
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +47,10 @@ def whole(source) -> Path:
     return target
 
 
-def test_sound_and_duration(source, whole):
+def test_sound_and_duration(film, source, whole):
     assert films.packets(whole) == films.packets(source)
     assert films.times(whole) == films.times(source)
-    assert abs(films.seconds(whole) - films.seconds(source)) <= films.seconds(source) / COUNT
+    assert abs(films.seconds(whole) - films.seconds(source)) <= films.seconds(source) / film[0]
 
 
 def test_frames_are_those_of_single_images(source, whole):
@@ -65,9 +70,7 @@ def test_frames_are_those_of_single_images(source, whole):
 def test_killed_half_way_and_resumed(source, whole):
     target = source.with_name("out.mp4")
     process = start(source, target)
-    while len(list(parts.Parts(target).folder.glob("[0-9]*.part"))) < 1:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)
+    halt(process, lambda: list(parts.Parts(target).folder.glob("[0-9]*.part")))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not target.exists()
@@ -79,12 +82,13 @@ def test_killed_half_way_and_resumed(source, whole):
         assert np.array_equal(one, other)
 
 
-def test_memory_is_the_same_for_a_hundred_frames_and_a_thousand(tmp_path):
+@pytest.mark.parametrize("many", [400, pytest.param(1000, marks=pytest.mark.long)])
+def test_memory_is_the_same_for_a_hundred_frames_and_many(tmp_path, many):
     code = "import sys; from cvsr import cli, machine; cli.main(sys.argv[1:]); print(machine.peak())"
     peaks = []
-    for count in (100, 1000):
+    for count in (100, many):
         source = films.make(tmp_path / f"{count}.mp4", count, size=(256, 144), sound=True)
         argv = [sys.executable, "-c", code, "video", str(source), str(tmp_path / f"large{count}.mp4")]
         peaks.append(int(subprocess.run(argv, capture_output=True, check=True).stdout))
-    print(f"peaks: {peaks[0] >> 20} MB for 100 frames, {peaks[1] >> 20} MB for 1000")
+    print(f"peaks: {peaks[0] >> 20} MB for 100 frames, {peaks[1] >> 20} MB for {many}")
     assert abs(peaks[1] / peaks[0] - 1) <= 0.1

@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kit.processes import PATIENCE, halt, resume
 
 pytest.importorskip("av", reason="films need PyAV: pip install '.[video]'")
 from kit import films
@@ -56,13 +56,9 @@ def start(pause: float, *argv: str | Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, preexec_fn=before_exec, stderr=subprocess.PIPE)
 
 
-def wait_for(process: subprocess.Popen[bytes], folder: Path, count: int) -> None:
-    """Wait until so many parts are whole."""
-    deadline = time.monotonic() + 60
-    while len(list(folder.glob("[0-9]*.part"))) < count:
-        assert process.poll() is None, process.stderr.read().decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def halt_at(process: subprocess.Popen[bytes], folder: Path, count: int) -> None:
+    """Stop a process when so many parts are whole; a signal that does not kill needs a `resume` behind it."""
+    halt(process, lambda: len(list(folder.glob("[0-9]*.part"))) >= count)
 
 
 def same(one: Path, other: Path) -> bool:
@@ -73,15 +69,15 @@ def same(one: Path, other: Path) -> bool:
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
 def test_killed_and_resumed_gives_the_same_film(tmp_path, source, name):
     whole, target = tmp_path / f"whole_{name}", tmp_path / name
-    assert start(0, source, whole).wait(60) == 0
+    assert start(0, source, whole).wait(PATIENCE) == 0
     folder = parts.Parts(target).folder
     for done in (2, 4):  # twice, the second time in the resumed run
         process = start(0.02, source, target, "--resume")
-        wait_for(process, folder, done)
+        halt_at(process, folder, done)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not target.exists()
-    assert start(0, source, target, "--resume").wait(60) == 0
+    assert start(0, source, target, "--resume").wait(PATIENCE) == 0
     assert same(target, whole)
     heard = [[data for _, data in films.packets(path)] for path in (target, source)]
     assert heard[0] == heard[1]
@@ -92,12 +88,12 @@ def test_an_index_that_was_cut_short_loses_one_part_only(tmp_path, source):
     target = tmp_path / "out.mp4"
     process = start(0.02, source, target)
     folder = parts.Parts(target).folder
-    wait_for(process, folder, 3)
+    halt_at(process, folder, 3)
     process.kill()
     process.wait()
     index = folder / "parts.jsonl"
     index.write_bytes(index.read_bytes()[:-9])
-    assert start(0, source, target, "--resume").wait(60) == 0
+    assert start(0, source, target, "--resume").wait(PATIENCE) == 0
     assert films.times(target) == films.times(source)
 
 
@@ -105,18 +101,19 @@ def test_an_index_that_was_cut_short_loses_one_part_only(tmp_path, source):
 def test_stopped_leaves_a_film_that_plays_and_can_be_finished(tmp_path, source, number):
     target = tmp_path / "out.mp4"
     process = start(0.02, source, target)
-    wait_for(process, parts.Parts(target).folder, 1)
+    halt_at(process, parts.Parts(target).folder, 1)
     process.send_signal(number)
+    resume(process)
     said = process.stderr.read().decode()
-    assert process.wait(60) == 128 + number
+    assert process.wait(PATIENCE) == 128 + number
     assert "run it again with --resume" in said
     times = films.times(target)
     assert LENGTH <= len(times) < FRAMES
     assert times == films.times(source)[: len(times)]
     heard = films.packets(target)
     assert abs(heard[-1][0] - times[-1]) < 0.06
-    assert start(0, source, target).wait(60) == 1  # it is not written over without being asked
-    assert start(0, source, target, "--resume").wait(60) == 0
+    assert start(0, source, target).wait(PATIENCE) == 1  # it is not written over without being asked
+    assert start(0, source, target, "--resume").wait(PATIENCE) == 0
     assert films.times(target) == films.times(source)
     assert films.packets(target) == films.packets(source)
 
@@ -124,7 +121,7 @@ def test_stopped_leaves_a_film_that_plays_and_can_be_finished(tmp_path, source, 
 def test_parts_of_another_run_are_not_mixed_in(tmp_path, source, capsys):
     target = tmp_path / "out.mp4"
     process = start(0.02, source, target)
-    wait_for(process, parts.Parts(target).folder, 1)
+    halt_at(process, parts.Parts(target).folder, 1)
     process.kill()
     process.wait()
     argv = ["video", str(source), str(target)]
@@ -152,11 +149,10 @@ def test_an_error_in_the_first_part_leaves_nothing(tmp_path, source, monkeypatch
 def test_a_folder_without_a_whole_part_is_in_nobodys_way(tmp_path, source):
     target = tmp_path / "out.mp4"
     process = start(0.2, source, target)
-    while not (parts.Parts(target).folder / "parts.jsonl").is_file():
-        time.sleep(0.01)
+    halt(process, (parts.Parts(target).folder / "parts.jsonl").is_file)
     process.kill()
     process.wait()
-    assert start(0, source, target).wait(60) == 0
+    assert start(0, source, target).wait(PATIENCE) == 0
 
 
 def test_a_full_disk_is_said_and_costs_no_part(tmp_path, source):

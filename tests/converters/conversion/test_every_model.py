@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,8 @@ MODELS = tables.files()
 @pytest.fixture(scope="module")
 def others():
     """The interpreters with the other versions of OpenCV."""
-    return [environments.python(version) for version in tables.OPENCV]
+    named = os.environ.get("CVSR_VERIFY_PYTHONS")
+    return named.split(os.pathsep) if named else [environments.python(version) for version in tables.OPENCV]
 
 
 @pytest.mark.parametrize(("path", "options"), MODELS, ids=[path for path, _ in MODELS])
