@@ -12,7 +12,7 @@ from cvsr.errors import OptionError
 from cvsr.modelfiles.info import ModelInfo
 from cvsr.opencv import devices
 
-LARGEST = 64  # the largest scale: eight bits of a pixel say no more
+LARGEST = 64  # the largest scale: more has no use for pixels of 8 bits
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Options:
 
     @property
     def tag(self) -> str:
-        """Return what the names of results have behind those of their sources, such as "_x2" or "_640x480"."""
+        """Return what is appended to the stem of a source for the name of its result: "_x2" or "_640x480"."""
         return f"_{self.size[0]}x{self.size[1]}" if self.size else f"_x{self.scale or 2:g}"
 
 
@@ -80,8 +80,10 @@ def checked_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def check_effort(effort: str, exact: bool) -> None:
-    """Raise OptionError unless ``effort`` is "full", or "fast" where the result may depend on tiles."""
+    """Raise OptionError unless ``effort`` is "full", or "fast" without ``exact``."""
     if effort not in ("full", "fast"):
         raise OptionError(f"effort is {effort!r}: use 'full' or 'fast'")
     if effort == "fast" and exact:
-        raise OptionError("effort='fast' interpolates tiles without detail, and exact=True is to depend on no tiles")
+        raise OptionError(
+            "effort='fast' and exact=True contradict each other: what is interpolated depends on the tiles"
+        )

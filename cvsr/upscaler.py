@@ -134,7 +134,7 @@ class Upscaler:
         :param image: (H, W), (H, W, 1) gray, (H, W, 3) BGR or (H, W, 4) BGRA; uint8, uint16 or float32 in 0..1.
         :param max_memory: the memory limit of this call; default: the upscaler's.
         :param progress: called with :class:`cvsr.Progress` after each tile.
-        :param cancel: asked before each tile; if it returns True, Cancelled is raised.
+        :param cancel: called before each tile; if it returns True, Cancelled is raised.
         :raises ImageError: the array is not such an image.
         :raises OptionError, MemoryBudgetError, Cancelled: see :mod:`cvsr.errors`.
         """
@@ -223,7 +223,7 @@ class Upscaler:
         )
 
     def _usual_scale(self) -> int:
-        """Return the model scale that runs first; the smallest where the image's size decides."""
+        """Return the model scale that runs first; the smallest if the image's size decides."""
         scales = list(self.models)
         return scales[0] if self.scale is None or self.interpolates else (plan.chain(scales, self.scale) or scales)[0]
 
@@ -253,7 +253,7 @@ def upscale(
     :param max_memory: the most memory to allocate on top of the image and the result, in bytes or as "512M".
     :param exact: give the same bits whatever the tiles and the version of OpenCV; slower.
     :param progress: called with :class:`cvsr.Progress` after each tile.
-    :param cancel: asked before each tile; if it returns True, Cancelled is raised.
+    :param cancel: called before each tile; if it returns True, Cancelled is raised.
     :raises ImageError: the array is not such an image.
     :raises OptionError, ModelError, DeviceError, MemoryBudgetError, Cancelled: see :mod:`cvsr.errors`.
     """

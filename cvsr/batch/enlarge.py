@@ -71,14 +71,14 @@ def upscale_file(
     :param max_memory: the most memory that the whole process may use, in bytes or as "512M".
     :param exact: give the same bits whatever the tiles and the version of OpenCV; slower.
     :param effort: "full", or "fast" to interpolate tiles without detail.
-    :param normalize: of TIFF files: True takes the lowest value for black and the highest for white, a pair names the
+    :param normalize: for TIFF files: True maps the lowest value to black and the highest to white, a pair gives the
         two; the result is in the file's units again. False does so only for values that are not those of photos.
     :param overwrite: replace a target that exists.
     :param progress: called with :class:`cvsr.Progress` during the work.
-    :param cancel: asked again and again; if it returns True, Cancelled is raised.
+    :param cancel: called during the work; if it returns True, Cancelled is raised.
     :raises FileError: the source cannot be read, the target cannot be written or exists, or is the source itself.
     :raises OptionError: an option makes no sense, or a package is missing that the file needs.
-    :raises ImageError: the samples are not what a network takes.
+    :raises ImageError: the samples are not those of an image, such as floats beyond 0..1.
     :raises ModelError, DeviceError, MemoryBudgetError, Cancelled: see :mod:`cvsr.errors`.
     """
     if size is not None and scale != 2:

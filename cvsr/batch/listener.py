@@ -11,11 +11,11 @@ class Listener(Protocol):
     """Follows a run. Its methods are called from the threads that do the work."""
 
     def start(self, label: str) -> None:
-        """A file, or a run of several at a time, begins."""
+        """A file, or a run of several files at a time, begins."""
         ...
 
     def rename(self, label: str) -> None:
-        """This thread goes on with another file of the run: its notes are about that."""
+        """This thread continues with another file of the run, which its notes are about."""
         ...
 
     def progress(self, step: Progress) -> None:
@@ -29,22 +29,3 @@ class Listener(Protocol):
     def done(self) -> None:
         """The run has ended."""
         ...
-
-
-class Silent:
-    """A listener that shows nothing."""
-
-    def start(self, label: str) -> None:
-        """Ignore it."""
-
-    def rename(self, label: str) -> None:
-        """Ignore it."""
-
-    def progress(self, step: Progress) -> None:
-        """Ignore it."""
-
-    def note(self, text: str) -> None:
-        """Ignore it."""
-
-    def done(self) -> None:
-        """Ignore it."""

@@ -111,5 +111,5 @@ def _file_of_form(body: bytearray, content_type: str) -> bytearray:
         raise Refusal(400, f"the form is broken ({error}); send the bytes of the file alone") from None
     files = [data for head, data in parts if b"filename" in head] or [data for _, data in parts]
     if not files or not files[0]:
-        raise Refusal(400, "the form holds no file; send one, as the field image")
+        raise Refusal(400, "the form has no file; send one in the field image")
     return files[0]

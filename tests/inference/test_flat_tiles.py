@@ -78,5 +78,5 @@ def test_flat_is_within_four_steps():
 def test_what_is_asked_for_must_fit():
     with pytest.raises(OptionError, match="effort is 'some': use 'full' or 'fast'"):
         cvsr.Upscaler("cvsr-small", 2, effort="some")
-    with pytest.raises(OptionError, match="exact=True is to depend on no tiles"):
+    with pytest.raises(OptionError, match="exact=True contradict each other"):
         cvsr.Upscaler("cvsr-small", 2, effort="fast", exact=True)

@@ -14,6 +14,9 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import cv2
+import numpy as np
+
 
 class Running:
     """A server that listens."""
@@ -69,3 +72,11 @@ def serving(*arguments: str) -> Iterator[Running]:
         with suppress(ProcessLookupError):
             process.kill()
         process.communicate()
+
+
+def encoded(image: np.ndarray, suffix: str = ".png") -> bytes:
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+def decoded(data: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import struct
-import time
 import warnings
 
-import cv2
 import numpy as np
 import pytest
+from kit.serving import decoded, encoded
 
 for name in ("starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(name, reason="needs the extra serve")
@@ -20,14 +18,10 @@ with warnings.catch_warnings():  # httpx is to have a successor
     from starlette.testclient import TestClient
 
 import cvsr
-from cvsr.errors import OptionError
 from cvsr.io import formats
-from cvsr.serve import app, bodies, worker
+from cvsr.serve import worker
 from cvsr.serve.app import application
-from cvsr.serve.limits import (
-    Limits,
-    Refusal,
-)
+from cvsr.serve.limits import Limits
 
 LIMITS = Limits(upload=2_000_000, pixels=200_000, timeout=30, queue=2)
 
@@ -41,14 +35,6 @@ def client():
 @pytest.fixture(scope="module")
 def cat(photo):
     return photo("chelsea")[100:180, 100:220]
-
-
-def encoded(image: np.ndarray, suffix: str = ".png") -> bytes:
-    return cv2.imencode(suffix, image)[1].tobytes()
-
-
-def decoded(data: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
 def valid(value: object, schema: dict, document: dict) -> bool:
@@ -262,63 +248,3 @@ def test_the_description_is_true_of_answers(client):
         assert set(answer.json()) == set(schema["properties"])
     documented = set(document["paths"]["/upscale"]["post"]["responses"])
     assert {str(status) for *_, status in REFUSED.values()} | {"200", "403", "408", "500", "503", "504"} <= documented
-
-
-def test_work_that_takes_too_long_is_given_up(cat):
-    client = TestClient(application("cvsr-small", Limits(upload=2_000_000, timeout=1e-9)), base_url="http://127.0.0.1")
-    answer = client.post("/upscale", content=encoded(cat))
-    assert answer.status_code == 504 and "1e-09 seconds" in answer.json()["error"]
-
-
-def test_what_decoding_could_take_is_refused_beforehand():
-    limits = Limits(upload=100_000, pixels=10**9, memory=Limits(upload=100_000).budget().base + (40 << 20))
-    client = TestClient(application("cvsr-small", limits), base_url="http://127.0.0.1")
-    answer = client.post("/upscale?scale=1", content=encoded(np.zeros((3000, 3000), np.uint8)))
-    assert answer.status_code == 413 and "MB" in answer.json()["error"]
-
-
-def test_limits_that_leave_nothing_are_said_at_the_start():
-    with pytest.raises(OptionError, match="--max-memory"):
-        application("bilinear", Limits(memory=100 << 20))
-    for limits in ({"upload": 0}, {"queue": -1}, {"timeout": 0.0}, {"pixels": 0}):
-        with pytest.raises(OptionError):
-            Limits(**limits)
-
-
-def test_an_error_of_ours_is_an_answer_without_its_traceback(cat, monkeypatch):
-    made = application("bilinear", LIMITS)
-    client = TestClient(made, base_url="http://127.0.0.1", raise_server_exceptions=False)
-    monkeypatch.setattr(worker.reader, "decode", lambda *_: 1 / 0)
-    answer = client.post("/upscale", content=encoded(cat))
-    assert answer.status_code == 500 and "division" not in answer.text and answer.json()["error"]
-    monkeypatch.undo()
-    assert client.post("/upscale", content=encoded(cat)).status_code == 200
-    assert client.get("/health").json()["taken"] == 0
-
-
-def test_slow_uploads_are_cut_off(monkeypatch):
-    monkeypatch.setattr(bodies, "PATIENCE", 0.2)
-
-    async def trickle():
-        await asyncio.sleep(0.15)
-        return {"type": "http.request", "body": b"x", "more_body": True}
-
-    start = time.monotonic()
-    with pytest.raises(Refusal) as caught:
-        asyncio.run(bodies.receive(bodies.Incoming(trickle), {}, 1000))
-    assert caught.value.status == 408 and time.monotonic() - start < 10
-
-
-def test_a_large_upload_is_refused_before_it_is_sent():
-    async def never():
-        pytest.fail("its body was asked for")
-
-    with pytest.raises(Refusal) as caught:
-        asyncio.run(bodies.receive(bodies.Incoming(never), {"content-length": "1001"}, 1000))
-    assert caught.value.status == 413
-
-
-def test_without_the_extra_it_says_what_to_type(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "starlette.applications", None)
-    with pytest.raises(OptionError, match=r'pip install "\.\[serve\]"'):
-        app.application("bilinear", LIMITS)
