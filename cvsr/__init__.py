@@ -62,7 +62,7 @@ _HOMES = {
     "upscale": "upscaler",
     "upscale_file": "batch.enlarge",
 }
-_MODULES = {"dask": "dask", "devices": "opencv.devices", "dnn_superres": "dnn_superres", "video": "video"}
+_MODULES = {"dask": "dask", "devices": "devices", "dnn_superres": "dnn_superres", "video": "video"}
 
 
 def __getattr__(name: str) -> Any:

@@ -210,8 +210,6 @@ import sys
 sys.modules["dask"] = sys.modules["dask.array"] = None
 try:
     import cvsr.dask
-from cvsr.dask import chunks as dask_chunks
-from cvsr.dask import shipping
 except Exception as error:
     print(type(error).__name__, error)
 """
