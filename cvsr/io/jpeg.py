@@ -19,7 +19,7 @@ _LONGEST = 65_519  # bytes of an EXIF block or of a piece of a profile in one se
 _MOST_SCANS = 100  # a progressive JPEG has about ten; each takes a pass over all pixels and may have 30 bytes only
 
 
-class Segment(NamedTuple):
+class JpegSegment(NamedTuple):
     """One segment of a JPEG: its marker, and where its data lies."""
 
     marker: int
@@ -27,7 +27,7 @@ class Segment(NamedTuple):
     stop: int
 
 
-def segments(data: memoryview) -> Iterator[Segment]:
+def segments(data: memoryview) -> Iterator[JpegSegment]:
     """Yield the segments up to the first scan, that one included. Raise BrokenFileError if there is something else."""
     at = 2
     while True:
@@ -41,7 +41,7 @@ def segments(data: memoryview) -> Iterator[Segment]:
         if mark != 0xFF or marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD9:
             raise BrokenFileError("the JPEG has something else where a segment should begin")
         stop = at + 2 + max(2, data[at + 2] << 8 | data[at + 3])
-        yield Segment(marker, at + 4, min(stop, len(data)))
+        yield JpegSegment(marker, at + 4, min(stop, len(data)))
         if marker == _START_OF_SCAN:
             return
         at = stop

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from cvsr.io.tiff import parser
-from cvsr.io.tiff.parser import Directory, Entry
+from cvsr.io.tiff.parser import Directory, TagEntry
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _DESCRIPTION, _SAMPLE_FORMAT = 254, 256, 257, 258, 270, 339
 _PLANES_OF_METAMORPH = 33629  # its count is the number of pictures that follow each other in one page
@@ -66,11 +66,11 @@ def read(file: BinaryIO | memoryview) -> Head | None:
     return head
 
 
-def _number(directory: Directory, entries: dict[int, Entry], tag: int, default: int) -> int:
+def _number(directory: Directory, entries: dict[int, TagEntry], tag: int, default: int) -> int:
     return directory.number(entries[tag]) if tag in entries and entries[tag].count else default
 
 
-def _first(directory: Directory, entries: dict[int, Entry], is_last: bool) -> Head:
+def _first(directory: Directory, entries: dict[int, TagEntry], is_last: bool) -> Head:
     width, height = (_number(directory, entries, tag, 0) for tag in (_WIDTH, _HEIGHT))
     kind = {2: "int", 3: "float"}.get(_number(directory, entries, _SAMPLE_FORMAT, 1), "uint")
     head = Head(1, width, height, f"{kind}{_number(directory, entries, _BITS, 1)}")
@@ -82,7 +82,7 @@ def _first(directory: Directory, entries: dict[int, Entry], is_last: bool) -> He
     return head
 
 
-def _unlisted(text: bytes, entries: dict[int, Entry], is_last: bool) -> int:
+def _unlisted(text: bytes, entries: dict[int, TagEntry], is_last: bool) -> int:
     """Return how many pictures follow the first one without directories of their own, as far as metadata tells.
 
     ImageJ writes stacks of more than 4 GB so, MetaMorph all, tifffile on request.

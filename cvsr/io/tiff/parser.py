@@ -23,7 +23,7 @@ _MOST_ENTRIES = 1 << 16
 
 
 @dataclass(frozen=True)
-class Entry:
+class TagEntry:
     """One entry of a directory: ``count`` values of type ``kind`` that lie at the offset ``at``."""
 
     tag: int
@@ -44,19 +44,19 @@ class Directory:
         self._size = 20 if big else 12
         self.link_at = self._start + self._count * self._size
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TagEntry]:
         block = self._fetch(self._start, self._size * min(self._count, _MOST_ENTRIES))
         form, inline = (self.order + "HHQQ", 8) if self.big else (self.order + "HHII", 4)
         for i in range(self._count):
             tag, kind, count, value = struct.unpack_from(form, block, i * self._size)
             inside = SIZES.get(kind, 1) * count <= inline
-            yield Entry(tag, kind, count, self._start + (i + 1) * self._size - inline if inside else value)
+            yield TagEntry(tag, kind, count, self._start + (i + 1) * self._size - inline if inside else value)
 
-    def raw(self, entry: Entry) -> bytes:
+    def raw(self, entry: TagEntry) -> bytes:
         """Return the bytes of a value, fewer if the file ends. Raise KeyError if its type does not exist."""
         return self._fetch(entry.at, SIZES[entry.kind] * entry.count)
 
-    def number(self, entry: Entry) -> int:
+    def number(self, entry: TagEntry) -> int:
         """Return the first number of a value. Raise KeyError if it is not an unsigned integer."""
         form = self.order + LETTERS[entry.kind]
         return struct.unpack(form, self._fetch(entry.at, struct.calcsize(form)))[0]
