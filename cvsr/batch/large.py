@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import math
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -116,16 +115,15 @@ class LargeFile:
 
         ``before``: the bytes that the process held before the file was opened. Raise MemoryBudgetError.
         """
+        source = self.source
         try:
-            is_stack = isinstance(self.source, Stack)
-            held = self.source.memory() if isinstance(self.source, Stack) else self.source.memory(self.upscaler)
-            if is_stack and not self.format.streams:
-                shape, itemsize = self._result_shape()
-                held += round(math.prod(shape) * itemsize * (1 + self.format.overhead))
+            held = source.memory() if isinstance(source, Stack) else source.memory(self.upscaler)
+            if isinstance(source, Stack) and not self.format.streams:
+                held += round(source.result_bytes(self.upscaler) * (1 + self.format.overhead))
             if budget is not None:
                 self.max_memory = budget.beside(held + max(0, resident() - before), self.format)
         except BaseException:
-            self.source.close()
+            source.close()
             raise
         return self
 
@@ -149,15 +147,9 @@ class LargeFile:
         if channels not in format.channels or not scale.plain:
             raise FileError(f"{format.name} cannot hold its {channels} channels of {page.dtype}: write tiff")
         dtype = encoder.dtype_for(page.dtype, format)
-        shape = self._result_shape()[0]
+        width, height = self.upscaler.output_size(page.shape[1], page.shape[0])
+        shape = (height, width, *page.shape[2:])
         writer = encoder.open_writer(stream, format, shape, dtype, quality=self.options.quality, icc=icc(page))
         for rows in enlarged(page, scale, self.upscaler, self.max_memory, progress, cancel):
             writer.write(encoder.convert(rows, dtype))
         writer.close()
-
-    def _result_shape(self) -> tuple[tuple[int, ...], int]:
-        """Return the shape of the first page's result, and the bytes of a sample."""
-        assert isinstance(self.source, Stack)
-        page = next(iter(self.source.pages))
-        width, height = self.upscaler.output_size(page.shape[1], page.shape[0])
-        return (height, width, *page.shape[2:]), page.dtype.itemsize

@@ -115,7 +115,7 @@ class Stack:
         for lost in page_metadata.lost(self._file):
             log.warning("not kept in the result: %s", lost)
         scales = self.scales(normalize)
-        big = needs_big(self._result_bytes(upscaler))
+        big = needs_big(self.result_bytes(upscaler))
         if big and self._file.is_imagej:
             log.warning("the result is a BigTIFF of more than 4 GB: ImageJ opens it through Bio-Formats")
         writers: list[TiffWriter] = []
@@ -143,7 +143,9 @@ class Stack:
         for before, writer in zip([None, *writers], writers, strict=False):
             writer.close(before)
 
-    def _result_bytes(self, upscaler: Upscaler) -> int:
+    def result_bytes(self, upscaler: Upscaler) -> int:
+        """Return the bytes of the samples of all pages of the result."""
+
         def one(shape: tuple[int, ...]) -> int:
             return math.prod((*upscaler.output_size(shape[1], shape[0]), *shape[2:]))
 

@@ -12,17 +12,18 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from cvsr import __version__, options
+from cvsr import __version__
 from cvsr._cv2 import cv2
 from cvsr.compare.page import text
 from cvsr.errors import CvsrError, OptionError, install_hint
 from cvsr.io import formats
 from cvsr.modelfiles import zoo
+from cvsr.options import LARGEST, Options, checked_scale
 from cvsr.serve import bodies
 from cvsr.serve.guard import Guard
 from cvsr.serve.limits import PATIENCE, SLOWEST, Limits, Refusal
 from cvsr.serve.queue import RequestQueue, Slot
-from cvsr.serve.worker import Encoded, Wanted, Worker, models
+from cvsr.serve.worker import Encoded, Worker, models
 
 log = logging.getLogger("cvsr")
 
@@ -133,7 +134,7 @@ class Server:
             raise
 
     async def _upscaled(self, request: Any, incoming: bodies.Incoming) -> Any:
-        wanted = self._wanted(request.query_params)
+        wanted = self._options(request.query_params)
         slot = self.queue.enter()
         try:
             body = await bodies.receive(incoming, request.headers, self.limits.upload)
@@ -147,7 +148,7 @@ class Server:
             raise
         return _Answer(result, slot)
 
-    def _wanted(self, query: Any) -> Wanted:
+    def _options(self, query: Any) -> Options:
         unknown = set(query) - {"scale", "model", "format", "quality"}
         if unknown:
             raise Refusal(400, f"unknown parameter {min(unknown)!r}; use scale, model, format and quality")
@@ -161,12 +162,12 @@ class Server:
         if quality is not None and not (quality.isascii() and quality.isdecimal() and 1 <= int(quality[:9]) <= 100):
             raise Refusal(400, f"quality is {quality[:80]!r}; give a number from 1 to 100")
         try:
-            scale = options.checked_scale(float(query.get("scale", "2")))
+            scale = checked_scale(float(query.get("scale", "2")))
         except ValueError:
             raise Refusal(
-                400, f"scale is {query['scale'][:80]!r}; give a number above 0 and at most {options.LARGEST}"
+                400, f"scale is {query['scale'][:80]!r}; give a number above 0 and at most {LARGEST}"
             ) from None
-        return Wanted(scale, model, format, int(quality) if quality else None)
+        return Options(model, scale, format=format or None, quality=int(quality) if quality else None)
 
     async def refused(self, _request: Any, error: Any) -> Any:
         """Answer with what is wrong with a request."""
@@ -227,7 +228,7 @@ def described(names: list[str], default: str, limits: Limits) -> dict[str, Any]:
     schemas = {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}
     schemas["model"] |= {"enum": names, "default": default}
     schemas["format"]["enum"] = list(formats.offered())
-    schemas["scale"]["maximum"] = options.LARGEST
+    schemas["scale"]["maximum"] = LARGEST
     binary = {"schema": {"type": "string", "format": "binary"}}
     operation["responses"]["200"]["content"] = {known.media_type: binary for known in formats.offered().values()}
     operation["description"] = operation["description"].format(

@@ -11,8 +11,9 @@ from contextlib import suppress
 from typing import Any
 
 from cvsr.errors import Cancelled
+from cvsr.options import Options
 from cvsr.serve.limits import Limits, Refusal
-from cvsr.serve.worker import Encoded, Wanted, Worker
+from cvsr.serve.worker import Encoded, Worker
 
 
 class Slot:
@@ -54,14 +55,14 @@ class RequestQueue:
             )
         return Slot(self)
 
-    async def work(self, slot: Slot, data: bytearray, wanted: Wanted, gone: Awaitable[Any]) -> Encoded | None:
+    async def work(self, slot: Slot, data: bytearray, options: Options, gone: Awaitable[Any]) -> Encoded | None:
         """Return the result of an upload; None if ``gone``, the client's disconnect, came first: the work is cancelled.
 
         The slot is held until the work has really ended. Raise Refusal.
         """
         left = threading.Event()
         slot.hold()
-        job = asyncio.get_running_loop().run_in_executor(self._pool, self._run, data, wanted, left)
+        job = asyncio.get_running_loop().run_in_executor(self._pool, self._run, data, options, left)
         job.add_done_callback(lambda done: self._ended(done, slot, left))
         absence = asyncio.ensure_future(gone)
         try:
@@ -76,10 +77,10 @@ class RequestQueue:
         finally:
             absence.cancel()
 
-    def _run(self, data: bytearray, wanted: Wanted, left: threading.Event) -> Encoded:
+    def _run(self, data: bytearray, options: Options, left: threading.Event) -> Encoded:
         if self._stopped(left)():
             raise Cancelled("the client has disconnected")
-        return self._worker(data, wanted, self._stopped(left))
+        return self._worker(data, options, self._stopped(left))
 
     def _stopped(self, left: threading.Event) -> Callable[[], bool]:
         return lambda: left.is_set() or self._closing

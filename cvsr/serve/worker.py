@@ -20,20 +20,11 @@ from cvsr.io.formats import Format
 from cvsr.io.interface import BrokenFileError, Header, UnknownFormatError
 from cvsr.machine import MB
 from cvsr.modelfiles import zoo
+from cvsr.options import Options
 from cvsr.serve.limits import RESULT, Limits, Refusal
 from cvsr.upscaler import Upscaler
 
 _DECODING = 4  # bytes that a decoder takes at most for each of the picture's: progressive JPEGs, animated PNGs
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a request asks for. ``format``: "" for the upload's own, if results can be written in it."""
-
-    scale: float
-    model: str
-    format: str = ""
-    quality: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +68,11 @@ class Worker:
         path = self._names[model]
         return Upscaler(path, scale, device="auto" if path in interpolation.METHODS else self._device)
 
-    def __call__(self, data: bytearray, wanted: Wanted, cancel: Callable[[], bool]) -> Encoded:
-        """Return an upload enlarged as ``wanted``. Raise Refusal, also if ``cancel`` returns True or time is up."""
+    def __call__(self, data: bytearray, options: Options, cancel: Callable[[], bool]) -> Encoded:
+        """Return an upload enlarged by the model and scale, and in the format and quality, of ``options``.
+
+        Raise Refusal, also if ``cancel`` returns True or time is up.
+        """
         start = time.monotonic()
 
         def late() -> bool:
@@ -86,12 +80,12 @@ class Worker:
 
         try:
             head = header.read(memoryview(data))
-            self._check(head, wanted.scale, len(data))
+            self._check(head, options.scale or 2.0, len(data))
             if late():
                 raise Cancelled("before it began")
             picture = reader.decode(np.frombuffer(data, np.uint8), "the upload")
-            format = formats.FORMATS[wanted.format or _like(head.suffix)]
-            result, width, height = self._enlarged(picture, wanted, format, late)
+            format = formats.FORMATS[options.format or _like(head.suffix)]
+            result, width, height = self._enlarged(picture, options, format, late)
         except UnknownFormatError as error:
             raise Refusal(415, f"{error}; convert it to PNG") from None
         except (BrokenFileError, FileError) as error:
@@ -102,7 +96,7 @@ class Worker:
             raise Refusal(504, f"it took longer than {self._limits.timeout:g} seconds; send a smaller image") from None
         size = result.tell()
         result.seek(0)
-        return Encoded(result, size, format.name, width, height, wanted.model, time.monotonic() - start)
+        return Encoded(result, size, format.name, width, height, str(options.model), time.monotonic() - start)
 
     def _check(self, head: Header, scale: float, size: int) -> None:
         """Raise Refusal or MemoryBudgetError if a picture is too large to be decoded or enlarged."""
@@ -122,14 +116,14 @@ class Worker:
             )
 
     def _enlarged(
-        self, picture: reader.Picture, wanted: Wanted, format: Format, cancel: Callable[[], bool]
+        self, picture: reader.Picture, options: Options, format: Format, cancel: Callable[[], bool]
     ) -> tuple[BinaryIO, int, int]:
         assert self._budget is not None, "warmup comes first"
+        upscaler = self._upscaler(str(options.model), options.scale or 2.0)
         stream: Any = tempfile.TemporaryFile()  # noqa: SIM115 - closed after it is sent
         try:
             width, height = write_picture(
-                picture, format, stream, self._upscaler(wanted.model, wanted.scale), budget=self._budget,
-                quality=wanted.quality, cancel=cancel,
+                picture, format, stream, upscaler, budget=self._budget, quality=options.quality, cancel=cancel,
             )  # fmt: skip
         except BaseException:
             stream.close()
