@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import logging
 import os
 import re
 import subprocess
@@ -159,6 +160,16 @@ USES = [  # arguments, exit code
 ]
 
 
+@pytest.fixture
+def logs():
+    """Put back what ``cvsr serve`` changes for its process: it replaces the warnings of the others' logs."""
+    logger, handlers = logging.getLogger("cvsr"), logging.root.handlers[:]
+    yield
+    logger.setLevel(logging.NOTSET)
+    logging.root.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("logs")
 @pytest.mark.parametrize(("argv", "code"), USES, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
 def test_exit_codes(argv, code, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
