@@ -7,6 +7,7 @@ import pytest
 
 import cvsr
 from cvsr.errors import FileError
+from cvsr.inference.stages import Progress
 from cvsr.rasters.normalize import Scale, Scaled, enlarged, scale_of, share_of
 
 
@@ -90,6 +91,7 @@ def test_results_that_equal_the_value_for_no_data_move_by_one_step(nodata, moved
 
 
 def test_progress_of_parts_adds_up():
-    seen: list[tuple[float, int]] = []
-    share_of(lambda done, total: seen.append((done, total)), 2, 5)(0.25)
-    assert seen == [(2.25, 5)]
+    seen: list[Progress] = []
+    share_of(seen.append, 2, 5)(Progress(1, 4))
+    [step] = seen
+    assert step.done / step.total == 2.25 / 5
