@@ -19,7 +19,7 @@ import numpy as np
 from cvsr.errors import FileError, OptionError, install_hint
 from cvsr.image import Image
 from cvsr.image.fill import Mask, nearest
-from cvsr.inference.stages import Progress, Report
+from cvsr.inference.stages import Report
 from cvsr.io import atomic
 from cvsr.rasters import map_metadata
 from cvsr.rasters.normalize import Normalize, enlarged, scale_of, share_of
@@ -165,8 +165,6 @@ class Scene:
                 report = progress and share_of(progress, number, len(self.groups))
                 for top, rows in _in_blocks(enlarged(group, scale, upscaler, max_memory, report, cancel)):
                     _put(result, group, top, rows)
-                if progress:
-                    progress(Progress(number + 1, len(self.groups)))
             if self.groups[0].shares_mask:
                 self._write_mask(result, size)
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cvsr.errors import FileError
-from cvsr.inference.stages import Progress, Report
+from cvsr.inference.stages import Report
 from cvsr.io import atomic
 from cvsr.io.tiff import directories
 from cvsr.io.tiff.writer import TiffWriter, needs_big
@@ -137,8 +137,6 @@ class Stack:
                 writer.write(rows)
             writer.flush()
             writers.append(writer)
-            if progress:
-                progress(Progress(number + 1, len(self)))
         # after all pixels: ImageJ reads only the first directory and assumes that the pages follow each other
         for before, writer in zip([None, *writers], writers, strict=False):
             writer.close(before)

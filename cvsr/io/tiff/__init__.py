@@ -1,1 +1,1 @@
-"""TIFF: directories and tags of any file, and a writer that takes rows as they come. Start with ``directories.py``."""
+"""TIFF: a parser of directories, what is read from them, and a writer that gets rows. Start with ``parser.py``."""
