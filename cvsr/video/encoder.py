@@ -166,6 +166,7 @@ def _try(settings: Settings, container: Container, target: Path) -> None:
     with av.open(io.BytesIO(), "w", format=PART_FORMAT) as trial:
         try:
             _add_stream(trial, settings).codec_context.open()
+            pyav.use_ordinary_priority()
         except (OSError, ValueError) as error:
             told = " ".join(f"{name}={value}" for name, value in settings.options.items())
             raise OptionError(
@@ -199,8 +200,11 @@ class PartWriter:
         width, height = self._settings.size
         frame = self._converter.to_yuv(shot.image[:height, :width], self._settings.pix_fmt)
         frame.pts, frame.time_base = shot.pts, self._settings.time_base
-        self.end = shot.pts + shot.duration
-        self._mux(self._stream.encode(frame))
+        opened, self.end = self.end > 0, shot.pts + shot.duration
+        packets = self._stream.encode(frame)
+        if not opened:
+            pyav.use_ordinary_priority()
+        self._mux(packets)
 
     def close(self) -> None:
         """Write what the encoder still holds. From here on, ``pts`` has the times of all packets, in their order."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from cvsr.errors import OptionError, install_hint
@@ -29,3 +32,16 @@ def load() -> Any:
 def reason(error: Exception) -> str:
     """Return the short message of an error of PyAV."""
     return getattr(error, "strerror", None) or str(error)
+
+
+def use_ordinary_priority() -> None:
+    """Take the threads of this process off real-time scheduling.
+
+    SVT-AV1, run by root, puts itself and its caller on SCHED_FIFO: on a small machine nothing else gets to run then.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        return
+    for thread in Path("/proc/self/task").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if os.sched_getscheduler(int(thread.name)) == os.SCHED_FIFO:
+                os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +15,7 @@ import av
 from kit import films
 
 import cvsr
-from cvsr.video import film, frames, read_ahead, reader
+from cvsr.video import encoder, film, frames, read_ahead, reader
 from cvsr.video.source import enlarger
 
 
@@ -48,6 +53,21 @@ class TestPixels:
         assert len(found) == len(wanted)
         for a, b in zip(found, wanted, strict=True):
             assert np.abs(a.astype(int) - b).mean() < 4
+
+    @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="schedulers of Linux")
+    def test_no_encoder_takes_the_machine_for_itself(self, tmp_path):
+        """SVT-AV1 asks for real-time scheduling, which root gets: nothing else would run on a small machine."""
+        source = films.make(tmp_path / "in.mp4", 10)
+        during = set()
+        source_film = reader.Reader(source)
+        options = {"codec": "libsvtav1", "crf": None, "note": nothing}
+        settings = encoder.settings_for(tmp_path / "out.mkv", source_film.facts, (128, 96), **options)
+        writer = encoder.PartWriter(io.BytesIO(), settings)
+        for shot in source_film.frames():
+            writer.write(replace(shot, image=np.zeros((96, 128, 3), np.uint8)))
+            during |= {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()}
+        writer.close()
+        assert during == {os.SCHED_OTHER}
 
     def test_ten_bits_stay_ten(self, tmp_path, run, capsys):
         ramp = np.tile(np.linspace(0, 65535, 256).astype(np.uint16)[None, :, None], (64, 1, 3))
