@@ -10,7 +10,6 @@ import numpy as np
 
 from cvsr.errors import OptionError
 from cvsr.modelfiles.info import ModelInfo
-from cvsr.opencv import devices
 
 LARGEST = 64  # the largest scale: more has no use for pixels of 8 bits
 
@@ -46,14 +45,6 @@ def memory_size(value: int | str) -> int:
     if size <= 0:
         raise OptionError(f"max_memory is {value!r}: give bytes, or a size such as '512M' or '1.5G'")
     return size
-
-
-def checked_device(device: str) -> str:
-    """Return the name of a device in lower case; raise OptionError, listing the names, if there is none."""
-    name = str(device).strip().lower()
-    if name not in devices.NAMES:
-        raise OptionError(f"no device is called {device!r}: use one of {', '.join(devices.NAMES)}")
-    return name
 
 
 def _number(value: object) -> float | None:

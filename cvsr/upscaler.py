@@ -18,6 +18,7 @@ from cvsr.inference.stages import Report, Resized, Stage, Watch
 from cvsr.inference.tile_cache import TileMemory
 from cvsr.modelfiles import zoo
 from cvsr.modelfiles.info import ModelInfo
+from cvsr.opencv import devices
 from cvsr.opencv.ran_on import RanOn
 from cvsr.options import memory_size
 
@@ -67,7 +68,7 @@ class Upscaler:
             raise OptionError(f"tile is {tile}: give the side of a tile in pixels, or 0 for none")
         options.check_effort(effort, exact)
         self.engine = opencv_superres.check(engine, tile=tile, max_memory=max_memory)
-        self.requested = options.checked_device(device)
+        self.requested = devices.checked(device)
         self.exact, self.tile, self.effort = exact, tile, effort
         self.max_memory = None if max_memory is None else memory_size(max_memory)
         self.models = zoo.find(model)

@@ -29,7 +29,7 @@ EXTRA = 'pip install "cvsr[bench]"'
 
 
 class Peer:
-    """A network in another runtime: ``forward(blob)`` as :class:`cvsr.inference.network.Network` has it, on the whole image."""
+    """A network in another runtime, with :meth:`cvsr.inference.network.Network.forward` for whole images."""
 
     exact = False
 

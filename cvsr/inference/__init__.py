@@ -1,1 +1,1 @@
-"""An image through a network: tiles, segments, rows on demand, exact at every seam. Start with ``execution.py``."""
+"""Run an image through a network in tiles or segments without seams, rows on demand. Start with ``execution.py``."""

@@ -1,4 +1,4 @@
-"""How the networks of an upscaler are run: where, with how many threads, in tiles or segments, by which plan."""
+"""Run the networks of an upscaler: on which device, with how many threads, in tiles or segments, by which plan."""
 
 from __future__ import annotations
 
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Execution:
-    """Networks by scale, loaded when they are first needed, and the threads that run them; see :class:`cvsr.Upscaler`.
-
-    ``tuned``: whether plans that were measured on this machine may be used; ``effort``: see :mod:`cvsr.inference.flat_tiles`.
-    """
+    """Networks by scale, loaded when first needed, and the threads that run them; see :class:`cvsr.Upscaler`."""
 
     models: dict[int, ModelInfo]
     requested: str
@@ -38,22 +35,22 @@ class Execution:
     tuned: bool
     effort: str = "full"
     _networks: dict[int, Network | OpenCVSuperRes] = field(default_factory=dict[int, "Network | OpenCVSuperRes"])
-    _deep: dict[Network, SegmentNets | None] = field(default_factory=dict[Network, "SegmentNets | None"])
+    _segment_nets: dict[Network, SegmentNets | None] = field(default_factory=dict[Network, "SegmentNets | None"])
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _pool: ThreadPoolExecutor | None = None
     _owner: int = 0
 
     def __getstate__(self) -> dict[str, object]:
-        """Return what may go to another process: all but what lives in this one, networks and threads."""
-        local: dict[str, object] = {"_networks": {}, "_deep": {}, "_lock": None, "_pool": None, "_owner": 0}
+        """Return the state for another process: everything but networks and threads."""
+        local: dict[str, object] = {"_networks": {}, "_segment_nets": {}, "_lock": None, "_pool": None, "_owner": 0}
         return vars(self) | local
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Take what came from another process; networks are loaded when they are needed."""
-        vars(self).update(state, _networks={}, _deep={}, _lock=threading.RLock())
+        """Restore the state from another process; networks are loaded when needed."""
+        vars(self).update(state, _networks={}, _segment_nets={}, _lock=threading.RLock())
 
     def network(self, scale: int) -> Network | OpenCVSuperRes:
-        """Return the network of a scale. Raises ModelError, or DeviceError where a named device is no use."""
+        """Return the network of a scale. Raises ModelError, or DeviceError if a named device does not work."""
         with self._lock:
             if scale not in self._networks:
                 info = self.models[scale]
@@ -65,22 +62,22 @@ class Execution:
             return self._networks[scale]
 
     def stage(self, source: Stage, scale: int, pixel: int, budget: int | None, watch: Watch) -> Stage:
-        """Return the stage that enlarges ``source``, of ``pixel`` bytes a pixel, by the network of a scale.
+        """Return the stage that enlarges ``source`` with the network of a scale.
 
-        ``budget``: the bytes that it may take. Raises MemoryBudgetError.
+        ``pixel``: bytes per pixel of the source; ``budget``: bytes that the stage may take. Raises MemoryBudgetError.
         """
         network = self.network(scale)
         if isinstance(network, OpenCVSuperRes):
             return network.stage(source, watch)
-        parts, count = self.parts(network), self._thread_count()
-        bands = parts and plan.segments(network.info, parts.segments, source.size, max_memory=budget)
-        if parts and bands:
-            from cvsr.inference.segmented import Streamed  # the import of cvsr is quick: only deep networks need it
+        nets, count = self.segment_nets(network), self._thread_count()
+        how = nets and plan.segments(network.info, nets.segments, source.size, max_memory=budget)
+        if nets and how:
+            from cvsr.inference.segmented import Streamed  # lazy: keeps the import of cvsr fast
 
             network.unload()
-            return Streamed(source, parts, bands, self.pool(), watch)
+            return Streamed(source, nets, how, self.pool(), watch)
         measured, fast = self._measured(network), self._fast(network)
-        how = plan.tiles(
+        tiling = plan.tiles(
             network.info,
             source.size,
             pixel,
@@ -89,23 +86,23 @@ class Execution:
             max_memory=budget,
             best=measured.tile if measured else flat_tiles.TILE if fast else None,
         )
-        return Upscaled(source, network, how, self.pool(), watch, fast=fast)
+        return Upscaled(source, network, tiling, self.pool(), watch, fast=fast)
 
-    def parts(self, network: Network) -> SegmentNets | None:
-        """Return a network in segments where tiles are not asked for, and it is deep enough to gain by that."""
+    def segment_nets(self, network: Network) -> SegmentNets | None:
+        """Return a network in segments, None if tiles were requested or it is too shallow to gain."""
         if self.tile is not None or (network.info.radius or 0) < plan.DEEP:
             return None
         from cvsr.inference import segment_nets
 
         with self._lock:
-            if network not in self._deep:
-                self._deep[network] = segment_nets.in_segments(network)
-            return self._deep[network]
+            if network not in self._segment_nets:
+                self._segment_nets[network] = segment_nets.in_segments(network)
+            return self._segment_nets[network]
 
     def pool(self) -> ThreadPoolExecutor:
-        """Return the threads that compute tiles."""
+        """Return the thread pool that computes tiles."""
         with self._lock:
-            if self._pool is None or self._owner != os.getpid():  # a fork has the object, but none of its threads
+            if self._pool is None or self._owner != os.getpid():  # a fork inherits the object, but not its threads
                 self._pool, self._owner = ThreadPoolExecutor(self._thread_count(), "cvsr"), os.getpid()
             return self._pool
 
@@ -114,18 +111,19 @@ class Execution:
         network = self.network(scale)
         if isinstance(network, OpenCVSuperRes) or network.ran_on is None:
             return network.ran_on
-        return replace(network.ran_on, plan=self._said(network))
+        return replace(network.ran_on, plan=self._plan_text(network))
 
-    def _said(self, network: Network) -> str:
-        parts, measured = self.parts(network), self._measured(network)
-        if parts:
-            return f"{len(parts.segments)} segments, row by row"
+    def _plan_text(self, network: Network) -> str:
+        nets, measured = self.segment_nets(network), self._measured(network)
+        if nets:
+            return f"{len(nets.segments)} segments, row by row"
         if measured:
             return f"tiles of {measured.tile} pixels, {measured.workers} at a time, as measured on this machine"
         if self._fast(network):
-            return f"tiles of {self.tile or flat_tiles.TILE} pixels, {self._thread_count()} at a time, flat ones interpolated"
-        side = plan.side(network.info, self.tile)
-        return f"tiles of {side} pixels, {self._thread_count()} at a time" if side else "the whole image at once"
+            side, note = self.tile or flat_tiles.TILE, ", flat ones interpolated"
+        else:
+            side, note = plan.side(network.info, self.tile), ""
+        return f"tiles of {side} pixels, {self._thread_count()} at a time{note}" if side else "the whole image at once"
 
     def _fast(self, network: Network) -> bool:
         return self.effort == "fast" and network.info.radius is not None
@@ -134,12 +132,12 @@ class Execution:
         if self.threads is not None:
             return max(1, self.threads)
         ran = next(iter(self._networks.values())).ran_on
-        # other devices, and the new engine, take one net at a time best
+        # other devices, and the new engine, are fastest with one net at a time
         alone = ran is not None and (ran.engine != "classic" or ran.device != "cpu")
         return 1 if alone else threads.count()
 
     def _measured(self, network: Network) -> SavedPlan | None:
-        """Return the plan that was measured for a network on this machine, where the caller leaves it to that."""
+        """Return the plan that was measured for a network on this machine, unless the caller has chosen one."""
         asked = self.tile is not None or self.threads is not None or self.effort == "fast"
         if asked or not self.tuned or network.device.name != "cpu":
             return None

@@ -1,4 +1,4 @@
-"""One model file on cv2.dnn: load, forward; one net per thread."""
+"""A model file on cv2.dnn: load and forward, with one net per thread."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 UNFUSED = frozenset({
     "Abs", "Elu", "Exp", "HardSigmoid", "LeakyRelu", "PRelu", "Selu", "Sigmoid", "Softplus", "Tanh",
 })  # fmt: skip
-"""Activations that take 1.2 to 6 times as long fused with a convolution, which calls them row by row, as alone."""
+"""Activations that are 1.2 to 6 times slower fused with a convolution, which calls them row by row."""
 
 
 class Network:
     """A model on a device. ``cv2.dnn.Net`` gives wrong results when threads share one, so each thread has its own.
 
-    ``info`` says how it is run: a frozen graph that is run as ONNX may end before the pixel shuffle.
+    ``info`` describes the network as it runs: a frozen graph that runs as ONNX may end before the pixel shuffle.
     """
 
     def __init__(self, info: ModelInfo, device: Device, *, exact: bool = False, importer: bool = False) -> None:
-        """``importer``: let OpenCV's own importer read a frozen graph, instead of rewriting that as ONNX."""
+        """``importer``: read a frozen graph with OpenCV's own importer instead of rewriting it as ONNX."""
         self.device, self.exact = device, exact
         self._rewritten = None if importer else _rewritten(info)
         cut = self._rewritten is not None and self._rewritten.subpixel
@@ -50,11 +50,10 @@ class Network:
         self.ran_on: RanOn | None = None
 
     def forward(self, blob: Image, requested: str = "") -> Image:
-        """Return the network's output for ``blob``, float32 (1, C, h, w), at the image's own size.
+        """Return the network's output for ``blob``, float32 (1, C, h, w), at the image's own size, as a new array.
 
-        The result is the caller's. Where the network reads an enlarged image, that is made from ``blob``.
-
-        Raises DeviceError or ModelError, with the size, where OpenCV refuses.
+        If the network reads an enlarged image, it is made from ``blob``. Raises DeviceError, or ModelError with the
+        size, if OpenCV fails.
         """
         names = self.info.names or ("",)
         with devices.prepare(self.device), self._layers():
@@ -64,7 +63,7 @@ class Network:
             try:
                 for name, fed in zip(names, processing.inputs(blob, self.info, self.exact), strict=True):
                     net.setInput(fed, name)
-                # by name where the graph has several ends: 4.x and 5.x differ in which one they return
+                # by name if the graph has several outputs: 4.x and 5.x differ in which one they return
                 result: Image = net.forward(self.info.output) if self.info.output else net.forward()
             except cv2.error as error:
                 raise self._explained(error, blob) from error
@@ -76,21 +75,21 @@ class Network:
         return result
 
     def layers(self) -> list[tuple[str, str, float]]:
-        """Return (name, kind, seconds) of each layer in this thread's last forward, as OpenCV measured it."""
+        """Return (name, kind, seconds) of each layer in this thread's last forward, measured by OpenCV."""
         net = self._local.net
         ticks = np.ravel(net.getPerfProfile()[1]) / cv2.getTickFrequency()
         found = [net.getLayer(net.getLayerId(name)) for name in net.getLayerNames()]
         return [(one.name, one.type, float(time)) for one, time in zip(found, ticks, strict=False)]
 
     def unload(self) -> None:
-        """Give back what this thread's net takes; the next forward loads it again."""
+        """Free the memory of this thread's net; the next forward loads it again."""
         self._local.net = None
 
     def _layers(self) -> contextlib.AbstractContextManager[None]:
-        """Return what the first forward needs: that is when OpenCV makes a net's layers."""
+        """Return the context of the first forward, in which OpenCV creates a net's layers."""
         if "DepthToSpace" not in self.info.ops or self._rewritten or getattr(self._local, "net", None) is not None:
             return contextlib.nullcontext()
-        from cvsr.opencv import layer_registry  # the import of cvsr is quick: only these networks need it
+        from cvsr.opencv import layer_registry  # lazy: keeps the import of cvsr fast
 
         return layer_registry.depth_to_space(self.info.format)
 
@@ -115,14 +114,14 @@ class Network:
     def configured(self, net: Any) -> Any:
         """Put a net that was just read on the device, and return it."""
         classic = engines.is_classic(engines.argument(self.device.name, self.exact, self.info.ops))
-        if classic:  # the new engine of 5.0 would warn
+        if classic:  # the new engine of 5.0 warns
             net.setPreferableBackend(self.device.backend)
             net.setPreferableTarget(self.device.target)
-        # Winograd convolutions round differently with where a tile begins, by about 1e-6; versions without lack it
+        # Winograd convolutions round differently depending on where a tile begins, by about 1e-6
         if self.exact and hasattr(net, "enableWinograd"):
             net.enableWinograd(False)
         slow = self.device.name == "cpu" and self._ops & UNFUSED and "BatchNormalization" not in self._ops
-        if slow and classic:  # the new engine forgets the network when it is asked for this
+        if slow and classic:  # the new engine loses the network if this is called
             net.enableFusion(False)
         return net
 
@@ -134,7 +133,7 @@ class Network:
             return cv2.dnn.readNetFromONNX(str(path), **engine)
         if self._rewritten and not engine:
             return cv2.dnn.readNetFromONNX(np.frombuffer(self._rewritten.onnx, np.uint8))
-        if self._rewritten:  # from memory, 5.0 ignores which engine is asked for
+        if self._rewritten:  # from memory, 5.0 ignores the requested engine
             with file_of(self._rewritten.onnx, ".onnx") as name:
                 return cv2.dnn.readNetFromONNX(name, **engine)
         from cvsr.modelfiles.tensorflow import graphdef
@@ -143,11 +142,12 @@ class Network:
         if VERSION >= (4, 11, 0):
             data = graphdef.add_blocksize(data)
         with file_of(data, ".pb") as name:
-            return cv2.dnn.readNetFromTensorflow(name, **engine)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            read: Any = cv2.dnn.readNetFromTensorflow
+            return read(name, **engine)
 
 
 def _rewritten(info: ModelInfo) -> importer.Rewritten | None:
-    """Return a frozen graph as ONNX, or None where OpenCV's importer is to read the file, or it is no such graph."""
+    """Return a frozen graph as ONNX; None for other files, and if only OpenCV's importer can read it."""
     if info.format != "pb" or info.path is None:
         return None
     try:
@@ -156,12 +156,12 @@ def _rewritten(info: ModelInfo) -> importer.Rewritten | None:
         if hasattr(cv2.dnn, "readNetFromTensorflow"):
             return None
         raise ModelError(
-            f"OpenCV {cv2.__version__} reads no frozen TensorFlow graphs, and cvsr not this one, {info.path}: {error}"
+            f"OpenCV {cv2.__version__} cannot read frozen TensorFlow graphs, and cvsr cannot read {info.path}: {error}"
         ) from error
 
 
 def as_onnx(info: ModelInfo) -> importer.Rewritten:
-    """Return the ONNX bytes of a model file of either format, and what is left to the host after them.
+    """Return the ONNX bytes of a model file of either format, and what must be done to its outputs.
 
     Raises ModelError for a frozen graph that cannot be rewritten.
     """
@@ -179,7 +179,7 @@ def as_onnx(info: ModelInfo) -> importer.Rewritten:
     return importer.Rewritten(data, subpixel=False, tanh=False, ops=info.ops)
 
 
-@functools.lru_cache(maxsize=4)  # scripts make an object for each image
+@functools.lru_cache(maxsize=4)  # scripts create an object for each image
 def _rewritten_once(data: bytes, channels: int, scale: int) -> importer.Rewritten:
     from cvsr.modelfiles.tensorflow import importer
 
@@ -188,11 +188,11 @@ def _rewritten_once(data: bytes, channels: int, scale: int) -> importer.Rewritte
 
 @contextlib.contextmanager
 def file_of(data: bytes, suffix: str) -> Generator[str]:
-    """Write a temporary file of these bytes; yield its name, and remove it at the end."""
+    """Write the bytes to a temporary file; yield its name, and remove it at the end."""
     handle, name = tempfile.mkstemp(suffix=suffix, prefix="cvsr-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         yield name
     finally:
-        os.unlink(name)  # noqa: PTH108 - the twin of mkstemp
+        os.unlink(name)  # noqa: PTH108 - matches mkstemp

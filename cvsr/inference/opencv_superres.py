@@ -1,4 +1,4 @@
-"""The engine "superres": OpenCV's own cv2.dnn_superres, for those who want exactly that, made harmless to others."""
+"""The engine "superres": OpenCV's own cv2.dnn_superres, without its side effects on other networks."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from cvsr.opencv.ran_on import RanOn
 
 
 class OpenCVSuperRes:
-    """A ``DnnSuperResImpl`` with a model; call it with an 8-bit image, gray or BGR, to get its result.
+    """A ``DnnSuperResImpl`` with a model; call it with an 8-bit image, gray or BGR, to enlarge it.
 
-    It sees the whole image, on the CPU: nothing in it tells where it ran, so that no other device can be promised.
-    Raises ModelError where it cannot run the model, OpenCVError where this OpenCV lacks it, DeviceError.
+    It runs on the whole image and on the CPU: it does not report where it ran, so other devices cannot be guaranteed.
+    Raises ModelError if it cannot run the model, OpenCVError if this OpenCV lacks it, DeviceError.
     """
 
     def __init__(self, info: ModelInfo, requested: str = "auto") -> None:
         if requested not in ("auto", "cpu"):
             raise DeviceError(
-                f"dnn_superres does not say where it runs, so engine='superres' cannot promise {requested!r}: "
-                "use device='cpu', or leave engine away"
+                f"dnn_superres does not report where it runs, so engine='superres' cannot guarantee {requested!r}: "
+                "use device='cpu', or omit engine"
             )
         if info.format != "pb" or not info.algorithm or info.path is None:
             raise ModelError(
                 f"engine='superres' runs frozen TensorFlow graphs (.pb) of espcn, edsr, fsrcnn and lapsrn, and "
-                f"{info.name} is not known as one: leave engine away, or pass algorithm to cvsr.open_model"
+                f"{info.name} is not recognized as one: omit engine, or pass algorithm to cvsr.open_model"
             )
         self.info = info
         self._lock = threading.Lock()  # its net gives wrong results when threads share it
@@ -45,16 +45,16 @@ class OpenCVSuperRes:
         except (cv2.error, ImageError) as error:
             said = " ".join(str(error).split())
             raise ModelError(f"dnn_superres of OpenCV {cv2.__version__} cannot run {info.path}: {said}") from error
-        evidence = f"{engines.opencv_name()}: DnnSuperResImpl with its default back end, which is the CPU's"
+        evidence = f"{engines.opencv_name()}: DnnSuperResImpl with its default back end, the CPU"
         names = ("cv2.dnn_superres", devices.resolve("cpu").target_name, "cpu", requested)
         self.ran_on = RanOn(str(cv2.__version__), "superres", *names, evidence, int(cv2.getNumThreads()))
 
     def _read(self, info: ModelInfo) -> None:
-        from cvsr.modelfiles.tensorflow import graphdef  # the import of cvsr is quick: only these files need it
+        from cvsr.modelfiles.tensorflow import graphdef  # lazy: keeps the import of cvsr fast
 
         if VERSION < (4, 11, 0):
             self._module.readModel(str(info.path))
-        else:  # with what OpenCV's own DepthToSpace asks for, since the module's is gone
+        else:  # with the attribute that OpenCV's own DepthToSpace needs, since the module's layer is gone
             with file_of(graphdef.add_blocksize(read_bytes(str(info.path))), ".pb") as name:
                 self._module.readModel(name)
         self._module.setModel(info.algorithm, info.scale)
@@ -62,7 +62,7 @@ class OpenCVSuperRes:
     def __call__(self, image: Image) -> Image:
         """Return ``image``, (H, W) or (H, W, 3) BGR, uint8, as dnn_superres enlarges it; raise ImageError."""
         if image.dtype != np.uint8:
-            raise ImageError(f"dnn_superres gives 8 bits only, and the image is {image.dtype}: leave engine away")
+            raise ImageError(f"dnn_superres supports 8 bits only, and the image is {image.dtype}: omit engine")
         try:
             with self._lock:
                 large: Image = self._module.upsample(image)
@@ -72,7 +72,7 @@ class OpenCVSuperRes:
         return large
 
     def stage(self, source: Stage, watch: Watch) -> ImageSource:
-        """Return the stage that follows ``source``, computed at once and as a whole."""
+        """Return the stage after ``source``, computed at once."""
         watch.check()
         width, height = source.size
         watch.total += 1
@@ -82,21 +82,21 @@ class OpenCVSuperRes:
 
 
 def _created() -> Any:
-    """Return a new DnnSuperResImpl and take away the layer that creating the first one of a process registers.
+    """Return a new DnnSuperResImpl, and unregister the layer that the first one of a process registers.
 
-    A DnnSuperResImpl that somebody else creates from then on has no such layer, and says so when it runs. Before 4.11
-    the layer lies over none of OpenCV's own, and stays.
+    If other code creates a DnnSuperResImpl after that, it lacks the layer and fails when it runs. Before 4.11 the
+    layer hides none of OpenCV's own, and stays.
     """
     create = getattr(getattr(cv2, "dnn_superres", None), "DnnSuperResImpl_create", None)
     if create is None:
         raise OpenCVError(
-            f"engine='superres' is cv2.dnn_superres, which {engines.opencv_name()} has not: it is in the wheels named "
-            "opencv-contrib-python and in Debian's python3-opencv. Leave engine away: cvsr reads the same files itself"
+            f"engine='superres' needs cv2.dnn_superres, which {engines.opencv_name()} lacks: it is in the wheels "
+            "opencv-contrib-python and in Debian's python3-opencv. Omit engine: cvsr reads the same files itself"
         )
     from cvsr.opencv import layer_registry
 
     with layer_registry.LOCK:
-        theirs = layer_registry.shadowed()  # by somebody who needs it
+        theirs = layer_registry.shadowed()  # by code that needs it
         module = create()
         if not theirs:
             layer_registry.restore()
@@ -104,10 +104,10 @@ def _created() -> Any:
 
 
 def check(engine: str, *, tile: int | None, max_memory: int | str | None) -> str:
-    """Return an engine's name in lower case; raise OptionError where there is none such, or the rest forbids it."""
+    """Return an engine's name in lower case; raise OptionError if it is unknown or conflicts with other options."""
     name = str(engine).strip().lower()
     if name not in ("auto", "superres"):
-        raise OptionError(f"no engine is called {engine!r}: use 'auto', or 'superres' for OpenCV's own dnn_superres")
+        raise OptionError(f"unknown engine {engine!r}: use 'auto', or 'superres' for OpenCV's own dnn_superres")
     if name == "superres" and (tile or max_memory is not None):
-        raise OptionError("engine='superres' takes the whole image at once: leave tile and max_memory away")
+        raise OptionError("engine='superres' runs on the whole image at once: omit tile and max_memory")
     return name

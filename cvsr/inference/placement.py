@@ -1,4 +1,4 @@
-"""Put a model on the best device whose results can be trusted."""
+"""Choose the best device whose results for a model agree with the CPU's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cvsr.opencv import devices, ran_on
 
 
 def network(info: ModelInfo, requested: str, exact: bool) -> Network:
-    """Return the model on the best candidate device whose results are the CPU's."""
+    """Return the model on the best candidate device whose results agree with the CPU's."""
     side = math.lcm(24, info.multiple)
     sample = np.random.default_rng(0).random((1, info.channels, side, side), np.float32) * np.float32(info.range)
     for device in devices.candidates(requested):
@@ -26,18 +26,18 @@ def network(info: ModelInfo, requested: str, exact: bool) -> Network:
                 return _plausible(chosen, output, sample)
             reference = Network(info, devices.resolve("cpu"), exact=exact).forward(sample)
             wrong = ran_on.agrees(output, reference, half=device.half)
-        except DeviceError as error:
-            output, wrong = None, str(error)
-        if wrong is None and output is not None:
+            if wrong:
+                raise DeviceError(f"{device.name} gives wrong results for {info.name} ({wrong}). Use device='cpu'.")
             return _plausible(chosen, output, sample)
-        if requested != "auto":
-            raise DeviceError(f"{device.name} is no use for {info.name}: {wrong}. Use device='cpu'.")
-        warnings.warn(f"{device.name} is left out: {wrong}", RuntimeWarning, stacklevel=4)
+        except DeviceError as error:
+            if requested != "auto":
+                raise
+            warnings.warn(f"device='auto' skips {device.name}: {error}", RuntimeWarning, stacklevel=4)
     raise DeviceError("OpenCV offers no device, not even the CPU")
 
 
 def _plausible(chosen: Network, output: Image, sample: Image) -> Network:
-    """Return the network where its output has the shape that its facts promise; raise ModelError otherwise."""
+    """Return the network if its output has the shape that its facts require; raise ModelError otherwise."""
     info, (height, width) = chosen.info, sample.shape[2:]
     s = info.scale
     expected = (1, info.channels * s * s, height, width)
@@ -45,7 +45,7 @@ def _plausible(chosen: Network, output: Image, sample: Image) -> Network:
         expected = (1, info.channels, height * s, width * s)
     if output.shape != expected:
         raise ModelError(
-            f"{info.name} gave an output of shape {output.shape} for {width}x{height} pixels, where scale={s}, "
-            f"color={info.color!r} and tail={info.tail!r} need {expected}: pass the right ones to cvsr.open_model"
+            f"{info.name} gave an output of shape {output.shape} for {width}x{height} pixels, but scale={s}, "
+            f"color={info.color!r} and tail={info.tail!r} require {expected}: pass the right ones to cvsr.open_model"
         )
     return chosen

@@ -1,4 +1,4 @@
-"""How to do the work: which model scales in turn, which tiles, how many at a time, under a memory budget."""
+"""Plan a call: which model scales in turn, which tiles or segments, how many at a time, within a memory budget."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from cvsr.modelfiles.info import ModelInfo
 if TYPE_CHECKING:
     from cvsr.inference.segments import Segment
 
-_MUCH = 2**30  # bytes that are worth a word
+_MUCH = 2**30  # bytes that are worth a warning
 DEEP = 16
-"""Below this radius, tiles of a whole network lose less to their halo than segments to storing maps."""
-_MAPS = 2**28  # bytes that the maps of a deep network may take where no budget says otherwise
+"""Below this radius, the halo of tiles costs less than storing the feature maps between segments."""
+_MAPS = 2**28  # bytes for the feature maps of a deep network without a budget
 _LARGE_CACHE = 2**21  # bytes
 _TILES = (224, 192, 160, 128, 96, 80, 64, 48, 32, 16)
 
 
 def chain(scales: list[int], factor: float) -> list[int]:
-    """Return the model scales to run in turn for ``factor``: the fewest, then the least, that reach it."""
+    """Return the model scales to run in turn to reach ``factor``: the fewest, and of these the smallest."""
     if factor <= 1:
         return []
     if max(scales) < 2:
-        raise ModelError(f"the model enlarges by {max(scales)}: it cannot reach a scale of {factor:g}")
+        raise ModelError(f"the model has scale {max(scales)}: it cannot reach a scale of {factor:g}")
     for steps in itertools.count(1):
         rows = itertools.combinations_with_replacement(sorted(scales, reverse=True), steps)
         reached = [row for row in rows if math.prod(row) >= factor - 1e-9]
@@ -61,8 +61,8 @@ def tiles(
 ) -> TilePlan:
     """Return the plan for an image of ``size`` = (width, height) and ``pixel`` bytes a pixel within ``max_memory``.
 
-    ``tile``: the side that the caller wants, 0 for the whole image, None for the ``best``, which is known to be that on
-    this machine or else left to the rules. Raises MemoryBudgetError.
+    ``tile``: the requested side, 0 for the whole image, None for ``best``, the side measured on this machine, or if
+    that is None too, the default. Raises MemoryBudgetError.
     """
     _check_whole(info, size, pixel, tile, max_memory)
     halo = max(info.radius or 0, processing.CHROMA_HALO)
@@ -75,9 +75,9 @@ def tiles(
             least = min(least, need) or need
     width, height = size
     raise MemoryBudgetError(
-        f"{info.name} needs at least {least / 2**20:.0f} MB to upscale {width}x{height} pixels, and max_memory leaves "
+        f"{info.name} needs at least {least / 2**20:.0f} MB to upscale {width}x{height} pixels, but max_memory leaves "
         f"{(max_memory or 0) / 2**20:.0f} MB: raise it"
-        + ("" if info.radius is not None else "; a model that states its receptive field could run in tiles")
+        + ("" if info.radius is not None else "; a model with a known receptive field could run in tiles")
     )
 
 
@@ -85,8 +85,8 @@ def tiles(
 class SegmentPlan:
     """Segments of a deep network: tiles of ``tile`` x ``rows``, one after the other, and a result in bands.
 
-    One net at a time has all of OpenCV's threads: as fast as two, each with one, and half of their memory.
-    ``band``: rows of the image whose enlargement is asked for at a time.
+    One net at a time uses all of OpenCV's threads: as fast as two nets on one thread each, with half the memory.
+    ``band``: rows of the image to enlarge at a time.
     """
 
     tile: int
@@ -94,14 +94,16 @@ class SegmentPlan:
     band: int
 
     def rows_of(self, segment: Segment) -> int:
-        """Return how many rows a segment computes at a time: fewer where they are heavier."""
+        """Return how many rows a segment computes at a time: fewer if it has more channels."""
         return max(8, self.rows * 64 // max(64, *segment.channels))
 
 
-def segments(info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, max_memory: int | None) -> SegmentPlan | None:
+def segments(
+    info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *, max_memory: int | None
+) -> SegmentPlan | None:
     """Return how to run a network in segments over an image of ``size`` = (width, height).
 
-    None where tiles of the whole network are better: where maps would fill the memory, and where one tile is enough.
+    None if tiles of the whole network are better: if the feature maps would exceed the memory, or one tile is enough.
     """
     width, height = size
     tile = _best(info, 0)  # a row of maps does not stay in the cache
@@ -116,7 +118,7 @@ def segments(info: ModelInfo, parts: Sequence[Segment], size: tuple[int, int], *
 
 
 def _streams_memory(info: ModelInfo, parts: Sequence[Segment], width: int, how: SegmentPlan) -> int:
-    """Return an estimate of the bytes that segments take over rows of ``width`` pixels."""
+    """Return an estimate of the bytes that segments need for rows of ``width`` pixels."""
     nets = maps = most = enlarged = 0
     skip = sum(part.radius for part in parts) + how.rows
     zoom = 1
@@ -127,7 +129,7 @@ def _streams_memory(info: ModelInfo, parts: Sequence[Segment], width: int, how: 
             enlarged += row * part.shuffle**2 * how.band
             continue
         rows = how.rows_of(part)
-        # Winograd's weights are seven times those of the file; layers take turns in three blocks
+        # Winograd's weights are seven times those of the file; layers share three buffers
         nets += 8 * len(part.onnx) + 4 * 4 * wide * (how.tile + 8) * (rows + 8)
         maps += row * 2 * part.radius
         most = max(most, row * rows)
@@ -137,37 +139,37 @@ def _streams_memory(info: ModelInfo, parts: Sequence[Segment], width: int, how: 
 
 
 def _check_whole(info: ModelInfo, size: tuple[int, int], pixel: int, tile: int | None, max_memory: int | None) -> None:
-    """Say it where only the whole image can be run at once, and what that takes."""
+    """Raise or warn if the model can only run on the whole image and that conflicts with a tile, or is expensive."""
     if info.radius is not None:
         return
-    why = f"{info.name} runs on the whole image only: it sees all of it at once, or its receptive field is not known"
+    why = f"{info.name} runs on the whole image only: its receptive field is unknown or global"
     if tile and tile < max(size):
-        raise OptionError(f"{why}. Leave tile away, or pass radius to cvsr.open_model if you know it")
+        raise OptionError(f"{why}. Omit tile, or pass radius to cvsr.open_model if you know it")
     _, need = _plan(info, size, pixel, (0, processing.CHROMA_HALO, 1), None)
     if max_memory is None and need > _MUCH:
         about = f"about {need / 2**20:.0f} MB for {size[0]}x{size[1]} pixels"
-        warnings.warn(f"{why}: {about}. max_memory refuses what would take too much", RuntimeWarning, stacklevel=4)
+        warnings.warn(f"{why}: {about}. Set max_memory to limit it", RuntimeWarning, stacklevel=4)
 
 
 def _sides(info: ModelInfo, halo: int, tile: int | None, best: int | None) -> list[int]:
     """Return the sides of tiles to try, best first; 0 is the whole image."""
-    if info.radius is None:  # what an output pixel sees is not known: only the whole image is sure to be right
+    if info.radius is None:  # only the whole image is sure to give the right result
         return [0]
     if tile is not None:
         return [tile]
-    # deep networks: a halo that is large beside the tile is computed again and again
+    # deep networks: a halo that is large compared with the tile is computed many times
     first = [best] if best else [min(512, halo * 8)] if halo > 16 else []
     best = best or _best(info, machine.cache())
     return first + [side for side in _TILES if side <= best and side * 8 >= halo]
 
 
 def side(info: ModelInfo, tile: int | None) -> int:
-    """Return the side of tiles where neither memory nor the image's size limit it: 0 for the whole image."""
+    """Return the side of tiles if neither memory nor the image's size limits it: 0 for the whole image."""
     return _sides(info, max(info.radius or 0, processing.CHROMA_HALO), tile, None)[0]
 
 
 def _best(info: ModelInfo, cache: int) -> int:
-    """Return the fastest of _TILES, within 5 %, on 4.14 and 5.0: larger ones leave the cache, smaller are mostly halo.
+    """Return the fastest of _TILES, within 5 %, on 4.14 and 5.0: larger exceed the cache, smaller are mostly halo.
 
     Measured with a second-level cache of 1 MB (AMD Zen 5) and of 2 MB (Intel Sapphire Rapids).
     """
@@ -196,6 +198,6 @@ def _plan(
 def _net_memory(info: ModelInfo, fed: tuple[int, int]) -> int:
     """Return an upper estimate of what cv2.dnn allocates for one forward of so many pixels, in bytes."""
     pixels = fed[0] * fed[1]
-    # input, output and scratch of the widest layer, as measured on chains; more where layers lie after an upsampling
+    # input, output and scratch of the widest layer, as measured on chains; more if layers follow an upsampling
     inside = 5 * info.width * (info.scale**2 if info.tail == "image" and len(info.ops) > 1 else 1)
     return 4 * pixels * (inside + 4 * info.channels * info.scale**2)

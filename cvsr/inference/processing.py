@@ -1,4 +1,4 @@
-"""Between pixels and the network's planes: color, range, mean, the skip and the pixel shuffle, for one tile."""
+"""Convert a tile's pixels to network input and back: color, range, mean, skip connection, pixel shuffle."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from cvsr.image.resample import cubic
 from cvsr.image.tiles import spans
 from cvsr.modelfiles.info import ModelInfo
 
-CHROMA_HALO = 2  # pixels that bicubic interpolation sees on each side
+CHROMA_HALO = 2  # pixels that bicubic interpolation reads on each side
 _BLOCK = 256
 
 
 def blob(tile: Image, info: ModelInfo) -> Image:
     """Return the network's input, float32 (1, C, h, w), of a tile (h, w) or (h, w, 3) BGR, uint8 or float32."""
-    if info.color in _YCC and tile.dtype == np.uint8:  # chroma rounded to 8 bits would be two steps off when it is back
+    if info.color in _YCC and tile.dtype == np.uint8:  # chroma rounded to 8 bits could end two steps off
         tile = tile * np.float32(1 / 255)
     factor = info.range / PEAK[tile.dtype.name]
     if info.color == "luma":
@@ -39,7 +39,7 @@ _YCC = ("ycrcb", "ycbcr")
 
 
 def _reordered(channels: list[Image], info: ModelInfo) -> list[Image]:
-    """Return the channels of BGR or YCrCb in the network's order, or the network's in theirs: it is the same swap."""
+    """Return the channels of BGR or YCrCb in the network's order, or the reverse: the swap is its own inverse."""
     first, second, third = channels
     if info.color == "ycbcr":
         return [first, third, second]
@@ -47,7 +47,7 @@ def _reordered(channels: list[Image], info: ModelInfo) -> list[Image]:
 
 
 def inputs(fed: Image, info: ModelInfo, exact: bool) -> list[Image]:
-    """Return what the network reads for ``fed`` = ``blob(tile)``: that, or its enlargement, or both."""
+    """Return the network's inputs for ``fed`` = ``blob(tile)``: itself, its enlargement, or both."""
     if info.inputs == "image":
         return [fed]
     large = upsampled(fed[0].transpose(1, 2, 0), info, exact)
@@ -56,9 +56,9 @@ def inputs(fed: Image, info: ModelInfo, exact: bool) -> list[Image]:
 
 
 def image(output: Image, fed: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo, exact: bool) -> Image:
-    """Return the upscaled pixels of a tile's kept part: float32 0..1, or uint8 where the tile is, in its channels.
+    """Return the upscaled pixels of a tile's kept part in its channels: uint8 if the tile is, else float32 in 0..1.
 
-    ``output``: what the network gave for ``fed`` = ``blob(tile)``; ``keep``: the rows and columns to keep of the tile.
+    ``output``: the network's output for ``fed`` = ``blob(tile)``; ``keep``: the rows and columns of the tile to keep.
     Color is computed in floats and rounded once, at the end.
     """
     plain = info.color == "luma" and tile.ndim == 2
@@ -93,16 +93,18 @@ def _channel(output: Image, fed: Image, index: int, keep: tuple[slice, slice], i
         plane = output[0, index * s * s + k][keep]
         plane = plane if base is None else cv2.add(plane, base)
         plane = plane if mean is None else plane + mean
-        # stored before the shuffle: a quarter of the bytes to move where it is 8 bits
+        # stored before the shuffle: a quarter of the bytes to move if they are 8 bits
         planes.append(stored(plane if info.range == 1 else plane * np.float32(1 / info.range), dtype))
     return shuffle(planes, s)
 
 
 def stored(pixels: Image, dtype: str) -> Image:
-    """Return pixels of 0..1 in an image's dtype, rounded, with saturation."""
+    """Return pixels in 0..1 as an image's dtype, rounded and saturated."""
     peak = PEAK[dtype]
     if dtype == "uint8":
-        flat = np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1)  # a factor for one channel only otherwise
+        flat = np.ascontiguousarray(pixels).reshape(
+            pixels.shape[0], -1
+        )  # else the factor applies to one channel
         return cv2.multiply(flat, cast("Any", peak), dtype=cv2.CV_8U).reshape(pixels.shape)
     pixels = np.clip(pixels, 0, 1)
     return pixels if peak == 1 else np.rint(pixels * np.float32(peak)).astype(dtype)
@@ -119,7 +121,7 @@ def ycrcb(bgr: Image) -> Image:
 
 def _luma(bgr: Image) -> Image:
     """Return the luma of float32 BGR, BT.601."""
-    # cvtColor fuses multiplication and addition in vectors but not at a row's end, so that a tile would differ
+    # cvtColor fuses multiply and add in vectors but not at a row's end, so a tile would differ from the whole image
     b, g, r = (bgr[:, :, i] for i in range(3))
     return b * np.float32(0.114) + g * np.float32(0.587) + r * np.float32(0.299)
 
@@ -127,7 +129,7 @@ def _luma(bgr: Image) -> Image:
 def shuffle(planes: list[Image], scale: int) -> Image:
     """Return (h * s, w * s) from s² planes (h, w): plane r * s + c holds row r and column c of each s x s block.
 
-    Merging the planes of a row straight into every s-th row of the result is several times faster than a transpose.
+    Merging the planes of a row directly into every s-th row of the result is several times faster than a transpose.
     """
     if scale == 1:
         return planes[0]
@@ -139,20 +141,20 @@ def shuffle(planes: list[Image], scale: int) -> Image:
 
 
 def _recolored(luma: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo, exact: bool) -> Image:
-    """Return float32 BGR from upscaled luma and the tile's chroma, which is interpolated."""
+    """Return float32 BGR from upscaled luma and the tile's interpolated chroma."""
     around, kept = _around(keep, info)
-    # in floats from here on: OpenCV's versions interpolate 8 bits differently, and two roundings would add up
+    # in floats from here: OpenCV versions interpolate 8 bits differently, and two roundings would add up
     chroma = ycrcb(tile[around])[:, :, 1:]
-    if tile.dtype == np.uint8:  # no color is 128 in 8 bits, and a half in floats, which is not 128 / 255
+    if tile.dtype == np.uint8:  # neutral chroma is 128 in 8 bits but 0.5 in floats, which is not 128 / 255
         chroma = (chroma - np.float32(128)) * np.float32(1 / 255) + np.float32(0.5)
     chroma = upsampled(chroma, info, exact)[kept]
     return cv2.cvtColor(cv2.merge([luma, chroma]), cv2.COLOR_YCrCb2BGR)
 
 
 def _recolored_in_8_bits(luma: Image, tile: Image, keep: tuple[slice, slice], info: ModelInfo) -> Image:
-    """Return uint8 BGR as OpenCV's dnn_superres makes it: chroma is rounded before and after its interpolation.
+    """Return uint8 BGR as OpenCV's dnn_superres computes it: chroma is rounded before and after interpolation.
 
-    Halves are common there, and which way they are rounded depends on the last bit: only the same steps will do.
+    Exact halves are common there, and their rounding depends on the last bit: only the same steps give the same result.
     """
     around, kept = _around(keep, info)
     channels = [luma]
@@ -163,7 +165,7 @@ def _recolored_in_8_bits(luma: Image, tile: Image, keep: tuple[slice, slice], in
 
 
 def _around(keep: tuple[slice, slice], info: ModelInfo) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return which pixels of a tile to interpolate chroma from, and what to keep of the result."""
+    """Return the pixels of a tile to interpolate chroma from, and the part of the result to keep."""
     rows, columns = (slice(max(0, k.start - CHROMA_HALO), k.stop + CHROMA_HALO) for k in keep)
     s = info.scale
     starts = (keep[0].start - rows.start) * s, (keep[1].start - columns.start) * s
@@ -172,10 +174,10 @@ def _around(keep: tuple[slice, slice], info: ModelInfo) -> tuple[tuple[slice, sl
 
 
 def upsampled(picture: Image, info: ModelInfo, exact: bool) -> Image:
-    """Return a float32 ``picture`` (h, w, C) enlarged with the interpolation that the model wants for chroma.
+    """Return a float32 ``picture`` (h, w, C) enlarged with the model's interpolation for chroma.
 
-    A tile's result can differ from the whole image's in the last place, because ``cv2.resize`` rounds in vectors
-    otherwise than at a row's end; ``exact`` takes a slower way that does not.
+    A tile's result can differ from the whole image's in the last bit, because ``cv2.resize`` rounds differently in
+    vectors and at a row's end; ``exact`` uses a slower method without this difference.
     """
     if exact:
         tall = _stretched(picture, info)
@@ -185,8 +187,7 @@ def upsampled(picture: Image, info: ModelInfo, exact: bool) -> Image:
     s = info.scale
     if s & (s - 1) == 0 or max(height, width) <= _BLOCK:
         return cv2.resize(picture, None, fx=s, fy=s, interpolation=method)
-    # Positions are computed in float32 from the left edge: at thirds they are the more off the further to the right.
-    # Small blocks keep them near the edge.
+    # cv2.resize computes positions in float32 from the left edge: at thirds they drift to the right, less so in blocks
     result = np.empty((height * s, width * s, *picture.shape[2:]), picture.dtype)
     for rows in spans(height, _BLOCK, CHROMA_HALO):
         for columns in spans(width, _BLOCK, CHROMA_HALO):
@@ -197,9 +198,9 @@ def upsampled(picture: Image, info: ModelInfo, exact: bool) -> Image:
 
 
 def taps(phase: int, scale: int, method: str) -> Image:
-    """Return the weights of the five pixels around one for the ``phase``-th of the ``scale`` that come of it.
+    """Return the weights of the five pixels around one for the ``phase``-th of its ``scale`` output pixels.
 
-    ``method``: "bicubic" is OpenCV's; everything else is bilinear.
+    ``method``: "bicubic" as in OpenCV; everything else is bilinear.
     """
     at = np.arange(-CHROMA_HALO, CHROMA_HALO + 1) - ((phase + 0.5) / scale - 0.5)
     found = cubic(at, a=-0.75) if method == "bicubic" else np.maximum(0, 1 - np.abs(at))
@@ -207,7 +208,7 @@ def taps(phase: int, scale: int, method: str) -> Image:
 
 
 def _stretched(picture: Image, info: ModelInfo) -> Image:
-    """Return a float picture ``scale`` times as high: a sum of five shifted copies for each position within a pixel."""
+    """Return a float picture ``scale`` times as tall: a sum of five shifted copies for each phase."""
     height, scale = picture.shape[0], info.scale
     padded = np.concatenate([picture[:1]] * 2 + [picture] + [picture[-1:]] * 2)
     result = np.empty((height, scale, *picture.shape[1:]), np.float32)

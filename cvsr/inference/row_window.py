@@ -1,4 +1,4 @@
-"""A sliding window of rows over something too tall for memory."""
+"""A sliding window of rows over an array too tall for memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cvsr.image import Image
 
 
 class Window:
-    """Some rows of something tall: later ones are made when they are asked for, earlier ones are forgotten.
+    """Some rows of a tall array: later ones are computed on demand, earlier ones are freed.
 
-    They stay as long as one of the ``readers`` has not :meth:`released` them. ``axis`` is that of the rows in the
-    array; there are ``zoom`` rows in it for each that is counted.
+    Rows stay until all ``readers`` have :meth:`released` them. ``axis`` is the axis of the rows in the array, which
+    has ``zoom`` rows for each row counted here.
     """
 
     def __init__(self, make: Callable[[int], None], axis: int, zoom: int = 1) -> None:
-        """``make(stop)`` is to call :meth:`grow` and fill what that returns."""
+        """``make(stop)`` must call :meth:`grow` and fill the array that it returns."""
         self._make, self._axis, self._zoom = make, axis, zoom
         self._data: Image = np.empty(0, np.float32)
         self._top = self.bottom = 0
@@ -31,14 +31,14 @@ class Window:
         return self._part(start, stop)
 
     def released(self, reader: object, start: int) -> None:
-        """Note that a reader needs no rows above ``start`` any more, and give back the memory of what nobody needs."""
+        """Note that a reader no longer needs rows above ``start``; free those that no reader needs."""
         self.readers[reader] = start
         least = min([*self.readers.values(), self.bottom])
         if 2 * (self.bottom - least) < self.bottom - self._top:
             self._data, self._top = self._part(least, self.bottom).copy(), least
 
     def grow(self, stop: int, shape: tuple[int, ...], dtype: Any = np.float32) -> Image:
-        """Return room for the rows down to ``stop``; ``shape`` is that of the array, whatever it says for the rows."""
+        """Return an array to fill with the rows down to ``stop``; in ``shape``, the number of rows is ignored."""
         least = min([*self.readers.values(), self.bottom])
         kept = (self.bottom - least) * self._zoom
         sizes = list(shape)

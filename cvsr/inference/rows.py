@@ -1,6 +1,6 @@
-"""Pictures that are never whole in memory: their rows are asked for, from the top down, and come from a file.
+"""Pictures that are never whole in memory: their rows are read on demand, from the top down.
 
-Whoever has ``shape``, ``dtype`` and ``rows`` can be enlarged by :meth:`cvsr.Upscaler.bands`.
+Any object with ``shape``, ``dtype`` and ``rows`` can be enlarged by :meth:`cvsr.Upscaler.bands`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cvsr.inference.stages import ImageSource, Stage
 
 @runtime_checkable
 class Rows(Protocol):
-    """A picture of ``shape``, as an image's, and ``dtype``, uint8, uint16 or float32 in 0..1, that gives rows."""
+    """A picture that is read by rows: shape and dtype as those of an image; uint8, uint16 or float32 in 0..1."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -34,14 +34,14 @@ class Rows(Protocol):
 
 
 class RowSource:
-    """The stage at the start: the color of what has rows, or its alpha."""
+    """The first stage for a picture that is read by rows: its color, or its alpha."""
 
     def __init__(self, picture: Rows, alpha: bool = False) -> None:
         self.picture, self.alpha = picture, alpha
         self.size = (picture.shape[1], picture.shape[0])
 
     def rows(self, start: int, stop: int) -> Image:
-        """Return the rows. What is invisible has the color of what is visible beside it."""
+        """Return the rows; transparent pixels get the color of visible ones nearby."""
         if self.picture.shape[2:] != (4,):
             return self.picture.rows(start, stop)
         if self.alpha:
@@ -51,12 +51,12 @@ class RowSource:
         return spread_in_blocks(bgra[:, :, :3], bgra[:, :, 3] <= 0)[start - first : stop - first]
 
     def edges(self) -> list[int]:
-        """Return the bottom: any rows are as good as any others."""
+        """Return the bottom: bands may end anywhere."""
         return [self.size[1]]
 
 
 def color_and_alpha(image: Image | Rows) -> list[tuple[Stage, int]]:
-    """Return what of an image is enlarged on its own, color and alpha, each with its bytes a pixel."""
+    """Return the stages of an image that are enlarged separately, color and alpha, each with its bytes per pixel."""
     channels = image.shape[2] if len(image.shape) == 3 else 1
     one = image.dtype.itemsize
     if not isinstance(image, np.ndarray):

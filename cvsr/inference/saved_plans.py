@@ -1,7 +1,7 @@
 """Plans that ``cvsr tune`` has measured on this machine, kept in the user's cache folder.
 
-A plan belongs to a model file, a build of OpenCV, a processor and a number of threads; where one of them is another, it
-does not apply, and the rules of :mod:`cvsr.inference.plan` do.
+A plan holds for one model file, build of OpenCV, processor and number of threads; otherwise the defaults of
+:mod:`cvsr.inference.plan` apply.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VERSION = 1
 class SavedPlan:
     """``tile``: the side of tiles in pixels, 0 for the whole image; ``workers``: how many tiles at a time.
 
-    One worker leaves the work on a tile to OpenCV's own threads. ``gain``: how much faster than the rules it was.
+    With one worker, OpenCV's own threads share the work on a tile. ``gain``: speed relative to the default plan.
     """
 
     tile: int
@@ -36,7 +36,7 @@ class SavedPlan:
 
 
 def file() -> Path:
-    """Return where plans are kept: in the folder that CVSR_CACHE names, else in the user's cache."""
+    """Return the file of plans: in the folder that CVSR_CACHE names, else in the user's cache."""
     folder = os.environ.get(VARIABLE)
     if not folder:
         base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
@@ -50,28 +50,27 @@ def _build() -> str:
 
 
 def key(info: ModelInfo, exact: bool) -> str:
-    """Return what a plan for a model on this machine is kept under."""
+    """Return the key of the plan for a model on this machine."""
     return "/".join([info.sha256[:16], _build(), machine.name(), str(threads.count()), "exact" if exact else "fast"])
 
 
 def find(info: ModelInfo, exact: bool) -> SavedPlan | None:
-    """Return the plan that was measured here for a model, or None."""
+    """Return the plan that was measured for a model on this machine, or None."""
     path = file()
     try:
         state = path.stat()
     except OSError:
         return None
-    found = _read(path, (state.st_mtime_ns, state.st_size)).get(key(info, exact))
-    return SavedPlan(**found) if found else None
+    return _read(path, (state.st_mtime_ns, state.st_size)).get(key(info, exact))
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: Path, _stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:
-    """Return the plans of a file; {} where it is broken or of another version: they can be measured again."""
+def _read(path: Path, _stamp: tuple[int, int]) -> dict[str, SavedPlan]:
+    """Return the plans of a file; {} if it is broken or of another version: they can be measured again."""
     try:
         data = json.loads(path.read_text("utf-8"))
         plans = data["plans"] if data["version"] == _VERSION else {}
-        return {name: plan for name, plan in plans.items() if _fits(plan)}
+        return {name: SavedPlan(**plan) for name, plan in plans.items() if _fits(plan)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
@@ -82,13 +81,13 @@ def _fits(plan: Any) -> bool:
 
 
 def remember(plans: dict[str, SavedPlan]) -> None:
-    """Add plans, by :func:`key`, to those that are kept. Raises FileError where the folder cannot be written."""
-    from cvsr.io.atomic import atomic  # the import of cvsr is quick
+    """Add plans, by :func:`key`, to the saved ones. Raises FileError if the folder cannot be written."""
+    from cvsr.io.atomic import atomic  # lazy: keeps the import of cvsr fast
 
     path = file()
-    kept = _read.__wrapped__(path, (0, 0)) | {name: asdict(plan) for name, plan in plans.items()}
+    saved = {name: asdict(plan) for name, plan in (_read.__wrapped__(path, (0, 0)) | plans).items()}
     with atomic(path) as stream:
-        stream.write(json.dumps({"version": _VERSION, "plans": kept}, indent=1).encode() + b"\n")
+        stream.write(json.dumps({"version": _VERSION, "plans": saved}, indent=1).encode() + b"\n")
 
 
 def forget() -> bool:

@@ -1,4 +1,4 @@
-"""A deep network loaded in segments, and whether that is worth it."""
+"""Load a deep network in segments if that is faster."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from cvsr.opencv import devices, engines
 
 
 class SegmentNets:
-    """The segments of a :class:`cvsr.inference.network.Network`, and nets of them: as many as are at work at the same time."""
+    """The segments of a :class:`cvsr.inference.network.Network`, with one set of nets for each thread at work."""
 
     def __init__(self, network: Network, found: tuple[Segment, ...], tanh: bool) -> None:
         self.network, self.info, self.exact = network, network.info, network.exact
         self.segments, self._tanh = found, tanh
         self._idle: list[dict[int, Any]] = []
 
-    def part(self, number: int, fed: dict[str, Image]) -> list[Image]:
+    def forward(self, number: int, fed: dict[str, Image]) -> list[Image]:
         """Return the outputs of a segment for its inputs, each float32 (1, C, h, w). Raises ModelError."""
         segment = self.segments[number]
         try:
             nets = self._idle.pop()
-        except IndexError:  # all are at work in other threads
+        except IndexError:  # all are in use by other threads
             nets = {}
         try:
             with devices.prepare(self.network.device):
@@ -39,8 +39,8 @@ class SegmentNets:
                     nets[number].setInput(fed[name], name)
                 results: list[Image] = list(nets[number].forward(list(segment.outputs)))
         except cv2.error as error:
-            said, part = " ".join(str(error).split()), f"part {number + 1} of {len(self.segments)}"
-            raise ModelError(f"OpenCV {cv2.__version__} cannot run {part} of {self.info.name}: {said}") from error
+            said, which = " ".join(str(error).split()), f"segment {number + 1} of {len(self.segments)}"
+            raise ModelError(f"OpenCV {cv2.__version__} cannot run {which} of {self.info.name}: {said}") from error
         finally:
             self._idle.append(nets)
         if self._tanh and number == len(self.segments) - 1:
@@ -49,7 +49,7 @@ class SegmentNets:
 
     def _loaded(self, segment: Segment) -> Any:
         engine = engines.argument(self.network.device.name, self.exact, self.info.ops)
-        if engine:  # from memory, 5.0 ignores which engine is asked for
+        if engine:  # from memory, 5.0 ignores the requested engine
             with file_of(segment.onnx, ".onnx") as name:
                 net = cv2.dnn.readNetFromONNX(name, **engine)
         else:
@@ -58,7 +58,7 @@ class SegmentNets:
 
 
 def in_segments(network: Network) -> SegmentNets | None:
-    """Return a network in segments, or None where it is not deep, cannot be cut, or does not run on the CPU."""
+    """Return a network in segments, None if it is not deep, cannot be cut, or does not run on the CPU."""
     info = network.info
     if network.device.name != "cpu" or (info.radius or 0) < DEEP or info.multiple > 1 or "," in info.inputs:
         return None
@@ -73,12 +73,12 @@ def in_segments(network: Network) -> SegmentNets | None:
 
 
 def _is_shuffle(network: Network, segment: Segment) -> bool:
-    """Whether OpenCV computes for a segment what the host does: planes in the order (channel, row, column)."""
+    """Whether a segment is the pixel shuffle that cvsr computes: planes in the order (channel, row, column)."""
     scale = segment.shuffle
     maps = np.arange(segment.channels[0] * scale**2 * 6, dtype=np.float32).reshape(1, -1, 2, 3)
     wanted = maps.reshape(-1, scale, scale, 2, 3).transpose(0, 3, 1, 4, 2).reshape(1, -1, 2 * scale, 3 * scale)
     try:
-        made = SegmentNets(network, (segment,), False).part(0, {segment.inputs[0]: maps})[0]
+        made = SegmentNets(network, (segment,), False).forward(0, {segment.inputs[0]: maps})[0]
     except ModelError:
         return False
     return np.array_equal(made, wanted)

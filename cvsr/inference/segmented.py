@@ -1,10 +1,10 @@
-"""Deep networks over rows on demand: each segment's maps exist only where a later segment still needs them.
+"""Run a deep network segment by segment on demand: feature maps exist only while a later segment needs them.
 
     rows of the image ── planes ── segment ── segment ── … ── segment ── rows of the result
                                       └────────── skip ──────────┘
 
-Each segment is asked for rows from the top down, computes those that are missing, tile by tile across the width, and
-asks the one before it for these rows and a few more. Nothing is computed twice but the few pixels of a segment's halo.
+Rows are requested from each segment from the top down. It computes the missing ones tile by tile across the width and
+requests them, and a few more, from the segment before it. Only the few pixels of a segment's halo are computed twice.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from cvsr.inference.stages import Stage, Watch
 from cvsr.opencv import engines, threads
 
 _Item = TypeVar("_Item")
-_COLUMNS = 256  # how wide the tiles are in which color is added
+_COLUMNS = 256  # width of the tiles in which color is added
 
 
 class _SegmentMaps:
-    """A segment at work: it reads windows of maps and fills those of its outputs.
+    """A running segment: it reads windows of feature maps and fills those of its outputs.
 
-    ``unit``: how many of its rows there are for each of the first segment's.
+    ``unit``: how many of its rows correspond to one row of the first segment.
     """
 
     def __init__(self, whole: Streamed, number: int, maps: dict[str, Window], unit: int) -> None:
@@ -41,7 +41,9 @@ class _SegmentMaps:
         for window in self._sources.values():
             window.readers[self] = 0
         last = number == len(whole.nets.segments) - 1
-        self._zoom = max(1, whole.zoom // unit) if last else 1  # by what is no shuffle, which only the last may hold
+        self._zoom = (
+            max(1, whole.zoom // unit) if last else 1
+        )  # an upsampling that is no shuffle: the last only
         self.windows = {name: Window(self._make, 1, self._zoom) for name in self._segment.outputs}
         self._width, self._height = whole.width * unit, whole.height * unit
         self._grain = engines.grain(whole.nets.exact)
@@ -52,7 +54,7 @@ class _SegmentMaps:
 
     def _make(self, stop: int) -> None:
         start, halo, zoom = self._done, self._halo, self._zoom
-        stop = min(self._height, max(stop, start + self._rows))  # few rows at a time would be mostly halo
+        stop = min(self._height, max(stop, start + self._rows))  # fewer rows would be mostly halo
         begin, end = max(0, start - halo), min(self._height, stop + halo)
         begin -= begin % self._grain
         fed = {name: window.rows(begin, end) for name, window in self._sources.items()}
@@ -61,8 +63,8 @@ class _SegmentMaps:
         for columns in self._columns:
             self._whole.watch.check()
             blobs = {name: np.ascontiguousarray(maps[:, :, columns.feed])[None] for name, maps in fed.items()}
-            results = self._whole.nets.part(self._number, blobs)
-            # how many channels there are is known now
+            results = self._whole.nets.forward(self._number, blobs)
+            # the number of channels is known now
             rooms = rooms or [
                 window.grow(stop, (result.shape[1], 0, self._width * zoom))
                 for window, result in zip(self.windows.values(), results, strict=True)
@@ -77,7 +79,7 @@ class _SegmentMaps:
 
 
 class _Shuffle:
-    """A pixel shuffle between two segments, on the host: several times faster than in the network."""
+    """A pixel shuffle between two segments, in numpy: several times faster than in the network."""
 
     def __init__(self, whole: Streamed, segment: Segment, maps: dict[str, Window]) -> None:
         self._whole, self._scale = whole, segment.shuffle
@@ -89,7 +91,7 @@ class _Shuffle:
 
     def _make(self, stop: int) -> None:
         scale = self._scale
-        stop = -(-stop // scale) * scale  # whole rows of what it reads
+        stop = -(-stop // scale) * scale  # whole rows of its input
         fed = self._source.rows(self._window.bottom // scale, stop // scale)
         room = self._window.grow(stop, (self._channels, 0, fed.shape[2] * scale))
 
@@ -102,14 +104,14 @@ class _Shuffle:
 
 
 class Streamed:
-    """A network in segments over a stage of the image's rows: the stage of the enlarged rows."""
+    """The stage that enlarges the rows of another with a network in segments."""
 
     def __init__(self, source: Stage, nets: SegmentNets, how: SegmentPlan, pool: Executor, watch: Watch) -> None:
         self.source, self.nets, self.watch = source, nets, watch
         self.how, self.tile = how, how.tile
         self._pool = pool
         info = nets.info
-        self._unit = info.scale if info.inputs == "bicubic" else 1  # rows that the network reads for one of the image's
+        self._unit = info.scale if info.inputs == "bicubic" else 1  # rows of the network's input for one of the image
         self.zoom = info.scale if info.tail == "image" and self._unit == 1 else 1
         width, height = source.size
         self.size = (width * info.scale, height * info.scale)
@@ -125,7 +127,7 @@ class Streamed:
                 unit *= segment.shuffle
             else:
                 maps |= _SegmentMaps(self, number, maps, unit).windows
-        self._scale = unit  # of the last map by what the first one reads
+        self._scale = unit  # of the last map relative to the first input
         self._maps = maps[nets.segments[-1].outputs[0]]
         self._maps.readers[self] = 0
         self._columns = tiles.spans(width, _COLUMNS, processing.CHROMA_HALO)
@@ -138,7 +140,7 @@ class Streamed:
         return [band.stop * self.nets.info.scale for band in self._bands]
 
     def rows(self, start: int, stop: int) -> Image:
-        """Return the rows, of new bands and of those that an earlier call left over."""
+        """Return the rows, from new bands and those of earlier calls."""
         scale = self.nets.info.scale
         needed = [i for i, b in enumerate(self._bands) if b.stop * scale > start and b.start * scale < stop]
         for old in [i for i in self._made if i < needed[0]]:
@@ -152,7 +154,7 @@ class Streamed:
         return whole[start - top : stop - top]
 
     def spread(self, work: Callable[[_Item], None], items: list[_Item]) -> None:
-        """Do the work for all items, a few at a time; ask before each whether to go on."""
+        """Do the work for all items in the thread pool; check for cancellation before each."""
 
         def one(item: _Item) -> None:
             self.watch.check()
@@ -168,7 +170,7 @@ class Streamed:
         self._image.grow(stop, rows.shape, rows.dtype)[:] = rows
 
     def _prepare(self, stop: int) -> None:
-        """Fill the window of what the network reads: planes of the image, or of its enlargement."""
+        """Fill the window of the network's input: planes of the image, or of its enlargement."""
         info, start, unit = self.nets.info, self._planes.bottom, self._unit
         height = self.source.size[1]
         first, last = start // unit, -(-stop // unit)
@@ -181,7 +183,7 @@ class Streamed:
         self._image.released("planes", max(0, last - 1 - halo))
 
     def _band(self, band: tiles.Span) -> Image:
-        """Return a band of the result: the network's planes, with the image's color where they have none."""
+        """Return a band of the result: the network's planes, with the image's chroma if they are luma."""
         info, unit = self.nets.info, self._unit
         output = self._maps.rows(band.begin * unit * self._scale, band.end * unit * self._scale)
         pixels = self._image.rows(band.begin, band.end)
@@ -206,5 +208,5 @@ class Streamed:
 
 
 def _real(pixels: Image) -> Image:
-    """Return pixels as :func:`cvsr.inference.processing.blob` takes them: 16 bits in floats, so that color is rounded once."""
+    """Return pixels for :func:`cvsr.inference.processing.blob`: 16 bits in floats, so that color is rounded once."""
     return pixels * np.float32(1 / PEAK["uint16"]) if pixels.dtype == np.uint16 else pixels

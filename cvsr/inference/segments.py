@@ -1,13 +1,13 @@
 """Cut a deep network into segments of a few convolutions, each a small network of its own.
 
 A tile of a deep network computes its halo in every layer: at 34 layers and 64 pixels most of the work is halo. Segments
-have halos of a few pixels, and their feature maps stay in the cache; only what crosses a cut is stored.
+have halos of a few pixels, and their feature maps stay in the cache; only maps that cross a cut are stored.
 
     image ── conv ──┬── block ─ block │ block ─ block │ block ─ block ── conv ── + ── shuffle ── conv ── image
                     └─────────────────│───────────────│──────────────────────────┘
 
-A cut may be crossed by few maps: the one that all later ones come from, and skips over what follows. Networks that
-change the size of their maps are cut before that happens.
+Few maps may cross a cut: the main one, and skip connections. Networks that change the size of their maps are cut before
+that point.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from cvsr.modelfiles import onnx_reader, onnx_writer, protobuf
 
 CONVOLUTIONS = 4
-"""How many a segment has, where cuts are possible there."""
+"""How many a segment has if the network can be cut there."""
 
-_SMALL = 4  # channels of an image beside the maps
-# what gives a map of its input's size, each pixel from the pixels at its place; "Constant" gives no map
+_SMALL = 4  # channels of an image in addition to the maps
+# operations that compute each pixel from those at the same position; "Constant" has no map
 _POINTWISE = frozenset({
     "Abs", "Add", "Clip", "Concat", "Constant", "Elu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Max",
     "Min", "Mul", "Neg", "PRelu", "Relu", "Selu", "Sigmoid", "Sub", "Tanh",
@@ -32,9 +32,9 @@ _POINTWISE = frozenset({
 class Segment:
     """A part of a network, as the bytes of an ONNX file.
 
-    ``inputs`` and ``outputs`` name maps: those that come from segments before, or the image, and those that are
-    needed later, with their ``channels``. ``radius``: how many pixels of the inputs an output pixel sees on each side.
-    ``shuffle``: not 0 for a pixel shuffle by so much, which the host does; ``onnx`` is what is to be checked then.
+    ``inputs`` and ``outputs`` name maps: those from earlier segments, or the image, and those needed later, with their
+    ``channels``. ``radius``: of the receptive field in input pixels. ``shuffle``: the factor if the segment is a
+    pixel shuffle, which runs in numpy after ``onnx`` has been checked to be one; else 0.
     """
 
     onnx: bytes
@@ -59,14 +59,14 @@ class _Node:
 
 
 class _Graph:
-    """What cutting must know of an ONNX file."""
+    """The parts of an ONNX file that matter for cutting it."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.graph = next(protobuf.messages(data, 7))
         self.constants = {protobuf.text(tensor, 8): tensor for tensor in protobuf.messages(self.graph, 5)}
         self.nodes = [_node(message) for message in protobuf.messages(self.graph, 1)]
-        # older files name each constant by a node
+        # older files have a node for each constant
         self.constant_nodes = {name: node for node in self.nodes if node.op == "Constant" for name in node.outputs}
         self.nodes = [node for node in self.nodes if node.op != "Constant"]
         named = [onnx_reader.value_info(each) for each in protobuf.messages(self.graph, 11)]
@@ -78,7 +78,7 @@ class _Graph:
         return bool(name) and name not in self.constants and name not in self.constant_nodes
 
     def read_channels(self, node: _Node) -> None:
-        """Remember how many channels the outputs of a node have that keeps the size."""
+        """Record the channels of the outputs of a node that keeps the size."""
         fed = [self.channels.get(name, 0) for name in node.inputs if self.is_map(name)]
         if node.op == "Conv":
             made = protobuf.ints(self.constants[node.inputs[1]], 1)[0] if node.inputs[1] in self.constants else 0
@@ -95,15 +95,15 @@ def _node(message: memoryview) -> _Node:
         kernel = lists.get("kernel_shape") or []
         spread = [k // 2 * d for k, d in zip(kernel, lists.get("dilations") or [1, 1], strict=False)]
         plain = len(kernel) == 2 and all(k % 2 for k in kernel) and max(lists.get("strides") or [1]) == 1
-        plain = plain and lists.get("pads", [0] * 4) == spread * 2  # else its result is of another size
+        plain = plain and lists.get("pads", [0] * 4) == spread * 2  # else its result has another size
         op, reach = (op, max(spread)) if plain else ("other Conv", 0)
     return _Node(op, names[0], names[1], message, reach)
 
 
 def cut(data: bytes, radius: int, output: str = "", convolutions: int = CONVOLUTIONS) -> list[Segment]:
-    """Return the segments of an ONNX file, in the order in which they run; [] where it cannot be cut.
+    """Return the segments of an ONNX file in the order in which they run; [] if it cannot be cut.
 
-    ``radius``: that of the whole network, in pixels of what it reads; ``output``: the name of the output to take.
+    ``radius``: of the whole network, in pixels of its input; ``output``: the name of the output to take.
     """
     graph = _Graph(data)
     ends = [output] if output else graph.ends
@@ -117,14 +117,14 @@ def cut(data: bytes, radius: int, output: str = "", convolutions: int = CONVOLUT
         later = {name for piece in pieces[number + 1 :] for node in piece for name in node.inputs} | {ends[0]}
         found.append(_segment(graph, nodes, later))
     if not all(node.keeps_size for node in pieces[-1]):
-        # what comes after a change of size sees less than its kernels say: the whole is known
+        # after a change of size kernels count for less: use the radius of the whole network
         found[-1] = replace(found[-1], radius=max(0, radius - sum(segment.radius for segment in found[:-1])))
     depths = [segment.radius for segment in found]
-    return found if 2 * max(depths) <= sum(depths) else []  # one that holds most of the network would gain nothing
+    return found if 2 * max(depths) <= sum(depths) else []  # a segment with most of the network would gain nothing
 
 
 def _pieces(graph: _Graph, end: str, convolutions: int) -> Iterator[list[_Node]]:
-    """Yield the nodes of each segment: so many convolutions, and on to the next place where few maps cross."""
+    """Yield the nodes of each segment: at least ``convolutions``, up to the next place that few maps cross."""
     nodes, begun, place, counted, widest = graph.nodes, 0, 0, 0, 1
     while place < len(nodes):
         node, shuffled = nodes[place], _shuffle(graph, place)
@@ -143,7 +143,7 @@ def _pieces(graph: _Graph, end: str, convolutions: int) -> Iterator[list[_Node]]
         widest = max(widest, *(graph.channels[name] for name in node.outputs))
         counted += node.reach > 0
         place += 1
-        # an activation or a sum belongs to the convolution before it, which computes it on the way
+        # activations and sums stay with the convolution before them, which OpenCV may fuse
         if counted < convolutions or place == len(nodes) or nodes[place].op != "Conv":
             continue
         if _crossing(graph, place, end) <= 2 * widest + _SMALL:
@@ -154,13 +154,13 @@ def _pieces(graph: _Graph, end: str, convolutions: int) -> Iterator[list[_Node]]
 
 
 def _crossing(graph: _Graph, place: int, end: str) -> int:
-    """Return how many channels are made before a place in the graph and read after it."""
+    """Return how many channels are computed before a place in the graph and read after it."""
     read = {name for each in graph.nodes[place:] for name in each.inputs} | {end}
     return sum(channels for name, channels in graph.channels.items() if name in read)
 
 
 def _shuffle(graph: _Graph, place: int) -> int:
-    """Return where a row of nodes ends that can only be a pixel shuffle between two convolutions, 0 for other nodes."""
+    """Return the end of a run of nodes that must be a pixel shuffle between two convolutions, 0 for other nodes."""
     nodes, end = graph.nodes, place
     while end < len(nodes) and nodes[end].op in ("Reshape", "Transpose", "DepthToSpace"):
         if end > place and nodes[end].inputs[0] != nodes[end - 1].outputs[0]:
@@ -196,7 +196,7 @@ def _segment(graph: _Graph, nodes: list[_Node], later: set[str]) -> Segment:
 
 
 def _file(graph: _Graph, nodes: list[_Node], inputs: list[str], outputs: list[str]) -> bytes:
-    """Return a part of an ONNX file as a file of its own."""
+    """Return some nodes of an ONNX file as a file of their own."""
     read = {name for node in nodes for name in node.inputs}
     side = onnx_writer.SIDE
     parts = [protobuf.block(1, node.message) for name, node in graph.constant_nodes.items() if name in read]
@@ -207,7 +207,7 @@ def _file(graph: _Graph, nodes: list[_Node], inputs: list[str], outputs: list[st
         protobuf.block(11, onnx_writer.value_info(name, (1, graph.channels[name], side, side))) for name in inputs
     ]
     for name in outputs:
-        # of what lies beyond a change of size OpenCV finds out the channels by itself
+        # after a change of size OpenCV infers the channels itself
         parts.append(protobuf.block(12, onnx_writer.value_info(name, (1, graph.channels.get(name, 1), side, side))))
     whole = [protobuf.field_of(number, value) for number, value in protobuf.fields(graph.data) if number not in (7, 14)]
     return b"".join([*whole, protobuf.block(7, b"".join(parts))])

@@ -45,7 +45,7 @@ Report = Callable[[Progress], object]
 
 @dataclass
 class Watch:
-    """Counts tiles for the caller's ``progress`` and asks the caller's ``cancel`` before each."""
+    """Counts tiles for the caller's ``progress``, and checks the caller's ``cancel`` before each."""
 
     progress: Report | None = None
     cancel: Callable[[], bool] | None = None
@@ -53,7 +53,7 @@ class Watch:
     done: int = 0
 
     def check(self) -> None:
-        """Raise Cancelled where the caller wants to stop."""
+        """Raise Cancelled if the caller wants to stop."""
         if self.cancel is not None and self.cancel():
             raise Cancelled(f"cancelled after {self.done} of {self.total} tiles")
 
@@ -65,16 +65,16 @@ class Watch:
 
 
 class Stage(Protocol):
-    """A picture of ``size`` = (width, height) that exists row by row."""
+    """A picture of ``size`` = (width, height) whose rows are computed on demand."""
 
     size: tuple[int, int]
 
     def rows(self, start: int, stop: int) -> Image:
-        """Return the rows ``start:stop``. Calls go from the top down, overlapping a little where needed."""
+        """Return the rows ``start:stop``. Calls go from the top down, and may overlap a little."""
         ...
 
     def edges(self) -> list[int]:
-        """Return where bands of rows end that make least work, the last at the bottom."""
+        """Return where bands of rows should end to avoid extra work, the last at the bottom."""
         ...
 
 
@@ -90,19 +90,19 @@ class ImageSource:
         return self.image[start:stop]
 
     def edges(self) -> list[int]:
-        """Return the bottom: the picture is there as a whole."""
+        """Return the bottom: the whole picture is in memory."""
         return [self.size[1]]
 
 
 @dataclass
 class Resized:
-    """A stage brought to another size by antialiased bicubic resampling, in the dtype of what it resizes."""
+    """A stage resized by antialiased bicubic resampling, in the dtype of its source."""
 
     source: Stage
     size: tuple[int, int]
 
     def rows(self, start: int, stop: int) -> Image:
-        """Return the rows, each made from the source's rows under its filter."""
+        """Return the rows, each computed from the source's rows under its filter."""
         # whole blocks of a fixed grid: a matrix product of another shape rounds differently
         top = start - start % resample.BLOCK
         bands = [self._band(a, min(a + resample.BLOCK, self.size[1])) for a in range(top, stop, resample.BLOCK)]
@@ -110,7 +110,7 @@ class Resized:
         return whole[start - top : stop - top]
 
     def edges(self) -> list[int]:
-        """Return where bands end that make least work."""
+        """Return where bands should end."""
         return [*range(resample.BLOCK * 4, self.size[1], resample.BLOCK * 4), self.size[1]]
 
     def _band(self, start: int, stop: int) -> Image:

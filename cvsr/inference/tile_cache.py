@@ -1,4 +1,4 @@
-"""Tiles of the last frame, so that those that have not changed are not computed again."""
+"""A cache of the last frame's tiles, so that unchanged ones are not computed again."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from cvsr.image.tiles import Tile
 
 
 class TileMemory:
-    """What the tiles of one stage were in the last frame: the pixels that they saw, and what became of these."""
+    """The tiles of one stage in the last frame: their input pixels and results."""
 
     def __init__(self) -> None:
         self._known: dict[Tile, tuple[Image, Image]] = {}
         self.reused = self.computed = 0
 
     def recall(self, tile: Tile, pixels: Image) -> Image | None:
-        """Return the tile's result where its pixels are those of the last frame."""
+        """Return the tile's result if its pixels equal those of the last frame."""
         known = self._known.get(tile)
         if known is None or known[0].dtype != pixels.dtype or not np.array_equal(known[0], pixels):
             return None

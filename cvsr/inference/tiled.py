@@ -1,4 +1,4 @@
-"""A network over a stage, tile by tile: what a tile sees, where its result goes, which threads compute it."""
+"""Run a network over a stage, tile by tile, in threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cvsr.modelfiles.info import ModelInfo
 from cvsr.opencv import engines, threads
 
 _SHALLOW = 8
-"""Up to this radius, tiles of one size gain more (a quarter for FSRCNN) than the wider halo at the edges costs."""
+"""Up to this radius, tiles of equal size gain more (a quarter for FSRCNN) than the wider halo at the edges costs."""
 
 
 class TileNetwork(Protocol):
@@ -36,7 +36,7 @@ class TileNetwork(Protocol):
 
 @dataclass
 class Upscaled:
-    """A network over a stage, tile by tile; each tile is computed once."""
+    """The stage that enlarges another with a network, tile by tile; each tile is computed once."""
 
     source: Stage
     network: TileNetwork
@@ -54,7 +54,7 @@ class Upscaled:
         (width, height), (across, down) = self.source.size, self.plan.tile
         multiple = self.network.info.multiple
         grain = engines.grain(self.network.exact) if multiple == 1 else 1
-        halo = self.plan.halo + (grain > 1)  # the last row is not the image's, and so must not matter
+        halo = self.plan.halo + (grain > 1)  # the last row is padding, and so must not matter
         alike = halo <= _SHALLOW
         self._down = tiles.spans(height, down, halo, multiple=multiple, grain=grain, alike=alike)
         self._across = tiles.spans(width, across, halo, multiple=multiple, grain=grain, alike=alike)
@@ -62,7 +62,7 @@ class Upscaled:
         self._slots = threading.BoundedSemaphore(self.plan.workers)  # the pool may be larger than the budget allows
 
     def rows(self, start: int, stop: int) -> Image:
-        """Return the rows, of new tiles and of those that an earlier call left over."""
+        """Return the rows, from new tiles and those of earlier calls."""
         scale = self.network.info.scale
         needed = [i for i, s in enumerate(self._down) if s.stop * scale > start and s.start * scale < stop]
         for old in [i for i in self._done if i < needed[0]]:

@@ -1,1 +1,1 @@
-"""Model files: their facts, and reading and writing ONNX and frozen graphs without a framework. Start with ``info.py``."""
+"""Model files: facts, and ONNX and frozen graphs read and written without a framework. Start with ``info.py``."""

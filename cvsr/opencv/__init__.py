@@ -1,1 +1,1 @@
-"""All that differs between builds of OpenCV: devices, engines, threads, the layer registry. Start with ``devices.py``."""
+"""What differs between builds of OpenCV: devices, engines, threads, the layer registry. Start with ``devices.py``."""

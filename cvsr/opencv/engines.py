@@ -1,4 +1,4 @@
-"""The engines of cv2.dnn: 4.x has one, "classic"; 5.x has more, of which only the classic one runs on other devices."""
+"""The engines of cv2.dnn: 4.x has one, "classic"; 5.x has several, of which only the classic one supports GPUs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cvsr.errors import DeviceError
 
 
 def opencv_name() -> str:
-    """Return which OpenCV this is and where it lies."""
+    """Return the version of OpenCV and where it is installed."""
     file = Path(getattr(cv2, "__file__", None) or "an unknown place")
     return f"OpenCV {cv2.__version__} from {file.parent if file.name == '__init__.py' else file}"
 
@@ -22,22 +22,22 @@ def available() -> dict[str, int]:
 
 
 def is_4x() -> bool:
-    """Whether this OpenCV is older than 5, and so has one engine only."""
+    """Whether this OpenCV is older than 5, and so has only one engine."""
     return int(cv2.__version__.split(".")[0]) < 5
 
 
 def forced() -> tuple[str, bool]:
-    """Return what OPENCV_FORCE_DNN_ENGINE in the environment does ("": nothing) and whether ENGINE_CLASSIC is left."""
+    """Return the effect of OPENCV_FORCE_DNN_ENGINE ("": none), and whether ENGINE_CLASSIC can still be used."""
     value, known = os.environ.get("OPENCV_FORCE_DNN_ENGINE", "").strip(), available()
     classic = is_4x() or "ENGINE_CLASSIC" in known
     if not value or is_4x() or value == str(known.get("ENGINE_AUTO")):  # AUTO forces nothing
         return "", classic
-    name = next((name for name, number in known.items() if str(number) == value), "an engine that it does not know")
+    name = next((name for name, number in known.items() if str(number) == value), "an unknown engine")
     return f"OPENCV_FORCE_DNN_ENGINE={value} in the environment forces {name}", classic and name == "ENGINE_CLASSIC"
 
 
-def lost(name: str) -> tuple[str, str]:
-    """Return what is wrong and the remedy where a device needs the classic engine of 5.x and cannot have it."""
+def unavailable(name: str) -> tuple[str, str]:
+    """Return what is wrong and the remedy if a device needs the classic engine of 5.x and it is unavailable."""
     said, classic = forced()
     if name == "cpu" or classic:
         return "", ""
@@ -51,12 +51,12 @@ def argument(device: str, exact: bool = False, ops: Sequence[str] = ()) -> dict[
 
     {} on 4.x, {"engine": ENGINE_CLASSIC} on 5.x as long as it exists.
 
-    The classic engine has every device, reads more files and is faster, but for networks with a ConvTranspose among
-    their ``ops``, for which it takes ten times as long. For ``exact`` results switch its Winograd convolutions off.
-    Without it ``exact`` asks for ENGINE_NEW, which has none, by name. OpenCV 5.0 ignores the keyword when it reads from
-    memory: read from a file. Raise DeviceError where a device that is no CPU loses its engine.
+    The classic engine supports every device, reads more files and is faster, except for networks with a ConvTranspose
+    among their ``ops``, for which it takes ten times as long. For ``exact`` results its Winograd convolutions must be
+    disabled; without it, ``exact`` requests ENGINE_NEW, which has none. OpenCV 5.0 ignores the keyword when it reads
+    from memory: read from a file. Raise DeviceError if a device other than the CPU loses its engine.
     """
-    wrong, remedy = lost(device)
+    wrong, remedy = unavailable(device)
     if wrong:
         raise DeviceError(f"{opencv_name()} {wrong}. {remedy}, or use device='cpu'.")
     known = available()
@@ -66,7 +66,7 @@ def argument(device: str, exact: bool = False, ops: Sequence[str] = ()) -> dict[
 
 
 def is_classic(argument: dict[str, int]) -> bool:
-    """Whether a net that was read with what :func:`argument` returned runs on the classic engine."""
+    """Whether a net that was read with the result of :func:`argument` runs on the classic engine."""
     said, classic = forced()
     if is_4x() or said:
         return classic
@@ -74,8 +74,8 @@ def is_classic(argument: dict[str, int]) -> bool:
 
 
 def grain(exact: bool) -> int:
-    """Return what tiles must begin and end at multiples of, for results that are exact.
+    """Return the multiple of pixels at which tiles must begin and end for exact results.
 
-    Before 4.7, convolutions round the last few numbers of a plane in another way than the others.
+    Before 4.7, convolutions round the last few values of a plane differently from the others.
     """
     return 16 if exact and VERSION < (4, 7, 0) else 1

@@ -1,11 +1,10 @@
-"""Whose "DepthToSpace" cv2.dnn takes: every net of the process shares one table of layers.
+"""Which "DepthToSpace" layer cv2.dnn uses: all nets of a process share one registry, in which the last entry wins.
 
-    OpenCV's own (4.11 and later) ── what another library registered ── what cvsr registers for one net (before 4.11)
-                                                                        the last one counts
+    OpenCV's own (4.11 and later) ── another library's ── cvsr's, for one net (before 4.11)
 
-Creating one ``cv2.dnn_superres.DnnSuperResImpl`` registers a layer, once in a process, that ignores what a file says
-and guesses from the number of channels. That is right for TensorFlow's networks of one or three channels that enlarge
-by 2 to 4 at the very end, and wrong for others, without an error.
+The first ``cv2.dnn_superres.DnnSuperResImpl`` of a process registers a layer that ignores the file's attributes and
+guesses from the number of channels. This is right for TensorFlow networks of one or three channels that enlarge by 2 to
+4 at the very end, and silently wrong for others.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from cvsr.image import Image
 from cvsr.modelfiles.onnx_writer import Graph
 
 LOCK = threading.RLock()
-"""Held while the table of layers is changed."""
+"""Held while the registry is changed."""
 
 _TYPE = "DepthToSpace"
 _BUILT_IN = VERSION >= (4, 11, 0)
@@ -32,14 +31,14 @@ _BUILT_IN = VERSION >= (4, 11, 0)
 
 @functools.lru_cache(maxsize=1)
 def _example() -> bytes:
-    """Return a network of one shuffle, 8 channels to 2, which cannot be told from the number of channels."""
+    """Return a network of one shuffle, 8 channels to 2, which cannot be guessed from the number of channels."""
     graph = Graph()
     out = graph.add(_TYPE, ["x"], blocksize=2)
     return graph.serialized(("x", (1, 8, 1, 1)), {"y": (out, (1, 2, 2, 2))})
 
 
 def shadowed() -> bool:
-    """Whether another layer lies over OpenCV's own, found out by running a tiny net. Before 4.11 there is none."""
+    """Whether another layer hides OpenCV's own, found out by running a tiny net. Before 4.11 there is none."""
     if not _BUILT_IN:
         return False
     try:
@@ -51,9 +50,9 @@ def shadowed() -> bool:
 
 
 def restore() -> bool:
-    """Take away what lies over OpenCV's own layer; return whether something did."""
+    """Unregister a layer that hides OpenCV's own; return whether there was one."""
     with LOCK:
-        if not shadowed():  # or OpenCV's own would be taken away
+        if not shadowed():  # else OpenCV's own would be removed
             return False
         cv2.dnn_unregisterLayer(_TYPE)
         return True
@@ -61,19 +60,19 @@ def restore() -> bool:
 
 @contextlib.contextmanager
 def depth_to_space(kind: str) -> Generator[None]:
-    """Let "DepthToSpace" be what a file of ``kind`` ("onnx" or "pb") means, for loading a net and its first forward.
+    """Make "DepthToSpace" the layer that a file of ``kind`` ("onnx" or "pb") needs, for loading and the first forward.
 
-    A net keeps the layers that it has got then. Warns where another library's layer had to be taken away.
+    A net keeps the layers it gets then. Warns if another library's layer had to be removed.
     """
     if _BUILT_IN:
-        # wheels without that module have nothing that would register one
+        # only that module registers one
         if hasattr(cv2, "dnn_superres") and restore():
             _warn()
         yield
-    elif kind == "onnx":  # the importer makes other layers of it
+    elif kind == "onnx":  # the importer turns it into other layers
         yield
     else:
-        with LOCK:  # on top of all others, and gone again: registering a type twice aborts the process on some versions
+        with LOCK:  # removed again: registering a type twice aborts the process on some versions
             cv2.dnn_registerLayer(_TYPE, cast("Any", _DepthToSpace))
             try:
                 yield
@@ -83,20 +82,20 @@ def depth_to_space(kind: str) -> Generator[None]:
 
 def _warn() -> None:
     text = (
-        "another part of this process has created a cv2.dnn_superres.DnnSuperResImpl, which changes what OpenCV "
-        "computes for other networks with a pixel shuffle; cvsr has undone that. Models that such an object reads from "
-        "now on will fail in it: use cvsr.dnn_superres, or cvsr.Upscaler(..., engine='superres'), in its place"
+        "this process has created a cv2.dnn_superres.DnnSuperResImpl, which makes OpenCV compute wrong results for "
+        "other networks with a pixel shuffle; cvsr has undone this. Models that such an object reads from now on will "
+        "fail: use cvsr.dnn_superres or cvsr.Upscaler(..., engine='superres') instead"
     )
     warnings.warn(text, RuntimeWarning, stacklevel=8)
 
 
 class _DepthToSpace:
-    """TensorFlow's DepthToSpace for OpenCV before 4.11, which has no such layer. cv2.dnn hands it NCHW blobs."""
+    """TensorFlow's DepthToSpace for OpenCV before 4.11, which lacks it; cv2.dnn passes NCHW blobs."""
 
     def __init__(self, params: dict[str, Any], _blobs: object) -> None:
         self.block = int(params["block_size"])
 
-    def getMemoryShapes(self, inputs: list[list[int]]) -> list[list[int]]:  # noqa: N802 - the name that cv2 calls
+    def getMemoryShapes(self, inputs: list[list[int]]) -> list[list[int]]:  # noqa: N802 - called by cv2
         n, c, h, w = (int(v) for v in inputs[0])
         return [[n, c // self.block**2, h * self.block, w * self.block]]
 

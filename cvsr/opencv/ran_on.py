@@ -1,4 +1,4 @@
-"""What really ran, read from a net after its first forward: cv2.dnn goes back to the CPU without a word at times."""
+"""Where a net really ran, read after its first forward: cv2.dnn sometimes falls back to the CPU silently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cvsr.opencv.devices import Device
 class RanOn:
     """What really ran: OpenCV's version, engine ("classic" or "new"), back end and target, the evidence, and the plan.
 
-    ``plan``: how a large image is divided, and by what that is known.
+    ``plan``: how a large image is divided, and why.
     """
 
     opencv: str
@@ -42,25 +42,25 @@ class RanOn:
 def _dump(net: Any) -> str:
     try:
         return str(net.dump())
-    except devices.cv2.error:  # it refuses some unusual layers, which are no reason to stop
+    except devices.cv2.error:  # it fails on some unusual layers, which is harmless
         return ""
 
 
 def engine_of(net: Any) -> str:
-    """Return "new" or "classic": the engine that a net really has, whatever was asked when it was read."""
+    """Return "new" or "classic": the engine that a net really has, whatever was requested."""
     return "new" if not engines.is_4x() and _dump(net).lstrip().startswith("{") else "classic"
 
 
 def layers(net: Any) -> dict[str, int]:
-    """Count a net's layers by where they are, for example {"OCV/OCL": 6}, after a forward. {} on the new engine."""
+    """Count a net's layers by where they ran, for example {"OCV/OCL": 6}, after a forward; {} on the new engine."""
     return dict(Counter(re.findall(r'\\[ln](\w+/\w+)\\n(?: \})?" fillcolor', _dump(net))))
 
 
 def confirm(device: Device, net: Any) -> str:
     """Read from a net where it ran, after its first forward; return that as evidence.
 
-    Raise DeviceError if not one layer is on the device. For CUDA, Vulkan and the accelerators OpenCV says so layer by
-    layer; for OpenCL it says what it took on, which holds as long as the forward ran inside ``prepare``.
+    Raise DeviceError if no layer ran on the device. For CUDA, Vulkan and the accelerators OpenCV reports each layer;
+    for OpenCL it reports what it accepted, which is right if the forward ran inside ``prepare``.
     """
     if engine_of(net) == "new":
         total, here = 1, 0
@@ -72,10 +72,10 @@ def confirm(device: Device, net: Any) -> str:
         where = ", ".join(f"{count} of {total} layers on {label}" for label, count in found.items())
     if total and not here and device.name != "cpu":
         raise DeviceError(
-            f"Device {device.name!r} was asked, and OpenCV ran elsewhere without an error: {where} "
-            f"({device.evidence}). Use device='cpu', or a model whose layers this device knows."
+            f"Device {device.name!r} was requested, but OpenCV ran elsewhere without an error: {where} "
+            f"({device.evidence}). Use device='cpu', or a model whose layers this device supports."
         )
-    return f"net.dump(): {where}" if total else "this OpenCV does not say where the layers ran"
+    return f"net.dump(): {where}" if total else "this OpenCV does not report where the layers ran"
 
 
 def ran_on(device: Device, requested: str, net: Any) -> RanOn:
@@ -87,7 +87,7 @@ def ran_on(device: Device, requested: str, net: Any) -> RanOn:
 
 
 def agrees(output: NDArray[Any], reference: NDArray[Any], *, half: bool = False) -> str | None:
-    """Return None if a device's output agrees with the CPU's for the same input, else the reason why not.
+    """Return None if a device's output agrees with the CPU's for the same input, else the reason.
 
     The tolerance is 1e-3 of the reference's range (``half``, for 16-bit devices: 2e-2).
     """
@@ -98,7 +98,7 @@ def agrees(output: NDArray[Any], reference: NDArray[Any], *, half: bool = False)
     low, high = float(reference.min()), float(reference.max())
     if float(output.min()) == float(output.max()) and low != high:
         return f"constant {float(output.min()):.4g} everywhere"
-    # A flat reference has no range: its own size is the measure then
+    # a constant reference has no range: use its magnitude
     tolerance = (2e-2 if half else 1e-3) * (high - low or max(abs(high), 1.0))
     difference = float(np.abs(output.astype(np.float64) - reference).max())
-    return None if difference <= tolerance else f"different by {difference:.3g} (allowed: {tolerance:.3g})"
+    return None if difference <= tolerance else f"error {difference:.3g}, allowed {tolerance:.3g}"

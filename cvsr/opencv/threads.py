@@ -1,7 +1,7 @@
-"""OpenCV's own threads, stopped while tiles are computed in Python's: both together are slower than either.
+"""OpenCV's own threads, disabled while tiles run in Python threads: both together are slower than either alone.
 
-A network on each of two threads took 1.1 to 1.2 times as long as long as OpenCV also divided each convolution among
-threads of its own (4.14 and 5.0, two cores). Their number is a setting of the whole process, and is put back.
+Two networks on two threads took 1.1 to 1.2 times as long if OpenCV also divided each convolution among threads (4.14
+and 5.0, two cores). Their number is a setting of the whole process, so it is restored.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from cvsr._cv2 import cv2
 
 _lock = threading.Lock()
 _users = 0
-_before = 1  # the number to put back
+_before = 1  # the number to restore
 
 
 def count() -> int:
-    """Return how many threads OpenCV has where nobody is inside :func:`single_threaded`."""
+    """Return how many threads OpenCV has outside :func:`single_threaded`."""
     with _lock:
         return max(1, _before if _users else cv2.getNumThreads())
 
 
 @contextlib.contextmanager
 def single_threaded(wanted: bool = True) -> Generator[None]:
-    """Let OpenCV compute each call on the thread that makes it; put its number of threads back at the end.
+    """Make OpenCV run each call on the calling thread; restore its number of threads at the end.
 
-    Several may be inside at a time: the last one out puts it back, unless somebody has set another number meanwhile.
+    Blocks may overlap: the last one to end restores the number, unless other code has changed it meanwhile.
     """
     global _users, _before
     if not wanted:

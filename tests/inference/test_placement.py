@@ -20,7 +20,7 @@ CUDA = dataclasses.replace(
 WRONG = {
     "NaN": lambda right: np.full_like(right, np.nan),
     "constant": lambda right: np.zeros_like(right),
-    "different": lambda right: right + 0.05,
+    "error": lambda right: right + 0.05,
     "shape": lambda right: right[:, :1],
 }
 
@@ -62,9 +62,9 @@ def test_auto_takes_a_device_that_agrees_with_the_cpu(gpu, info):
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_auto_leaves_out_a_device_that_does_not_and_says_so(gpu, info, wrong):
+def test_auto_skips_a_device_that_does_not_with_a_warning(gpu, info, wrong):
     gpu(WRONG[wrong])
-    with pytest.warns(RuntimeWarning, match=f"cuda is left out: .*{wrong}"):
+    with pytest.warns(RuntimeWarning, match=f"skips cuda: .*wrong results for .*{wrong}"):
         assert placement.network(info, "auto", False).device.name == "cpu"
 
 
@@ -75,7 +75,7 @@ def test_a_named_device_that_does_not_raises(gpu, info, wrong):
         cvsr.Upscaler(info, 2, device="cuda")
 
 
-def test_a_device_that_fails_is_left_out_too(gpu, info):
+def test_a_device_that_fails_is_skipped_too(gpu, info):
     def fail(_):
         raise DeviceError("cuda failed on net: out of memory")
 

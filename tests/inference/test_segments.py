@@ -214,8 +214,8 @@ def test_a_frame_as_the_last_is_not_computed_again(models, photo, bands, monkeyp
     frame, other = photo("astronaut")[:50, :60].copy(), photo("chelsea")[:50, :60]
     upscaler = cvsr.Upscaler(models["chain"], 2)
     film, wanted = cvsr.Sequence(upscaler), [upscaler(frame), upscaler(other)]
-    runs, part = [], segment_nets.SegmentNets.part
-    monkeypatch.setattr(segment_nets.SegmentNets, "part", lambda *args: runs.append(1) or part(*args))
+    runs, forward = [], segment_nets.SegmentNets.forward
+    monkeypatch.setattr(segment_nets.SegmentNets, "forward", lambda *args: runs.append(1) or forward(*args))
     counts = []
     for shown, result in ((frame, 0), (frame, 0), (other, 1), (frame, 0)):
         made = film(shown)
@@ -263,7 +263,7 @@ def test_a_convolution_that_changes_the_size_is_in_the_last_segment():
 def test_shallow_networks_and_tiles_that_were_asked_for_are_not_cut(models):
     assert segment_nets.in_segments(cvsr.Upscaler("cvsr-small", 2)._execution.network(2)) is None
     asked = cvsr.Upscaler(models["chain"], 2, tile=32)._execution
-    assert asked.parts(asked.network(2)) is None
+    assert asked.segment_nets(asked.network(2)) is None
 
 
 def test_a_small_budget_takes_tiles(models):
@@ -297,7 +297,7 @@ def test_threads_at_the_same_time_have_nets_of_their_own(models, bands, photo):
     bands(24, 16)
     image, upscaler = photo("astronaut")[:64, :80], cvsr.Upscaler(models["chain"], 2, exact=True)
     whole = upscaler(image)
-    parts = upscaler._execution.parts(upscaler._execution.network(2))
+    parts = upscaler._execution.segment_nets(upscaler._execution.network(2))
     assert len(parts._idle) == 1, "one after the other, they take the same"
     with ThreadPoolExecutor(3) as pool:
         assert all(np.array_equal(made, whole) for made in pool.map(upscaler, [image] * 9))
