@@ -4,7 +4,7 @@ Two protocols, which give different numbers for the same model:
 
 ``literature``
     The image is cropped to a multiple of the scale and shrunk by the antialiased bicubic of MATLAB and Pillow, in
-    color, to 8 bits. PSNR and SSIM compare the luma (`studio_luma`) of the 8-bit results, less a border of ``scale`` pixels.
+    color, to 8 bits. PSNR and SSIM compare the luma of the 8-bit results (`studio_luma`), less ``scale`` border pixels.
 ``opencv``
     As in the benchmark of OpenCV's dnn_superres: cropped alike, shrunk by plain ``cv2.resize`` with INTER_LINEAR, which
     does not antialias; ``cv2.PSNR`` over BGR with no border; SSIM as its quality module has it, averaged over channels.

@@ -81,7 +81,7 @@ class TestFailures:
             (["upscale", "a.png", "--max-memory", "much"], "max_memory"),
             (["upscale", "a.png", "--max-memory", "10M"], "OpenCV and the model alone take"),
             (["upscale", "a.png", "-m", "nosuch"], "no model is called 'nosuch'"),
-            (["upscale", "a.png", "-d", "nosuch"], "no device is called"),
+            (["upscale", "a.png", "-d", "nosuch"], "unknown device"),
         ],
     )
     def test_wrong_usage_is_exit_code_2(self, run, argv, message):
