@@ -52,11 +52,12 @@ def built(model, record, name, scale, target="onnx", half=False, bits=None):
     from cvsr_converters import networks
     from cvsr_converters.conversion import build
     from cvsr_converters.conversion.understand import Understood
+    from cvsr_converters.facts import Facts
     from cvsr_converters.sources.keras.graph import original
 
     # traced as it is deployed, compared with what was trained
     deployed = replace(original(networks.collapse(model)), run=original(model).run)
-    facts = networks.facts(**record["recipe"]["network"]) | {"scale": scale, "license": LICENSE}
+    facts = networks.facts(**record["recipe"]["network"]) | Facts(scale=scale, license=LICENSE)
     return build.TARGETS[target](Understood(deployed, facts, []), name, half, bits)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cvsr_converters.facts import UNKNOWN, Facts
+
 
 @dataclass(frozen=True)
 class Input:
@@ -25,8 +27,8 @@ class Original:
     ``run(*blobs)`` computes it, in the framework it came from: float32 (1, C, H, W) arrays, one for each of ``inputs``,
     to a list of such arrays, one for each of ``outputs``. ``graph(size)`` gives its ONNX model for images of exactly
     ``size`` = (H, W), with inputs and outputs in the same order and layout; each node's name (or ``doc_string``) is the
-    layer's in the user's model. ``facts`` are what the file or its format says for sure: scale, color, range, mean …
-    (the fields of :class:`cvsr.ModelInfo`). ``notes`` tell the user what was dropped, replaced or assumed in reading.
+    layer's in the user's model. ``facts`` are what the file or its format states: scale, color, range, mean …
+    ``notes`` tell the user what was dropped, replaced or assumed in reading.
     """
 
     name: str
@@ -34,5 +36,5 @@ class Original:
     outputs: list[str]
     run: Callable
     graph: Callable
-    facts: dict = field(default_factory=dict)
+    facts: Facts = UNKNOWN
     notes: list[str] = field(default_factory=list)

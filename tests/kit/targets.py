@@ -7,6 +7,8 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper, parser
 
+from cvsr_converters.facts import UNKNOWN, Facts
+
 random = np.random.default_rng(3)
 
 
@@ -35,7 +37,12 @@ def small(channels, color, white=1, size=3, mode="CRD", **facts):
                y = DepthToSpace<blocksize = 2, mode = "{mode}">(d)"""
     biases = {"b": white * weights(8, gain=0.03), "e": white * weights(4 * channels, gain=0.03)}
     model = network(body, {"x": (channels, 48, 64)}, (channels, 96, 128), w=head, v=tail, **biases)
-    return model, {"name": "small", "scale": 2, "color": color, "range": white, **facts}
+    return model, Facts(name="small", scale=2, color=color, range=white, **facts)
+
+
+def facts_of(info):
+    """Return what a converter would know of a model file with this ModelInfo."""
+    return Facts(**{key: getattr(info, key) for key in vars(UNKNOWN) if hasattr(info, key)})
 
 
 def original(model):

@@ -12,6 +12,7 @@ from onnx import load_from_string
 from cvsr.errors import OptionError
 from cvsr_converters import passes
 from cvsr_converters.conversion.trace import trace
+from cvsr_converters.facts import Facts
 from cvsr_converters.proof import runtime_model
 from cvsr_converters.proof.report import TOLERANCE, Report
 from cvsr_converters.proof.verify import SIZES, verify
@@ -26,7 +27,7 @@ class Built:
     """The bytes of a file, the facts in it, and ``verify(pythons)``, which gives the report of the comparison."""
 
     data: bytes
-    facts: dict
+    facts: Facts
     verify: Callable
 
 
@@ -34,15 +35,14 @@ def onnx(understood, name, half=False, bits=None):
     """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle, the rest is in its metadata."""
     original, facts = understood.original, understood.facts
     graph = _traced(understood)
-    counted = parameters(graph)
+    counted = parameters(graph)  # as the network was given: passes enlarge and split kernels
     graph, facts, limited = tail.cut(graph, facts)
     factors = [one.factor for one in original.inputs]
-    facts |= {"name": name, "radius": receptive_field.fact(graph, facts)}
+    facts |= Facts(name=name, radius=receptive_field.fact(graph, facts), parameters=counted)
     graph = passes.lower(graph)
     ops.check(graph, OLDEST)
-    facts["parameters"] = counted  # of the network as it was given: kernels grow, or are split, on the way
     graph, tolerance = _stored(graph, half, bits)
-    data = onnx_file.pack(graph, facts, math.lcm(onnx_file.SIZE, facts.get("multiple", 1)), factors)
+    data = onnx_file.pack(graph, facts, math.lcm(onnx_file.SIZE, facts.multiple or 1), factors)
     # where a limit was cut off, what lies beyond it differs, and the host's own limit comes after
     limit = runtime_model.limited(facts) if limited else np.asarray
     whole, image = runtime_model.finish(understood.facts), runtime_model.finish(facts)
@@ -66,19 +66,20 @@ def standalone(understood, name, half=False, bits=None):
     """Return the :class:`Built` ONNX file that takes and gives 8-bit BGR, with everything inside."""
     from cvsr_converters.targets import standalone as target
 
-    original, facts = understood.original, understood.facts | {"name": name}
+    original, facts = understood.original, understood.facts | Facts(name=name)
     graph = _traced(understood)
     ops.check(passes.lower(graph), OLDEST)
     model, tolerance = _stored(load_from_string(target.pack(graph, facts)), half, bits)
     data = model.SerializeToString(deterministic=True)
-    said = {one.key.removeprefix("cvsr."): one.value for one in model.metadata_props if one.key != "cvsr.version"}
+    stated = {one.key.removeprefix("cvsr."): one.value for one in model.metadata_props if one.key != "cvsr.version"}
+    stated |= {key: int(value) for key, value in stated.items() if value.isdecimal()}
 
     def proof(pythons):
         wanted = target.host(original.run, facts)
         how = {"draw": target.draw, "pythons": pythons, "sizes": fitting(facts), "tolerance": tolerance}
         return verify(data, wanted, name=name, **how)
 
-    return Built(data, {key: int(value) if value.isdecimal() else value for key, value in said.items()}, proof)
+    return Built(data, Facts(**stated), proof)
 
 
 def pb(understood, name, half=False, bits=None):
@@ -88,19 +89,18 @@ def pb(understood, name, half=False, bits=None):
 
     if half:
         raise OptionError("weights in 16 bits are for ONNX files: dnn_superres does not read them")
-    original, facts = understood.original, understood.facts | {"name": name}
+    original, facts = understood.original, understood.facts | Facts(name=name)
     graph, _ = _stored(_traced(understood), half, bits)
     data = target.pack(graph, facts)
-    said = {"name": name, "scale": facts["scale"], "family": target.family(facts)}
 
     def proof(pythons):
         return Report(name, rows=verify_superres(data, facts, original.run, pythons))
 
-    return Built(data, said, proof)
+    return Built(data, Facts(name=name, scale=facts.scale, family=target.family(facts)), proof)
 
 
 def _traced(understood):
-    return trace(understood.original, understood.facts.get("multiple", 1))
+    return trace(understood.original, understood.facts.multiple or 1)
 
 
 def _stored(graph, half, bits):
@@ -119,7 +119,7 @@ def _stored(graph, half, bits):
 
 def fitting(facts):
     """Return the sizes to verify at, brought to the multiple that the network needs."""
-    multiple = facts.get("multiple", 1)
+    multiple = facts.multiple or 1
     return tuple(tuple(multiple * math.ceil(n / multiple) for n in size) for size in SIZES)
 
 

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from cvsr.errors import CvsrError
+from cvsr_converters.facts import UNKNOWN, Facts
+from cvsr_converters.sources import Options
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,23 @@ class Request:
     name: str
     source: str = ""
     target: str = "onnx"
-    facts: dict = field(default_factory=dict)
+    facts: Facts = UNKNOWN
     output: str | None = None
-    options: dict = field(default_factory=dict)  # of cvsr_converters.sources.Options
+    options: Options = field(default_factory=Options)
     pythons: tuple = ()
     half: bool = False
     memory: int = 0  # bytes of address space that the child may take; 0 for no limit
+
+    def to_json(self):
+        """Return the request as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text):
+        """Return the request that :meth:`to_json` wrote."""
+        values = json.loads(text)
+        facts, options = Facts(**values.pop("facts")), Options(**values.pop("options"))
+        return cls(facts=facts, options=options, **values)
 
 
 def convert(request, original, title, say=lambda text: None):
@@ -41,7 +54,7 @@ def convert(request, original, title, say=lambda text: None):
 
     begun = time.monotonic()
     say("looking at what it does")
-    hint = f"{Path(request.source).name} {request.options.get('network') or ''}"
+    hint = f"{Path(request.source).name} {request.options.network or ''}"
     understood = understand(original, request.facts, request.output, hint)
     say("rewriting its graph")
     built = build.TARGETS[request.target](understood, request.name, half=request.half)
@@ -51,7 +64,7 @@ def convert(request, original, title, say=lambda text: None):
         source=Path(request.source).name or request.name,
         format=title,
         target=request.target,
-        facts=built.facts,
+        facts=built.facts.known(),
         notes=understood.notes,
         proof=proof,
         sha256=hashlib.sha256(built.data).hexdigest(),
@@ -68,7 +81,7 @@ def from_file(request, say=lambda text: None):
     path = Path(request.source)
     module = sources.find(path)
     say(f"reading {path.name}: {module.TITLE}")
-    original = sources.read(module, path, sources.Options(**request.options))
+    original = sources.read(module, path, request.options)
     if request.output not in original.outputs and len(original.outputs) == 1:
         request = replace(request, output=None)  # chosen in reading already, where its name was another
     return convert(request, original, module.TITLE, say)
@@ -81,7 +94,7 @@ def main(folder):
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's own Keras runs on
     for name in ("tensorflow", "tf2onnx", "absl", "h5py"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    request = Request(**json.loads((folder / "request.json").read_text("utf-8")))
+    request = Request.from_json((folder / "request.json").read_text("utf-8"))
     _limit_memory(request.memory)
     out = sys.stdout
     sys.stdout = sys.stderr  # frameworks print; standard output is for the parent
@@ -121,11 +134,6 @@ def _limit_memory(limit):
 
 def _refuse(folder, message):
     (folder / "refusal.json").write_text(json.dumps({"message": message}), encoding="utf-8")
-
-
-def to_json(request):
-    """Return the request as JSON text."""
-    return json.dumps(asdict(request))
 
 
 if __name__ == "__main__":

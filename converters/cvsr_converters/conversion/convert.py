@@ -14,9 +14,11 @@ import time
 from pathlib import Path
 
 from cvsr.errors import ModelError, OptionError
-from cvsr_converters.conversion import child as work
+from cvsr_converters.conversion import child
+from cvsr_converters.facts import Facts
 from cvsr_converters.proof import environments
 from cvsr_converters.proof.report import Conversion
+from cvsr_converters.sources import Options
 from cvsr_converters.targets import write_atomic
 
 SUFFIXES = {"onnx": ".onnx", "standalone": ".onnx", "pb": ".pb"}
@@ -67,18 +69,15 @@ def convert(
     if to not in SUFFIXES:
         raise OptionError(f"to is {to!r}: it must be one of {', '.join(SUFFIXES)}")
     out = _checked_out(out, to)
-    facts = {"scale": scale, "color": color, "range": range, "mean": list(mean) if mean is not None else None}
-    options = {
-        "network": network, "network_options": dict(network_options or {}), "outputs": tuple(outputs),
-        "feeds": dict(feeds or {}), "signature": signature, "scale": scale, "trust": trust,
-    }  # fmt: skip
+    facts = Facts(scale=scale, color=color, range=range, mean=list(mean) if mean is not None else None)
+    options = Options(network, dict(network_options or {}), tuple(outputs), dict(feeds or {}), signature, scale, trust)
     live = not isinstance(source, (str, os.PathLike))
     path = "" if live else os.fspath(source)
-    request = work.Request(
+    request = child.Request(
         name=out.stem if out else _name(path or "model"),
         source=str(Path(path).absolute()) if path else "",
         target=to,
-        facts={key: value for key, value in facts.items() if value is not None},
+        facts=facts,
         output=outputs[0] if outputs else None,
         options=options,
         pythons=tuple(environments.python(version, say) for version in opencv),
@@ -110,22 +109,21 @@ def _name(path):
 
 def _of_object(request, model, say):
     """Convert a model that is in this process already, in this process."""
-    from cvsr_converters.sources import Options
     from cvsr_converters.sources.keras import graph
-    from cvsr_converters.sources.keras import model as _keras
+    from cvsr_converters.sources.keras import model as keras_model
 
     if getattr(model, "inputs", None):
-        original = _keras.in_memory(model, Options(**request.options), request.name)
+        original = keras_model.in_memory(model, request.options, request.name)
     else:
-        channels = request.options["network_options"].get("channels", 3)
+        channels = request.options.network_options.get("channels", 3)
         original = graph.original(model, channels, name=request.name)
-    return work.convert(request, original, "a model in memory", say)
+    return child.convert(request, original, "a model in memory", say)
 
 
 def _in_child(request, timeout, say):
     """Return (bytes, report) of a child process; raise ModelError with what stopped it."""
     with tempfile.TemporaryDirectory(prefix="cvsr-convert-") as folder:
-        Path(folder, "request.json").write_text(work.to_json(request), encoding="utf-8")
+        Path(folder, "request.json").write_text(request.to_json(), encoding="utf-8")
         code, last = _run([sys.executable, "-m", "cvsr_converters.conversion.child", folder], folder, timeout, say)
         if (refusal := Path(folder, "refusal.json")).exists():
             raise ModelError(json.loads(refusal.read_text("utf-8"))["message"])
@@ -141,25 +139,25 @@ def _run(command, folder, timeout, say):
     """Run the child; return (its exit code, None where it took too long; the last line that it complained in)."""
     environment = os.environ | {"TMPDIR": folder}  # what it leaves behind goes with the folder
     with open(Path(folder, "complaints"), "w+b") as complaints:
-        child = subprocess.Popen(
+        process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=complaints, env=environment, text=True, start_new_session=True
         )
-        timer = _timer(min(timeout, READING), child)
+        timer = _timer(min(timeout, READING), process)
         begun, steps = time.monotonic(), 0
         try:
-            for line in child.stdout:
+            for line in process.stdout:
                 if line.startswith('{"say"'):
                     say(json.loads(line)["say"])
                     steps += 1
                     if steps == 2 and timer.is_alive():  # the first one was reading
                         timer.cancel()
-                        timer = _timer(timeout - (time.monotonic() - begun), child)
-            code = child.wait()
+                        timer = _timer(timeout - (time.monotonic() - begun), process)
+            code = process.wait()
         finally:
             expired = not timer.is_alive()
             timer.cancel()
-            _kill(child)
-            child.stdout.close()
+            _kill(process)
+            process.stdout.close()
         complaints.seek(0, os.SEEK_END)
         complaints.seek(max(0, complaints.tell() - 4000))
         lines = complaints.read().decode("utf-8", "replace").split("\n")
@@ -167,19 +165,19 @@ def _run(command, folder, timeout, say):
     return None if expired else code, (said[-1] if said else "it said nothing")[:500]
 
 
-def _timer(seconds, child):
-    """Return a running timer that ends the child."""
-    timer = threading.Timer(max(0, seconds), _kill, [child])
+def _timer(seconds, process):
+    """Return a running timer that ends the process."""
+    timer = threading.Timer(max(0, seconds), _kill, [process])
     timer.start()
     return timer
 
 
-def _kill(child):
+def _kill(process):
     """End the child and all that it started."""
     try:
-        os.killpg(child.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError, AttributeError):
-        child.kill()
+        process.kill()
 
 
 def _ending(code):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from cvsr.errors import ModelError
 from cvsr_converters.conversion import adapters, probe_colors, probe_shapes
+from cvsr_converters.facts import Facts
+from cvsr_converters.original import Original
 from cvsr_converters.proof import runtime_model
 
 
@@ -15,9 +17,9 @@ from cvsr_converters.proof import runtime_model
 class Understood:
     """An original that takes and gives images as the runtime has them, the ``facts`` of it, and how they are known."""
 
-    original: object
-    facts: dict
-    notes: list
+    original: Original
+    facts: Facts
+    notes: list[str]
 
 
 def understand(original, given, output=None, hint=""):
@@ -26,8 +28,7 @@ def understand(original, given, output=None, hint=""):
     ``given`` are facts that the user states (fields of :class:`cvsr.ModelInfo`), which overrule the file's own;
     ``output`` is the name of the output to take. Raises ModelError where something is missing or contradicts the rest.
     """
-    given = {key: value for key, value in given.items() if value is not None}
-    facts = {**original.facts, **given}
+    facts = original.facts | given
     notes = list(original.notes)
     found = probe_shapes.find(original, output)
     if len(original.outputs) > 1:
@@ -39,9 +40,9 @@ def understand(original, given, output=None, hint=""):
             f"its convolutions lose {found.margin} pixels at each border: the image is reflected there before them"
         )
         original = adapters.padded(original, found.margin)
-    facts |= _scale(original, found, facts, given.get("scale"), f"{hint} {original.name}", notes)
+    facts |= _scale(original, found, facts, given.scale, f"{hint} {original.name}", notes)
     if found.multiple > 1:
-        facts["multiple"] = math.lcm(found.multiple, facts.get("multiple", 1))
+        facts |= Facts(multiple=math.lcm(found.multiple, facts.multiple or 1))
     original, facts = _colors(original, found, facts, hint, notes)
     return Understood(original, facts, notes)
 
@@ -51,7 +52,7 @@ def _scale(original, found, facts, wanted, hint, notes):
     channels = original.inputs[0].channels
     planes = math.isqrt(found.channels // channels) if found.channels % channels == 0 else 0
     guessed = found.scale == 1 and planes > 1 and planes**2 * channels == found.channels
-    subpixel = guessed or facts.get("tail") == "subpixel"
+    subpixel = guessed or facts.tail == "subpixel"
     scale = planes if subpixel else found.scale
     tail = "subpixel" if subpixel else "image"
     if len(original.inputs) == 2:
@@ -61,15 +62,15 @@ def _scale(original, found, facts, wanted, hint, notes):
                 f"the network enlarges by {scale}, and its second input is {factor} times as large as the first: "
                 "only an image and its enlargement to the size of the result can be fed"
             )
-        return {"scale": scale, "inputs": "image,bicubic", "tail": tail}
+        return Facts(scale=scale, inputs="image,bicubic", tail=tail)
     if len(original.inputs) > 2:
         raise ModelError(f"the network has {len(original.inputs)} inputs; an image, and its enlargement, can be fed")
     if scale == 1:
-        enlarged = wanted or facts.get("scale") or _named(hint, notes)
-        return {"scale": enlarged, "inputs": "bicubic" if enlarged > 1 else "image", "tail": tail}
+        enlarged = wanted or facts.scale or _named(hint, notes)
+        return Facts(scale=enlarged, inputs="bicubic" if enlarged > 1 else "image", tail=tail)
     if wanted not in (None, scale):
         raise ModelError(f"the network enlarges by {scale}, not by {wanted}: leave --scale away")
-    return {"scale": scale, "inputs": "image", "tail": tail}
+    return Facts(scale=scale, inputs="image", tail=tail)
 
 
 def _named(hint, notes):
@@ -90,23 +91,23 @@ def _named(hint, notes):
 def _colors(original, found, facts, hint, notes):
     """Return the original, brought to one range, and the facts with its color and range."""
     channels = original.inputs[0].channels
-    if facts.get("color") and facts.get("range"):
-        if channels not in (1, 3) or (channels == 1) != (facts["color"] == "luma"):
-            raise ModelError(f"the network has {channels} channels, which are not {facts['color']}")
+    if facts.color and facts.range:
+        if channels not in (1, 3) or (channels == 1) != (facts.color == "luma"):
+            raise ModelError(f"the network has {channels} channels, which are not {facts.color}")
         return original, facts
-    if facts.get("mean"):
+    if facts.mean:
         raise ModelError("the mean is known, and the color or the range is not: pass --color and --range too")
     finish = runtime_model.finish(facts)
-    seen = probe_shapes.Shapes(0, facts["scale"], found.margin, found.multiple, channels)
+    seen = probe_shapes.Shapes(0, facts.scale, found.margin, found.multiple, channels)
 
     def run(blob):
         blobs = [blob] if len(original.inputs) == 1 else [blob, probe_colors.enlarged(blob, original.inputs[1].factor)]
         return finish(original.run(*blobs)[0], blobs)
 
-    enlarge = facts["scale"] if facts["inputs"] == "bicubic" else 1
+    enlarge = facts.scale if facts.inputs == "bicubic" else 1
     seen_as = probe_colors.find(
-        run, seen, enlarge=enlarge, color=facts.get("color"), range=facts.get("range"), hint=f"{hint} {original.name}"
+        run, seen, enlarge=enlarge, color=facts.color, range=facts.range, hint=f"{hint} {original.name}"
     )
     notes.append(f"color and range: {seen_as.said}")
-    facts |= {"color": seen_as.color, "range": seen_as.range}
+    facts |= Facts(color=seen_as.color, range=seen_as.range)
     return adapters.affine(original, seen_as.incoming, seen_as.outgoing), facts

@@ -1,14 +1,16 @@
 """Networks of the literature, one module each; ``build`` makes one by name.
 
 A module called NAME has a function NAME(**options) that returns the Keras model, every width and depth an option, and
-``FACTS``: what the runtime must know of it (the fields of :class:`cvsr.ModelInfo`: color, range, tail …), or a function
-of the options that returns that.
+``FACTS``: what the runtime must know of it, as :class:`~cvsr_converters.facts.Facts`, or a function of the options that
+returns that.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+
+from cvsr_converters.facts import Facts
 
 NETWORKS = (
     "carn", "drcn", "drrn", "edsr", "espcn", "esrgan", "fsrcnn", "lapsrn", "mdsr", "msrn", "rdn", "reparam", "srcnn",
@@ -32,10 +34,9 @@ def build(name, **options):
 
 
 def facts(name, **options):
-    """Return what the runtime must know of the network, with its ``scale`` where it is an option."""
+    """Return the :class:`Facts` of the network, with its ``scale`` if that is an option."""
     known = _module(name).FACTS
-    scale = {"scale": options["scale"]} if "scale" in options else {}
-    return scale | (known(**options) if callable(known) else known)
+    return Facts(scale=options.get("scale")) | (known(**options) if callable(known) else known)
 
 
 def collapse(model):

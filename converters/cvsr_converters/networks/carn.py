@@ -16,9 +16,10 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import conv, enlarge
 
-FACTS = {"color": "rgb", "range": 1, "mean": (0.4488, 0.4371, 0.404), "tail": "image"}
+FACTS = Facts(color="rgb", range=1, mean=(0.4488, 0.4371, 0.404), tail="image")
 
 
 def _unit(channels, groups):

@@ -13,9 +13,10 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import conv
 
-FACTS = {"color": "luma", "range": 1, "tail": "image", "inputs": "bicubic"}
+FACTS = Facts(color="luma", range=1, tail="image", inputs="bicubic")
 
 
 @keras.saving.register_keras_serializable("cvsr")

@@ -14,9 +14,10 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import BatchNormalization, conv
 
-FACTS = {"color": "luma", "range": 1, "tail": "image", "inputs": "bicubic"}
+FACTS = Facts(color="luma", range=1, tail="image", inputs="bicubic")
 
 
 def drrn(scale=2, channels=128, blocks=1, units=9, normalised=True):

@@ -15,10 +15,11 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import conv, enlarge
 
 MEAN = (114.444, 111.4605, 103.02)  # of DIV2K, red first
-FACTS = {"color": "rgb", "range": 255, "mean": MEAN, "tail": "image"}
+FACTS = Facts(color="rgb", range=255, mean=MEAN, tail="image")
 
 
 def block(x, size=3, residual=1.0):

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import keras
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import PixelShuffle, conv
 
 
 def FACTS(channels=1, **_):  # noqa: N802 - the name under which every network has them
     """Return what the runtime must know: luma for one channel, Y, Cb and Cr for three; 0..1."""
-    return {"color": "luma" if channels == 1 else "ycbcr", "range": 1, "tail": "image"}
+    return Facts(color="luma" if channels == 1 else "ycbcr", range=1, tail="image")
 
 
 def espcn(scale=2, channels=1, widths=(64, 32), sizes=(5, 3, 3), activation="tanh", clip=False):

@@ -14,12 +14,13 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import conv, steps
 from cvsr_converters.networks.srgan import discriminator
 
 __all__ = ["FACTS", "adversarial_losses", "discriminator", "esrgan"]
 
-FACTS = {"color": "rgb", "range": 1, "tail": "image"}
+FACTS = Facts(color="rgb", range=1, tail="image")
 
 
 def dense(x, growth, residual=0.2):

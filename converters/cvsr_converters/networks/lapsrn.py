@@ -19,9 +19,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import conv, steps
 
-FACTS = {"color": "luma", "range": 1, "tail": "image"}
+FACTS = Facts(color="luma", range=1, tail="image")
 
 
 @keras.saving.register_keras_serializable("cvsr")

@@ -15,9 +15,10 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import conv, enlarge
 
-FACTS = {"color": "rgb", "range": 255, "tail": "image"}
+FACTS = Facts(color="rgb", range=255, tail="image")
 
 
 def block(x, growth, depth):

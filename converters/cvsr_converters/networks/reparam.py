@@ -16,7 +16,9 @@ import keras
 import numpy as np
 from keras import ops
 
-FACTS = {"color": "luma", "range": 1, "tail": "subpixel", "skip": "nearest"}
+from cvsr_converters.facts import Facts
+
+FACTS = Facts(color="luma", range=1, tail="subpixel", skip="nearest")
 
 
 @keras.saving.register_keras_serializable("cvsr")

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import keras
 
-FACTS = {"color": "luma", "range": 1, "tail": "image", "inputs": "bicubic"}
+from cvsr_converters.facts import Facts
+
+FACTS = Facts(color="luma", range=1, tail="image", inputs="bicubic")
 
 
 def srcnn(scale=2, kernels=(9, 1, 5), channels=(64, 32), padding="same", initializer="glorot_uniform"):

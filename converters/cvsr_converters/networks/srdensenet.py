@@ -14,9 +14,10 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import conv, steps
 
-FACTS = {"color": "luma", "range": 1, "tail": "image"}
+FACTS = Facts(color="luma", range=1, tail="image")
 
 
 def block(x, growth, depth):

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import keras
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.networks.layers import conv
 
-FACTS = {"color": "luma", "range": 1, "tail": "image", "inputs": "bicubic"}
+FACTS = Facts(color="luma", range=1, tail="image", inputs="bicubic")
 
 
 def vdsr(scale=2, channels=64, depth=20):

@@ -47,7 +47,7 @@ from cvsr_converters.passes.simplify import (
     negative_pads,
     pad_conv,
     prelu,
-    recognise_moves,
+    recognize_moves,
     reduce,
     reshape,
     resize,
@@ -76,7 +76,7 @@ PASSES = (
     merge_transposes,
     sink_transposes,
     keep_axes,
-    recognise_moves,
+    recognize_moves,
     reduce,
     spell_out,
     prelu,  # before clip, which would take its Relu for a limit

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 
-ORDER = (
-    "name", "scale", "color", "range", "mean", "inputs", "multiple", "tail", "skip", "chroma", "radius", "parameters",
-)  # fmt: skip
 TOLERANCE = 1e-4  # of the range of the output
 
 
@@ -97,9 +94,8 @@ class Conversion:
         return f"{head}\n{notes}\n\n{self.proof.markdown()}\n\n{limit}\n"
 
     def _facts(self):
-        """Return the facts that say something, in the order in which one would tell them."""
-        known = [key for key in ORDER if self.facts.get(key) not in (None, "", "none", (), [])]
-        return [(key, self.facts[key]) for key in [*known, *sorted(set(self.facts) - set(ORDER))]]
+        """Return those facts that mean something."""
+        return [(key, value) for key, value in self.facts.items() if value not in (None, "", "none", (), [])]
 
     def json(self):
         """Return the report as JSON text."""

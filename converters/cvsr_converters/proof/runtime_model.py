@@ -7,8 +7,8 @@ import numpy as np
 
 def draw(inputs, facts):
     """Return a function (size, random) → random blobs such as the runtime feeds to a network with these inputs."""
-    white = facts["range"]
-    mean = np.reshape(facts.get("mean") or 0.0, (1, -1, 1, 1))
+    white = facts.range
+    mean = np.reshape(facts.mean or 0.0, (1, -1, 1, 1))
 
     def blobs(size, random):
         shapes = [(1, one.channels, *(n * one.factor for n in size)) for one in inputs]
@@ -24,12 +24,12 @@ def finish(facts):
     """
 
     def image(output, blobs):
-        if facts.get("tail") != "subpixel":
+        if facts.tail != "subpixel":
             return output
-        s = facts["scale"]
+        s = facts.scale
         n, channels, height, width = output.shape
         planes = output.reshape(n, channels // s**2, s, s, height, width)
-        if facts.get("skip") == "nearest":
+        if facts.skip == "nearest":
             planes = planes + blobs[0][:, :, None, None]
         return planes.transpose(0, 1, 4, 2, 5, 3).reshape(n, channels // s**2, height * s, width * s)
 
@@ -38,6 +38,6 @@ def finish(facts):
 
 def limited(facts):
     """Return a function that limits an image to black and white, as the runtime does."""
-    mean = np.reshape(facts.get("mean") or 0.0, (1, -1, 1, 1)).astype(np.float32)
-    white = np.float32(facts["range"])
+    mean = np.reshape(facts.mean or 0.0, (1, -1, 1, 1)).astype(np.float32)
+    white = np.float32(facts.range)
     return lambda image: np.clip(image, -mean, white - mean)

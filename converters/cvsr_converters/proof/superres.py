@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from cvsr.modelfiles.superres_files import EDSR_MEAN
+from cvsr_converters.facts import DEFAULTS, Facts
 from cvsr_converters.proof import runtime_model
 from cvsr_converters.proof.report import TOLERANCE, Row
 from cvsr_converters.proof.verify import ABA, distance, run_child
 from cvsr_converters.targets import standalone
-from cvsr_converters.targets._around import DEFAULTS
-from cvsr_converters.targets._graphdef import OUTPUT
+from cvsr_converters.targets.graphdef_writer import OUTPUT
 from cvsr_converters.targets.pb import family
 
 SIZES = (40, 56), (64, 48)
@@ -32,11 +32,11 @@ def verify_superres(data, facts, run, pythons=()):
     what it computes. TensorFlow runs the graph; the dnn_superres of this interpreter and of each of ``pythons``, in a
     child, makes pictures that may differ by one step of 8 bits. Errors are parts of the range.
     """
-    facts = {**DEFAULTS, **facts}
+    facts = DEFAULTS | facts
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, (*size, 3), np.uint8) for size in SIZES]
     plain = _plain(run, facts)
-    make = _luma if facts["color"] == "luma" else _bgr
+    make = _luma if facts.color == "luma" else _bgr
     wanted = [make(image, plain, facts) for image in images]
     rows = [_in_tensorflow(data, images, wanted)]
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +45,7 @@ def verify_superres(data, facts, run, pythons=()):
             np.save(Path(folder, f"x{place}.npy"), images[place])
             np.save(Path(folder, f"y{place}.npy"), wanted[place])
         for python in dict.fromkeys([sys.executable, *map(str, pythons)]):
-            rows.append(_in_opencv(python, folder, family(facts), facts["scale"]))
+            rows.append(_in_opencv(python, folder, family(facts), facts.scale))
     return rows
 
 
@@ -62,7 +62,7 @@ def _plain(run, facts):
 
 def _luma(image, plain, facts):
     """Return the network's luma, (H * s, W * s) in 0..1, of an image."""
-    white, mean = np.float32(facts["range"]), np.float32((facts["mean"] or [0])[0])
+    white, mean = np.float32(facts.range), np.float32((facts.mean or [0])[0])
     y = cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb)[None, None, :, :, 0] * np.float32(1 / 255)
     return (plain(y * white - mean) + mean)[0, 0] / white
 
@@ -70,7 +70,7 @@ def _luma(image, plain, facts):
 def _bgr(image, plain, facts):
     """Return the network's picture, (H * s, W * s, 3) in 0..255, of an image."""
     blob = image.transpose(2, 0, 1)[None].astype(np.float32)
-    return standalone.host(plain, facts | {"tail": "image", "skip": "none"})(blob)[0].transpose(1, 2, 0)
+    return standalone.host(plain, facts | Facts(tail="image", skip="none"))(blob)[0].transpose(1, 2, 0)
 
 
 def _in_tensorflow(data, images, wanted):

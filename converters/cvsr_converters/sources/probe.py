@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import UNKNOWN, Facts
 from cvsr_converters.original import Input
 from cvsr_converters.sources.keras import graph
 
@@ -128,7 +129,7 @@ def images(outputs, notes):
     return list(taken)
 
 
-def original(run, form, taken, *, name, facts, notes):
+def original(run, form, taken, *, name, notes, facts=UNKNOWN):
     """Return the Original of ``run``, a function of tensors in the ``form`` to a list, one for each name in ``taken``.
 
     The scale that was found goes before the one in ``facts``.
@@ -144,6 +145,5 @@ def original(run, form, taken, *, name, facts, notes):
         pairs = zip(made, flips_out, strict=True)
         return dict(zip(taken, [tf.transpose(t, (0, 2, 3, 1)) if flip else t for t, flip in pairs], strict=True))
 
-    scale = form.outputs[taken[0]].scale
-    known = {**facts, **({"scale": scale} if scale else {})}
-    return graph.original(in_nhwc, inputs=form.inputs, name=name, facts=known, notes=notes)
+    facts |= Facts(scale=form.outputs[taken[0]].scale or None)
+    return graph.original(in_nhwc, inputs=form.inputs, name=name, facts=facts, notes=notes)

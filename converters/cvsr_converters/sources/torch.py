@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import Facts
 from cvsr_converters.original import Input, Original
 
 TITLE = "PyTorch weights of an architecture that spandrel knows (.pth, .pt, .ckpt, .safetensors)"
@@ -48,8 +49,8 @@ def read(path, options):
 
 def original(descriptor, name):
     """Return the :class:`Original` of a network that spandrel has loaded; raise ModelError."""
-    from cvsr_converters.sources import multiple as _multiple
-    from cvsr_converters.sources.onnx import graph as _onnx_graph
+    from cvsr_converters.sources import multiple
+    from cvsr_converters.sources.onnx.graph import at_size
 
     torch, spandrel = _libraries()
     kind, needs = descriptor.architecture.name, descriptor.size_requirements
@@ -68,11 +69,11 @@ def original(descriptor, name):
 
     def graph(size):
         shape = (1, descriptor.input_channels, *size)
-        return _onnx_graph.at(_exported(network, shape, kind, torch), [shape])
+        return at_size(_exported(network, shape, kind, torch), [shape])
 
-    facts = {"scale": descriptor.scale, "color": "luma" if descriptor.input_channels == 1 else "rgb", "range": 1.0}
-    if (multiple := _multiple.needed(graph, needs.multiple_of) or needs.multiple_of) > 1:
-        facts["multiple"] = multiple
+    facts = Facts(scale=descriptor.scale, color="luma" if descriptor.input_channels == 1 else "rgb", range=1.0)
+    if (needed := multiple.needed(graph, needs.multiple_of) or needs.multiple_of) > 1:
+        facts |= Facts(multiple=needed)
     return Original(name, [Input("image", descriptor.input_channels)], ["output"], run, graph, facts)
 
 

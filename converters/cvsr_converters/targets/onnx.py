@@ -7,12 +7,12 @@ import onnx
 SIZE = 64  # OpenCV takes any size at setInput, but only where the file names a concrete one
 
 
-def pack(model, metadata, size=SIZE, factors=(1,)):
+def pack(model, facts, size=SIZE, factors=(1,)):
     """Return the bytes of the file.
 
     ``model`` is what :func:`cvsr_converters.passes.lower` gives; ``size`` and ``factors`` are the sides of its inputs.
-    ``metadata`` is a dict of what the runtime must know, without the prefix "cvsr."; values are written as text.
-    Whatever differs from run to run is left out: names of layers, the version of the producer, the order of entries.
+    The known ``facts`` become the file's metadata. What differs from run to run is omitted: names of layers, the
+    producer's version, the order of entries.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     for node in model.graph.node:
@@ -20,11 +20,11 @@ def pack(model, metadata, size=SIZE, factors=(1,)):
     for info, factor in zip(model.graph.input, factors, strict=True):
         _resize(info, size * factor)
     _resize_outputs(model)
-    model.graph.name = str(metadata.get("name", "cvsr"))
+    model.graph.name = str(facts.name or "cvsr")
     model.producer_name = "cvsr"
     for field in ("producer_version", "doc_string", "domain", "model_version", "metadata_props"):
         model.ClearField(field)
-    for key, value in sorted({"version": 1, **metadata}.items()):
+    for key, value in sorted({"version": 1, **facts.known()}.items()):
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         model.metadata_props.add(key=f"cvsr.{key}", value=text)
     onnx.checker.check_model(model, full_check=True)

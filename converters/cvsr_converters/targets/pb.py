@@ -14,22 +14,23 @@ import numpy as np
 from cvsr.errors import ModelError
 from cvsr.modelfiles.superres_files import EDSR_MEAN
 from cvsr_converters import passes
+from cvsr_converters.facts import DEFAULTS
 from cvsr_converters.passes import canonical
 from cvsr_converters.passes.graph import Graph
 from cvsr_converters.passes.lower import shuffle
-from cvsr_converters.targets import _enlarging, _graphdef, tail
-from cvsr_converters.targets._around import DEFAULTS, Ops, channels, colors
-from cvsr_converters.targets._graphdef import OUTPUT
+from cvsr_converters.targets import graphdef_writer, pixel_shuffles, tail
+from cvsr_converters.targets.color_nodes import Ops, channels, colors
+from cvsr_converters.targets.graphdef_writer import OUTPUT
 
 
 def family(facts):
     """Return the name for ``setModel`` of a network with these facts: "fsrcnn" or "edsr"."""
-    return "fsrcnn" if facts["color"] == "luma" else "edsr"
+    return "fsrcnn" if facts.color == "luma" else "edsr"
 
 
 def filename(facts):
     """Return a name for the file from which :func:`cvsr.open_model` knows color, range and scale."""
-    return f"{family(facts)}_{facts['name']}_x{facts['scale']}.pb"
+    return f"{family(facts)}_{facts.name}_x{facts.scale}.pb"
 
 
 def pack(model, facts):
@@ -39,46 +40,46 @@ def pack(model, facts):
     are the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError that says what
     does not fit dnn_superres.
     """
-    facts = {**DEFAULTS, **facts}
-    if facts["inputs"] != "image" or len(model.graph.input) != 1:
+    facts = DEFAULTS | facts
+    if facts.inputs != "image" or len(model.graph.input) != 1:
         raise ModelError("dnn_superres feeds the image itself, and this network reads an enlarged one: convert to ONNX")
-    if facts["multiple"] != 1:
+    if facts.multiple != 1:
         raise ModelError(
             f"dnn_superres feeds images of any size, and the sides of this network's must be multiples of "
-            f"{facts['multiple']}: convert to ONNX"
+            f"{facts.multiple}: convert to ONNX"
         )
     model, facts, _ = tail.cut(model, facts)
     graph = Graph(passes.lower(model, keep=[shuffle]))
-    _enlarging.polyphase(graph)
-    _enlarging.nearest(graph)
-    result = _around(Ops(graph, facts["scale"]), graph, facts)
+    pixel_shuffles.polyphase(graph)
+    pixel_shuffles.nearest(graph)
+    result = _around(Ops(graph, facts.scale), graph, facts)
     graph.outputs = [result]
     graph.types = {result: graph.types.popitem()[1]}
     graph.touch()
     canonical.run(graph)
-    _enlarging.shuffles(graph)
+    pixel_shuffles.shuffles(graph)
     canonical.run(graph)
     _check(graph, facts)
-    return _graphdef.write(graph, "image", OUTPUT).SerializeToString(deterministic=True)
+    return graphdef_writer.write(graph, "image", OUTPUT).SerializeToString(deterministic=True)
 
 
 def _around(ops, graph, facts):
     """Add what makes the network's input of the module's, and the module's of its output; return the latter."""
-    count, white, mean = channels(facts), facts["range"], np.array(facts["mean"] or [0])
+    count, white, mean = channels(facts), facts.range, np.array(facts.mean or [0])
     rows, offset, inverse, theirs, scale = np.eye(1), np.zeros(1), np.eye(1), np.zeros(1), 1
     if count == 3:
-        (rows, offset, inverse), theirs, scale = colors(facts["color"]), np.array(EDSR_MEAN), 255
+        (rows, offset, inverse), theirs, scale = colors(facts.color), np.array(EDSR_MEAN), 255
     fed, output = graph.inputs[0].name, graph.outputs[0]
     # the module feeds x, where x + theirs is the pixel in 0..scale
     matrix, bias = rows * white / scale, rows @ theirs * white / scale + offset * white - mean
     if not _idle(matrix, bias):
         graph.inputs[0].name = "module"
         ops.named(fed, ops.mixed("module", matrix, bias))
-    if facts["tail"] == "subpixel":
-        if facts["skip"] == "nearest":
+    if facts.tail == "subpixel":
+        if facts.skip == "nearest":
             output = ops.plus_nearest(output, fed, count)
         output = ops.add("DepthToSpace", [output], blocksize=ops.scale, mode="CRD")
-    if facts["color"] in ("ycrcb", "ycbcr"):
+    if facts.color in ("ycrcb", "ycbcr"):
         output = ops.limited(ops.mixed(output, np.eye(3), mean + np.zeros(3)), white)
         mean = 0
     matrix = inverse * scale / white
@@ -94,10 +95,10 @@ def _idle(matrix, bias):
 def _check(graph, facts):
     """Raise ModelError where the result is not the image, ``scale`` times as large."""
     shapes = graph.shapes()
-    found, s = [list(shapes[name][1:]) for name in (graph.inputs[0].name, graph.outputs[0])], facts["scale"]
+    found, s = [list(shapes[name][1:]) for name in (graph.inputs[0].name, graph.outputs[0])], facts.scale
     count = channels(facts)
     if [found[0][0], *found[1]] != [count, count, *(n * s for n in found[0][1:])]:
         raise ModelError(
-            f"with scale {s} and color {facts['color']} the network must make (C, H, W) = {count}, H * {s}, W * {s} of "
+            f"with scale {s} and color {facts.color} the network must make (C, H, W) = {count}, H * {s}, W * {s} of "
             f"{count}, H, W; it makes {found[1]} of {found[0]}"
         )

@@ -78,8 +78,8 @@ def radius(model, enlarged=()):
 
 def fact(model, facts):
     """Return what a file with these ``facts`` says of how far a pixel sees: a number of pixels, or "global"."""
-    factors = {"image": 1, "bicubic": facts["scale"]}
-    found = radius(model, [factors[word] for word in facts.get("inputs", "image").split(",")])
+    factors = {"image": 1, "bicubic": facts.scale}
+    found = radius(model, [factors[word] for word in (facts.inputs or "image").split(",")])
     return "global" if found is None else found
 
 

@@ -24,11 +24,12 @@ from cvsr.inference import processing
 from cvsr.modelfiles import subpixel
 from cvsr.modelfiles.info import ModelInfo
 from cvsr_converters import passes
+from cvsr_converters.facts import DEFAULTS, Facts
 from cvsr_converters.passes import canonical
 from cvsr_converters.passes.graph import Graph
 from cvsr_converters.passes.lower import shuffle
 from cvsr_converters.targets import onnx, receptive_field
-from cvsr_converters.targets._around import BGR, DEFAULTS, Ops, channels, colors
+from cvsr_converters.targets.color_nodes import BGR, Ops, channels, colors
 
 # as cv2.cvtColor has it for 8 bits: Y of B, G, R; then Cr and Cb of B, G, R and rounded Y; exact sums in float32
 LUMA_8 = np.array([[1868, 9617, 4899]]) / 2**14
@@ -43,18 +44,18 @@ def pack(model, facts):
     are the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError if the network's
     inputs and output do not fit the facts.
     """
-    facts = {**DEFAULTS, **facts}
+    facts = DEFAULTS | facts
     graph = Graph(passes.lower(model))
     _check(graph, facts)
-    ops = _Ops(graph, facts["scale"], facts["chroma"])
+    ops = _Ops(graph, facts.scale, facts.chroma)
     result = ops.named("bgr_large", _around(ops, [i.name for i in graph.inputs], graph.outputs[0], facts))
     graph.inputs = [helper.make_tensor_value_info("bgr", TensorProto.FLOAT, (1, 3, onnx.SIZE, onnx.SIZE))]
     graph.outputs, graph.types = [result], {result: helper.make_tensor_value_info(result, TensorProto.FLOAT, None)}
     graph.touch()
     canonical.run(graph)
-    said = {"kind": "standalone", "color": "bgr", "range": 255, "tail": "image", "scale": facts["scale"]}
-    said["radius"] = _radius(model, facts)
-    return onnx.pack(graph.to_model(), said | {key: facts[key] for key in KEPT if facts.get(key, 1) != 1})
+    whole = Facts(kind="standalone", color="bgr", range=255, tail="image", scale=facts.scale)
+    kept = {key: value for key, value in facts.known().items() if key in KEPT and value != 1}
+    return onnx.pack(graph.to_model(), whole | Facts(radius=_radius(model, facts), **kept))
 
 
 def host(run, facts):
@@ -62,7 +63,7 @@ def host(run, facts):
 
     ``run`` is that of an :class:`~cvsr_converters.original.Original`, or gives one array; the rest is the runtime's.
     """
-    known = {key: value for key, value in facts.items() if key in {f.name for f in fields(ModelInfo)}}
+    known = {key: value for key, value in facts.known().items() if key in {f.name for f in fields(ModelInfo)}}
     info = ModelInfo(**{"name": "host", **known})
 
     def picture(blob):
@@ -124,34 +125,34 @@ class _Ops(Ops):
 
 def _around(ops, inputs, output, facts):
     """Add everything before and after the network, which reads ``inputs`` and makes ``output``; return the result."""
-    count, white = channels(facts), facts["range"]
+    count, white = channels(facts), facts.range
     luma = ops.rounded("bgr", LUMA_8) if count == 1 else None
     fed = _feed(ops, inputs, luma, facts)
     large = output
-    if facts["tail"] == "subpixel":
-        if facts["skip"] == "nearest":
+    if facts.tail == "subpixel":
+        if facts.skip == "nearest":
             large = ops.plus_nearest(large, fed, count)
         large = ops.shuffled(large, count)
-    if facts["mean"]:
-        large = ops.mixed(large, np.eye(count), facts["mean"])
+    if facts.mean:
+        large = ops.mixed(large, np.eye(count), facts.mean)
     large = ops.limited(large, white)
     if luma:
         chroma = ops.rounded(ops.add("Concat", ["bgr", luma], axis=1), CHROMA_8, 128)
         large = ops.add("Concat", [large, ops.enlarged(chroma, 2)], axis=1)
         return ops.limited(ops.mixed(large, BGR * [255 / white, 1, 1], BGR @ [0, -128, -128]), 255)
-    _, offset, inverse = colors(facts["color"])
+    _, offset, inverse = colors(facts.color)
     return ops.limited(ops.mixed(large, inverse * 255 / white, -inverse @ offset * 255), 255)
 
 
 def _feed(ops, inputs, luma, facts):
     """Make what the network reads, of "bgr" or of ``luma``, both 0..255; return the value that is not enlarged."""
-    white, mean = facts["range"], np.array(facts["mean"] or [0])
+    white, mean = facts.range, np.array(facts.mean or [0])
     if luma:
         fed = ops.mixed(luma, [[white / 255]], -mean)
     else:
-        rows, offset, _ = colors(facts["color"])
+        rows, offset, _ = colors(facts.color)
         fed = ops.mixed("bgr", rows * white / 255, offset * white - mean)
-    for name, kind in zip(inputs, facts["inputs"].split(","), strict=True):
+    for name, kind in zip(inputs, facts.inputs.split(","), strict=True):
         if kind == "image":
             fed = ops.named(name, fed)
         else:
@@ -161,12 +162,12 @@ def _feed(ops, inputs, luma, facts):
 
 def _check(graph, facts):
     """Raise ModelError where the graph is not what the facts say."""
-    missing = [key for key in ("scale", "color", "range") if not facts.get(key)]
+    missing = [key for key in ("scale", "color", "range") if not getattr(facts, key)]
     if missing:
         raise ModelError(f"a standalone file needs to know the network's {', '.join(missing)}: pass it")
-    shapes, s, count = graph.shapes(), facts["scale"], channels(facts)
-    large = [count, s] if facts["tail"] == "image" else [count * s * s, 1]
-    wanted = [{"image": [count, 1], "bicubic": [count, s]}[word] for word in facts["inputs"].split(",")]
+    shapes, s, count = graph.shapes(), facts.scale, channels(facts)
+    large = [count, s] if facts.tail == "image" else [count * s * s, 1]
+    wanted = [{"image": [count, 1], "bicubic": [count, s]}[word] for word in facts.inputs.split(",")]
     found = [list(shapes.get(name, ())) for name in [*(i.name for i in graph.inputs), graph.outputs[0]]]
     if any(len(shape) != 4 or 0 in shape[1:] for shape in found) or len(found) != len(wanted) + 1:
         raise ModelError(f"a standalone file needs {len(wanted)} inputs and one output (1, C, H, W), not {found}")
@@ -175,7 +176,7 @@ def _check(graph, facts):
     if expected != [shape[1:] for shape in found]:
         raise ModelError(
             f"the network's inputs and output have (C, H, W) = {[shape[1:] for shape in found]}; with scale {s}, color "
-            f"{facts['color']}, inputs {facts['inputs']} and tail {facts['tail']} they should have {expected}: pass "
+            f"{facts.color}, inputs {facts.inputs} and tail {facts.tail} they should have {expected}: pass "
             "what is wrong, and use same padding, so that nothing is lost at the border"
         )
 

@@ -10,6 +10,7 @@ The host rounds to 8 bits before it shuffles, so that it moves a quarter of the 
 
 from __future__ import annotations
 
+from cvsr_converters.facts import Facts
 from cvsr_converters.passes import Graph, canonical
 from cvsr_converters.passes.lower import subpixel
 from cvsr_converters.passes.simplify import drop_dead
@@ -21,11 +22,11 @@ def cut(model, facts):
     ``model`` is what :func:`cvsr_converters.passes.simplify` gives, with one output. A limit is cut off where it is not
     tighter than black and white, which are the host's.
     """
-    graph, facts = Graph(model), dict(facts)
-    limited = False
-    steps = _skip, _deconvolution, _shuffle
-    while (limit := _limit(graph, facts)) or any(step(graph, facts) for step in steps):
-        limited |= limit
+    graph, limited = Graph(model), False
+    steps = _limit, _skip, _deconvolution, _shuffle
+    while found := next(((step, result) for step in steps if (result := step(graph, facts))), None):
+        limited |= found[0] is _limit
+        facts = found[1]
         drop_dead.run(graph)
     for info in graph.types.values():
         for dim in info.type.tensor_type.shape.dim[1:]:
@@ -37,63 +38,63 @@ def cut(model, facts):
 def _limit(graph, facts):
     """Cut off a Clip or Relu that the host's own limits make idle."""
     last = graph.producer(graph.outputs[0])
-    if last is None or any(facts.get("mean") or ()) or facts.get("skip"):
-        return False
+    if last is None or any(facts.mean or ()) or facts.skip:
+        return None
     if last.op == "Clip":
         limits = [graph.constants.get(name) for name in last.inputs[1:]]
         if len(limits) != 2 or any(limit is None for limit in limits):
-            return False
-        if float(limits[0]) > 0 or float(limits[1]) < facts["range"]:
-            return False
+            return None
+        if float(limits[0]) > 0 or float(limits[1]) < facts.range:
+            return None
     elif last.op != "Relu":
-        return False
-    return graph.bypass(last)
+        return None
+    return facts if graph.bypass(last) else None
 
 
 def _skip(graph, facts):
     """Cut off the sum of a shuffle and the input, every pixel of which is repeated."""
     last = graph.producer(graph.outputs[0], "Add")
-    if last is None or facts.get("tail") == "subpixel":
-        return False
+    if last is None or facts.tail == "subpixel":
+        return None
     for value, other in (last.inputs, last.inputs[::-1]):
         shuffle, resize = graph.producer(value, "DepthToSpace"), graph.producer(other, "Resize")
         if shuffle is None or resize is None or not _fits(graph, shuffle, facts) or not _repeats(graph, resize, facts):
             continue
         if graph.only_feeds(value, last):
             last.inputs = [value]
-            facts["skip"] = "nearest"
-            return graph.bypass(last)
-    return False
+            return facts | Facts(skip="nearest") if graph.bypass(last) else None
+    return None
 
 
 def _repeats(graph, resize, facts):
     scales = graph.constants.get(resize.inputs[2]) if len(resize.inputs) == 3 else None
     source = graph.inputs[0].name
-    wanted = [1, 1, facts["scale"], facts["scale"]]
+    wanted = [1, 1, facts.scale, facts.scale]
     return resize.attrs.get("mode") == "nearest" and resize.inputs[0] == source and list(scales) == wanted
 
 
 def _deconvolution(graph, facts):
     """Write the transposed convolution that ends the network as a convolution and a shuffle."""
     last = graph.producer(graph.outputs[0], "ConvTranspose")
-    if last is None or facts.get("inputs", "image") != "image" or last.attrs.get("strides", [1])[0] != facts["scale"]:
-        return False
-    return subpixel.rewrite(last, graph)
+    if last is None or _is_enlarged(facts) or last.attrs.get("strides", [1])[0] != facts.scale:
+        return None
+    return facts if subpixel.rewrite(last, graph) else None
 
 
 def _shuffle(graph, facts):
     """Cut off the shuffle that ends the network."""
     last = graph.producer(graph.outputs[0], "DepthToSpace")
-    if last is None or facts.get("tail") == "subpixel" or not _fits(graph, last, facts):
-        return False
-    if not graph.bypass(last):
-        return False
-    facts["tail"] = "subpixel"
-    return True
+    if last is None or facts.tail == "subpixel" or not _fits(graph, last, facts):
+        return None
+    return facts | Facts(tail="subpixel") if graph.bypass(last) else None
+
+
+def _is_enlarged(facts):
+    return facts.inputs not in (None, "image")
 
 
 def _fits(graph, shuffle, facts):
     """Return whether it is a shuffle as the host does it: of the whole scale, with the planes by channels."""
-    if facts.get("inputs", "image") != "image" or shuffle.attrs["blocksize"] != facts["scale"]:
+    if _is_enlarged(facts) or shuffle.attrs["blocksize"] != facts.scale:
         return False
     return shuffle.attrs.get("mode") == "CRD" and graph.producer(shuffle.inputs[0]) is not None

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from cvsr_converters import networks
+from cvsr_converters.facts import DEFAULTS
 from cvsr_converters.training.data import Wanted
 from cvsr_converters.training.precision import computing
 
@@ -49,29 +50,25 @@ class Task:
         scale = network["scale"]
         self.scales = tuple(scale) if isinstance(scale, list | tuple) else (scale,)
         self.several = len(self.scales) > 1
-        facts = networks.facts(**network)
-        self.facts = {"skip": "none", "inputs": "image", "tail": "image", "mean": (), **facts}
-        if facts["color"] not in ("luma", "rgb") or self.facts["inputs"] not in ("image", "bicubic"):
-            raise ValueError(f"{network['name']} takes {facts['color']}: training gives luma or RGB, of one image")
+        self.facts = DEFAULTS | networks.facts(**network)
+        if self.facts.color not in ("luma", "rgb") or self.facts.inputs not in ("image", "bicubic"):
+            raise ValueError(f"{network['name']} takes {self.facts.color}: training gives luma or RGB, of one image")
 
     def wanted(self, model):
         """Return {scale: what the pairs for it must hold}."""
         levels = ()
         if isinstance(model.output, dict) and not self.several:
             levels = tuple(sorted(int(name[1:]) for name in model.output))
-        return {
-            scale: Wanted(scale, self.facts["color"], self.facts["inputs"] == "bicubic", levels)
-            for scale in self.scales
-        }
+        return {scale: Wanted(scale, self.facts.color, self.facts.inputs == "bicubic", levels) for scale in self.scales}
 
     def function(self, model, scale):
         """Return a function (batch, training) → {"x2": pictures, …} of the model's path for ``scale``."""
         path = keras.Model(model.input, model.output[f"x{scale}"]) if self.several else model
-        mean, white = self.facts["mean"] or (0.0,), self.facts["range"]
+        mean, white = self.facts.mean or (0.0,), self.facts.range
 
         def run(batch, training=False):
             low = batch["low"]
-            fed = (batch["enlarged"] if self.facts["inputs"] == "bicubic" else low) * white - mean
+            fed = (batch["enlarged"] if self.facts.inputs == "bicubic" else low) * white - mean
             made = path(fed, training=training)
             made = made if isinstance(made, dict) else {f"x{scale}": made}
             return {name: self._picture(tf.cast(v, tf.float32), fed, int(name[1:])) for name, v in made.items()}
@@ -79,6 +76,6 @@ class Task:
         return run
 
     def _picture(self, made, fed, scale):
-        if self.facts["tail"] == "subpixel":
-            made = tf.nn.depth_to_space(made + fed if self.facts["skip"] == "nearest" else made, scale)
-        return (made + (self.facts["mean"] or (0.0,))) / self.facts["range"]
+        if self.facts.tail == "subpixel":
+            made = tf.nn.depth_to_space(made + fed if self.facts.skip == "nearest" else made, scale)
+        return (made + (self.facts.mean or (0.0,))) / self.facts.range

@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from cvsr.errors import ModelError
 from cvsr_converters.conversion import adapters, probe_colors, probe_shapes
 from cvsr_converters.conversion.understand import understand
+from cvsr_converters.facts import UNKNOWN, Facts
 from cvsr_converters.original import Input, Original
 from cvsr_converters.proof import runtime_model
 
@@ -22,7 +23,7 @@ def enlarged(blob, scale, method=cv2.INTER_LANCZOS4):
     return np.stack([cv2.resize(p, None, fx=scale, fy=scale, interpolation=method) for p in blob[0]])[None]
 
 
-def original(run, channels=3, name="net", outputs=("output",), factors=(1,), facts=None):
+def original(run, channels=3, name="net", outputs=("output",), factors=(1,), facts=UNKNOWN):
     """Return an original that has no graph; ``run`` gives one array or a list."""
     inputs = [Input(f"x{i}", channels, factor) for i, factor in enumerate(factors)]
 
@@ -30,7 +31,7 @@ def original(run, channels=3, name="net", outputs=("output",), factors=(1,), fac
         result = run(*blobs)
         return result if isinstance(result, list) else [result]
 
-    return Original(name, inputs, list(outputs), listed, None, dict(facts or {}))
+    return Original(name, inputs, list(outputs), listed, None, facts)
 
 
 def swapped(blob):
@@ -70,8 +71,8 @@ CASES = {
 def test_colors_and_ranges_are_seen_on_the_photo(name):
     run, (color, white) = CASES[name]
     net = original(run)
-    found = understand(net, {})
-    assert (found.facts["color"], found.facts["range"], found.facts["scale"]) == (color, white, 2)
+    found = understand(net, UNKNOWN)
+    assert (found.facts.color, found.facts.range, found.facts.scale) == (color, white, 2)
     assert any(name in note for note in found.notes)
     # the original that comes out of it takes and gives that range
     image = probe_colors._planes(probe_colors._photo(1, 0), color)[None] * np.float32(white)
@@ -80,26 +81,26 @@ def test_colors_and_ranges_are_seen_on_the_photo(name):
 
 
 def test_what_gives_no_picture_is_taken_for_the_usual():
-    found = understand(original(lambda x: enlarged(np.sin(50 * x), 2)), {})
-    assert (found.facts["color"], found.facts["range"]) == ("rgb", 1)
+    found = understand(original(lambda x: enlarged(np.sin(50 * x), 2)), UNKNOWN)
+    assert (found.facts.color, found.facts.range) == ("rgb", 1)
     assert "assumed" in found.notes[-1]
 
 
 def test_a_linear_network_shows_nothing_and_is_called_a_guess():
-    found = understand(original(lambda x: enlarged(x, 3)), {})
-    assert (found.facts["color"], found.facts["range"]) == ("rgb", 1)
+    found = understand(original(lambda x: enlarged(x, 3)), UNKNOWN)
+    assert (found.facts.color, found.facts.range) == ("rgb", 1)
     assert "guess" in found.notes[-1]
-    named = understand(original(lambda x: enlarged(x, 3), name="espcn_ycbcr"), {})
-    assert named.facts["color"] == "ycbcr"
+    named = understand(original(lambda x: enlarged(x, 3), name="espcn_ycbcr"), UNKNOWN)
+    assert named.facts.color == "ycbcr"
 
 
 def test_what_is_given_or_in_the_file_is_not_tried():
-    net = original(lambda x: enlarged(x, 2), facts={"color": "bgr", "range": 255.0, "mean": (1, 2, 3)})
-    assert understand(net, {}).facts["color"] == "bgr"
-    assert understand(net, {"color": "rgb"}).facts["color"] == "rgb"
-    assert understand(original(lambda x: enlarged(x, 2)), {"range": 255}).facts["range"] == 255
+    net = original(lambda x: enlarged(x, 2), facts=Facts(color="bgr", range=255.0, mean=(1, 2, 3)))
+    assert understand(net, UNKNOWN).facts.color == "bgr"
+    assert understand(net, Facts(color="rgb")).facts.color == "rgb"
+    assert understand(original(lambda x: enlarged(x, 2)), Facts(range=255)).facts.range == 255
     with pytest.raises(ModelError, match="not luma"):
-        understand(net, {"color": "luma"})
+        understand(net, Facts(color="luma"))
     with pytest.raises(ModelError, match="pass --color and --range"):
         understand(original(lambda x: enlarged(x, 2)), {"mean": [0.5, 0.5, 0.5]})
 
@@ -130,31 +131,31 @@ def test_of_several_outputs_the_largest_or_the_named_one():
     def run(x):
         return [enlarged(x, 2), enlarged(x, 4), x.mean(axis=(2, 3))]
 
-    net = original(run, 1, outputs=("x2", "x4", "flat"), facts={"range": 1})
-    found = understand(net, {})
-    assert (found.facts["scale"], found.original.outputs) == (4, ["x4"])
+    net = original(run, 1, outputs=("x2", "x4", "flat"), facts=Facts(range=1))
+    found = understand(net, UNKNOWN)
+    assert (found.facts.scale, found.original.outputs) == (4, ["x4"])
     assert "left out: x2, flat" in found.notes[0]
-    assert understand(net, {}, "x2").facts["scale"] == 2
+    assert understand(net, UNKNOWN, "x2").facts.scale == 2
     with pytest.raises(ModelError, match="there are: x2, x4, flat"):
-        understand(net, {}, "x8")
+        understand(net, UNKNOWN, "x8")
     with pytest.raises(ModelError, match="no image"):
-        understand(net, {}, "flat")
+        understand(net, UNKNOWN, "flat")
 
 
 def test_a_network_that_takes_an_enlarged_image_needs_the_scale():
     net = original(lambda x: x, 1)
     with pytest.raises(ModelError, match="--scale 2"):
-        understand(net, {})
-    found = understand(net, {"scale": 3})
-    assert (found.facts["scale"], found.facts["inputs"]) == (3, "bicubic")
-    assert understand(net, {"scale": 1}).facts["inputs"] == "image"
+        understand(net, UNKNOWN)
+    found = understand(net, Facts(scale=3))
+    assert (found.facts.scale, found.facts.inputs) == (3, "bicubic")
+    assert understand(net, Facts(scale=1)).facts.inputs == "image"
     for name, scale in (("srcnn_x3", 3), ("20201107_basic_4x_srcnn", 4), ("VDSR-X2.h5", 2), ("srcnn_9_5_64_2x", 2)):
-        found = understand(net, {}, hint=name)
-        assert (found.facts["scale"], found.facts["inputs"]) == (scale, "bicubic"), name
+        found = understand(net, UNKNOWN, hint=name)
+        assert (found.facts.scale, found.facts.inputs) == (scale, "bicubic"), name
         assert "says its name" in " ".join(found.notes)
     for name in ("srcnn_9x9", "net64x2048", "x264"):
         with pytest.raises(ModelError, match="--scale 2"):
-            understand(net, {}, hint=name)
+            understand(net, UNKNOWN, hint=name)
 
 
 def test_a_network_that_leaves_the_shuffle_out():
@@ -162,15 +163,15 @@ def test_a_network_that_leaves_the_shuffle_out():
         large = enlarged(x, 2)
         return np.concatenate([large[:, :, r::2, c::2] for r in range(2) for c in range(2)], axis=1)
 
-    found = understand(original(planes, 1), {})
-    assert (found.facts["scale"], found.facts["tail"]) == (2, "subpixel")
+    found = understand(original(planes, 1), UNKNOWN)
+    assert (found.facts.scale, found.facts.tail) == (2, "subpixel")
 
 
 def test_two_inputs():
     net = original(lambda x, large: enlarged(x, 2) * 0.1 + large * 0.9, 1, factors=(1, 2))
-    assert understand(net, {}).facts["inputs"] == "image,bicubic"
+    assert understand(net, UNKNOWN).facts.inputs == "image,bicubic"
     with pytest.raises(ModelError, match="3 times as large"):
-        understand(original(lambda x, large: enlarged(x, 2), 1, factors=(1, 3)), {})
+        understand(original(lambda x, large: enlarged(x, 2), 1, factors=(1, 3)), UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -183,12 +184,12 @@ def test_two_inputs():
 )
 def test_what_cannot_be_used_is_refused(run, channels, message):
     with pytest.raises(ModelError, match=message):
-        understand(original(run, channels), {})
+        understand(original(run, channels), UNKNOWN)
 
 
 def test_wrong_scale_is_refused():
     with pytest.raises(ModelError, match="by 2, not by 3"):
-        understand(original(lambda x: enlarged(x, 2), 1), {"scale": 3})
+        understand(original(lambda x: enlarged(x, 2), 1), Facts(scale=3))
 
 
 # --- changes around a network, in its function and in its graph alike
@@ -250,11 +251,11 @@ def test_the_host_in_numpy_is_the_runtime_s(channels, skip):
     from cvsr.inference import processing
     from cvsr.modelfiles.info import ModelInfo
 
-    facts = {"scale": 3, "color": "bgr" if channels == 3 else "luma", "range": 1, "tail": "subpixel", "skip": skip}
+    facts = Facts("net", 3, "bgr" if channels == 3 else "luma", range=1, tail="subpixel", skip=skip)
     random = np.random.default_rng(0)
     output = random.random((1, 9 * channels, 5, 6)).astype(np.float32) - 0.2
     tile = random.random((5, 6, 3) if channels == 3 else (5, 6)).astype(np.float32)
-    info = ModelInfo("net", **facts)
+    info = ModelInfo(**facts.known())
     blob = processing.blob(tile, info)
     wanted = processing.image(output, blob, tile, (slice(0, 5), slice(0, 6)), info, True)
     wanted = wanted.transpose(2, 0, 1) if channels == 3 else wanted[None]
@@ -263,7 +264,7 @@ def test_the_host_in_numpy_is_the_runtime_s(channels, skip):
 
 
 def test_what_is_drawn_is_what_the_runtime_feeds():
-    facts = {"range": 255.0, "mean": (100.0, 110.0, 120.0)}
+    facts = Facts(range=255.0, mean=(100.0, 110.0, 120.0))
     (blob,) = runtime_model.draw([Input("x", 3)], facts)((4, 5), np.random.default_rng(0))
     assert blob.shape == (1, 3, 4, 5)
     assert blob.dtype == np.float32

@@ -70,9 +70,9 @@ def tiny(name, scale=2, **options):
 
 def image(name, height, width):
     known = networks.facts(name)
-    channels = 1 if known["color"] == "luma" else 3
+    channels = 1 if known.color == "luma" else 3
     noise = np.random.default_rng(1).random((1, height, width, channels), np.float32)
-    return noise * known["range"] - np.array(known.get("mean", 0), np.float32)
+    return noise * known.range - np.array(known.mean or 0, np.float32)
 
 
 def last(result):
@@ -103,7 +103,7 @@ def test_srdensenet_is_near_the_only_number_there_is():
 @pytest.mark.parametrize(("name", "options", "wanted"), WORK)
 def test_the_network_multiplies_as_often_as_the_paper_says(name, options, wanted):
     model = networks.build(name, **options)
-    enlarged = networks.facts(name).get("inputs") != "bicubic"
+    enlarged = networks.facts(name).inputs != "bicubic"
     side = 48 // options["scale"] if enlarged else 48
     tf.config.run_functions_eagerly(True)  # else grouped convolutions hide in functions
     try:
@@ -120,7 +120,7 @@ def test_the_network_multiplies_as_often_as_the_paper_says(name, options, wanted
 @pytest.mark.parametrize("name", [*LARGER, "srcnn", "vdsr", "drcn", "drrn"])
 def test_a_network_enlarges_any_size_and_keeps_near_the_range(name):
     model = tiny(name)
-    factor = 1 if networks.facts(name).get("inputs") == "bicubic" else 2
+    factor = 1 if networks.facts(name).inputs == "bicubic" else 2
     for height, width in ((8, 12), (13, 7)):
         x = image(name, height, width)
         y = last(model(x))
@@ -151,9 +151,9 @@ def test_a_saved_network_loads_in_safe_mode(name, tmp_path):
 def test_facts_are_those_of_the_runtime():
     for name in networks.NETWORKS:
         known = networks.facts(name, scale=2)
-        assert known["color"] in ("luma", "ycrcb", "rgb", "bgr"), name
-        assert known["range"] in (1, 255), name
-        assert known["scale"] == 2
+        assert known.color in ("luma", "ycrcb", "rgb", "bgr"), name
+        assert known.range in (1, 255), name
+        assert known.scale == 2
 
 
 def test_shuffle_is_that_of_tensorflow():

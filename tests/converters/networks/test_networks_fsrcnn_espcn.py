@@ -10,6 +10,7 @@ tf = pytest.importorskip("tensorflow", reason="the converter needs TensorFlow")
 import keras
 
 from cvsr_converters import networks
+from cvsr_converters.facts import Facts
 
 pytestmark = pytest.mark.training
 
@@ -36,7 +37,7 @@ def test_the_output_is_the_image_enlarged(name, channels):
     model = networks.build(name, scale=3, channels=channels)
     assert model(np.zeros((1, 5, 7, channels), np.float32)).shape == (1, 15, 21, channels)
     color = {1: "luma", 3: "ycbcr"}[channels]
-    wanted = {"scale": 3, "color": color, "range": 1, "tail": "image"}
+    wanted = Facts(scale=3, color=color, range=1, tail="image")
     assert networks.facts(name, scale=3, channels=channels) == wanted
 
 

@@ -11,7 +11,7 @@ pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 from kit.passes import model, ops, rewritten, rewritten_model
 
 from cvsr_converters import passes
-from cvsr_converters.passes.simplify import recognise_moves
+from cvsr_converters.passes.simplify import recognize_moves
 
 
 def chain(*steps, final="y"):
@@ -52,7 +52,7 @@ MOVES = {
 def test_moves(name):
     channels, out, steps, expected = MOVES[name]
     body, constants = chain(*steps)
-    after = rewritten_model(recognise_moves, model(body, channels=channels, out=out, **constants))
+    after = rewritten_model(recognize_moves, model(body, channels=channels, out=out, **constants))
     assert [op for op in ops(after) if op != "Transpose" or "last" in name] == expected.split() or (
         name == "channels last" and ops(after)[-2:] == expected.split()
     )
@@ -72,13 +72,13 @@ def test_moves_that_repeat_pixels(name):
     constants = {"t": [1, 4, 12, 20], "g": np.arange(6).repeat(2), "h": np.arange(10).repeat(2)}
     constants |= {"s": [1, 4, 6, 1, 10, 1], "r": [1, 1, 1, 2, 1, 2], "e": [1, 4, 6, 2, 10, 2]}
     used = {key: np.array(value) for key, value in constants.items() if f" {key})" in body}
-    assert rewritten(recognise_moves, model(body, out=(1, 4, 12, 20), **used)) == ["Resize"]
+    assert rewritten(recognize_moves, model(body, out=(1, 4, 12, 20), **used)) == ["Resize"]
 
 
 def test_moves_of_a_shuffle_for_each_channel():
     body = """a, b, d = Split<axis = 1>(x) e = DepthToSpace<blocksize = 2>(a) f = DepthToSpace<blocksize = 2>(b)
               h = DepthToSpace<blocksize = 2>(d) y = Concat<axis = 1>(e, f, h)"""
-    assert rewritten(recognise_moves, model(body, channels=12, out=(1, 3, 12, 20))) == ["DepthToSpace"]
+    assert rewritten(recognize_moves, model(body, channels=12, out=(1, 3, 12, 20))) == ["DepthToSpace"]
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_moves_of_a_shuffle_for_each_channel():
 )
 def test_moves_that_are_nothing_known_stay(steps, out):
     body, constants = chain(*steps)
-    rewritten(recognise_moves, model(body, channels=12, out=out, **constants), changes=False)
+    rewritten(recognize_moves, model(body, channels=12, out=out, **constants), changes=False)
 
 
 def test_moves_of_two_values_stay():
     body = "a = Relu(x) b = Concat<axis = 2>(x, a) y = Reshape(b, s)"
-    rewritten(recognise_moves, model(body, out=(1, 4, 6, 20), s=np.array([1, 4, 6, 20])), changes=False)
+    rewritten(recognize_moves, model(body, out=(1, 4, 6, 20), s=np.array([1, 4, 6, 20])), changes=False)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_moves_of_channels_are_a_convolution(body, order):
         "three": [3], "far": [-1000], "back": [-1], "picked": [2, 0, 0],
     }  # fmt: skip
     used = {name: np.array(value) for name, value in constants.items() if f" {name}" in body}
-    after = rewritten_model(recognise_moves, model(body, out=(1, len(order), 6, 10), **used))
+    after = rewritten_model(recognize_moves, model(body, out=(1, len(order), 6, 10), **used))
     assert ops(after) == ["Conv"]
     kernel = onnx.numpy_helper.to_array(after.graph.initializer[0])
     np.testing.assert_array_equal(kernel[:, :, 0, 0], np.eye(4)[order])
@@ -126,7 +126,7 @@ def test_moves_of_channels_that_are_last_are_a_convolution_too():
     body = """t = Transpose<perm = [0, 2, 3, 1]>(x) r = Relu(t) s = Slice(r, three, far, three, back)
               y = Transpose<perm = [0, 3, 1, 2]>(s)"""
     before = model(body, three=np.array([3]), far=np.array([-1000]), back=np.array([-1]))
-    assert "Slice" not in rewritten(recognise_moves, before)
+    assert "Slice" not in rewritten(recognize_moves, before)
 
 
 @pytest.mark.parametrize("channels", [1, 4])
@@ -136,7 +136,7 @@ def test_moves_that_repeat_rows_and_columns_by_different_numbers(channels, rows,
     out = (1, 6 * rows, 10 * columns, channels)
     constants = {"s": [1, 6, 1, 10, 1, channels], "r": [1, 1, rows, 1, columns, 1], "o": out}
     before = model(body, channels=channels, out=out, **{name: np.array(v) for name, v in constants.items()})
-    after = rewritten_model(recognise_moves, before)
+    after = rewritten_model(recognize_moves, before)
     scales = next(onnx.numpy_helper.to_array(i) for i in after.graph.initializer)
     assert "Resize" in ops(after)
     assert "Conv" not in ops(after)  # rows are no channels
@@ -152,5 +152,5 @@ def test_moves_of_what_the_largest_networks_have():
     constants = {"n": [3, 5], "r": [1, 1, 1, 2, 1, 2], "o": [1, 64, 320, 224]}
     before.graph.initializer.extend(onnx.numpy_helper.from_array(np.array(v), n) for n, v in constants.items())
     graph = passes.Graph(before)
-    assert recognise_moves.run(graph)
+    assert recognize_moves.run(graph)
     assert [n.op for n in graph.nodes if n.outputs == ["y"]] == ["Resize"]

@@ -18,6 +18,7 @@ import keras
 from cvsr.errors import ModelError
 from cvsr_converters import networks
 from cvsr_converters.conversion.trace import trace
+from cvsr_converters.facts import Facts
 from cvsr_converters.sources import Options
 from cvsr_converters.sources.keras import hdf5, hdf5_file
 
@@ -191,7 +192,7 @@ def test_weights_of_keras_2_and_3_go_into_the_named_network(tmp_path):
     model.save_weights(tmp_path / "new.weights.h5")
     for name in ("old.h5", "new.weights.h5"):
         net = hdf5.read(tmp_path / name, Options(network="fsrcnn", network_options=options))
-        assert net.facts == {"scale": 3, "color": "ycbcr", "range": 1, "tail": "image"}
+        assert net.facts == Facts(scale=3, color="ycbcr", range=1, tail="image")
         np.testing.assert_allclose(net.run(image)[0], nchw(model(image.transpose(0, 2, 3, 1))), atol=1e-6)
 
 

@@ -15,6 +15,7 @@ import keras
 
 from cvsr.errors import ModelError
 from cvsr_converters import networks
+from cvsr_converters.facts import Facts
 from cvsr_converters.sources import Options
 from cvsr_converters.sources.keras import archive as keras_archive
 
@@ -55,7 +56,7 @@ def test_a_fixed_size_is_made_free_and_the_numbers_stay(tmp_path):
     path = tmp_path / "net.keras"
     model = save(path, lambda x: keras.layers.Dropout(0.1)(keras.layers.BatchNormalization()(conv()(x))), (24, 32))
     net = keras_archive.read(path, Options())
-    assert (net.name, net.facts) == ("net", {})
+    assert (net.name, net.facts) == ("net", Facts())
     assert "24x32" in net.notes[0]
     x = random.random((1, 24, 32, 3)).astype(np.float32)
     np.testing.assert_array_equal(net.run(nchw(x))[0], nchw(model(x)))

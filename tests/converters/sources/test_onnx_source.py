@@ -13,6 +13,7 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper, parser
 
 from cvsr.errors import ModelError
 from cvsr_converters.conversion.trace import trace
+from cvsr_converters.facts import Facts
 from cvsr_converters.sources import Options
 from cvsr_converters.sources import onnx as source
 
@@ -99,9 +100,9 @@ def test_arithmetic_on_sizes_is_computed_ahead(tmp_path):
 def test_facts_of_a_plain_file(tmp_path):
     body = f'{CONV} y = DepthToSpace<blocksize = 2, mode = "CRD">(a)'
     original, _ = check(save(tmp_path, model(body, **conv())))
-    assert (original.name, original.facts, original.notes) == ("net", {"scale": 2}, [])
+    assert (original.name, original.facts, original.notes) == ("net", Facts(scale=2), [])
     luma = model("y = Conv<pads = [1, 1, 1, 1]>(x, w)", x="float[1,1,H,W] x", w=weights(1, 1, 3, 3))
-    assert source.read(save(tmp_path, luma), Options()).facts == {"scale": 1, "color": "luma"}
+    assert source.read(save(tmp_path, luma), Options()).facts == Facts(scale=1, color="luma")
 
 
 def test_facts_in_the_metadata_of_cvsr(tmp_path):
@@ -109,7 +110,7 @@ def test_facts_in_the_metadata_of_cvsr(tmp_path):
     for key, value in {"scale": 2, "color": "luma", "range": 1, "tail": "subpixel", "radius": 1}.items():
         proto.metadata_props.add(key=f"cvsr.{key}", value=str(value))
     facts = source.read(save(tmp_path, proto), Options()).facts
-    assert facts == {"scale": 2, "color": "luma", "range": 1.0, "tail": "subpixel", "radius": 1}
+    assert facts == Facts(scale=2, color="luma", range=1.0, tail="subpixel", radius=1)
 
 
 def test_a_fixed_size_is_made_free(tmp_path):
@@ -139,7 +140,7 @@ def test_bytes_in_and_out(tmp_path):
     proto = model(body, x="uint8[1,3,H,W] x", y="uint8[1,3,I,J] y", **constants)
     original, ops = check(save(tmp_path, proto))
     assert ops == ["Conv", "Clip"]
-    assert original.facts["range"] == 255
+    assert original.facts.range == 255
     assert len(original.notes) == 2
 
 

@@ -14,6 +14,7 @@ import keras
 
 from cvsr.errors import ModelError
 from cvsr_converters.conversion.trace import trace
+from cvsr_converters.facts import Facts
 from cvsr_converters.sources import Options
 from cvsr_converters.sources.tensorflow import saved_model
 
@@ -51,7 +52,7 @@ def save(folder, *specs, signature="serving_default", **functions):
 
 def test_a_signature_gives_its_numbers_at_any_size(tmp_path):
     net = saved_model.read(save(tmp_path / "net", NHWC, f=lambda k, x: {"large": enlarge(x, k)}), Options())
-    assert (net.name, net.inputs[0].channels, net.outputs, net.facts) == ("net", 3, ["large"], {})
+    assert (net.name, net.inputs[0].channels, net.outputs, net.facts) == ("net", 3, ["large"], Facts())
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-5)
     assert [node.op_type for node in trace(net).graph.node] == ["Conv", "DepthToSpace"]
 
@@ -122,7 +123,7 @@ def test_images_of_three_axes_and_whole_numbers(tmp_path):
         return tf.squeeze(tf.cast(tf.clip_by_value(large, 0, 255), tf.uint8), 0)
 
     net = saved_model.read(save(tmp_path, spec, f=bytes_out), Options())
-    assert net.facts == {"range": 255}
+    assert net.facts == Facts(range=255)
     assert "uint8" in net.notes[0]
     np.testing.assert_allclose(net.run(image * 255)[0], np.clip(wanted * 255, 0, 255), atol=1e-3)
     assert "Cast" not in [node.op_type for node in trace(net).graph.node]

@@ -12,6 +12,7 @@ pytest.importorskip("onnxruntime", reason="the tests run the graphs in it")
 from kit.tracing import operations
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import Facts
 from cvsr_converters.original import Input
 from cvsr_converters.sources import Options
 from cvsr_converters.sources.tensorflow import checkpoint1
@@ -94,7 +95,7 @@ def gated():
 def test_the_network_is_found_in_the_graph_of_training(save, build):
     prefix, image, wanted = save(build, {"keep:0": 1, "train:0": False} if build is gated else {})
     net = checkpoint1.read(prefix, Options())
-    assert (net.inputs, net.outputs, net.facts) == ([Input("x", 1)], ["output"], {"scale": 2})
+    assert (net.inputs, net.outputs, net.facts) == ([Input("x", 1)], ["output"], Facts(scale=2))
     assert "the output was taken to be output" in net.notes
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-5)
     assert "DepthToSpace" in operations(net)
@@ -246,7 +247,7 @@ def test_checkpoints_behind_the_files_of_dnn_superres(data_root, scale):
     if not folder.is_dir():
         pytest.skip("CVSR_DATA has no models/tf1_checkpoint_fsrcnn")
     net = checkpoint1.read(folder, Options())
-    assert (net.outputs, net.facts) == (["NCHW_output"], {"scale": scale})
+    assert (net.outputs, net.facts) == (["NCHW_output"], Facts(scale=scale))
     from cvsr_converters.sources.tensorflow import frozen_graph
 
     frozen = frozen_graph.read(data_root / "models" / "dnn_superres_pb" / f"FSRCNN_x{scale}.pb", Options())

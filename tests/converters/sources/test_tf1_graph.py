@@ -12,6 +12,7 @@ pytest.importorskip("onnxruntime", reason="the tests run the graphs in it")
 from kit.tracing import operations
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import Facts
 from cvsr_converters.original import Input
 from cvsr_converters.sources import Options
 from cvsr_converters.sources.tensorflow import frozen_graph
@@ -75,7 +76,7 @@ def test_output_in_channels_first_is_found_so(save):
         tf.transpose(y, (0, 3, 1, 2), name="NCHW_output")
 
     net = save(build)
-    assert (net.inputs, net.outputs, net.facts) == ([Input("x", 1)], ["NCHW_output"], {"scale": 2})
+    assert (net.inputs, net.outputs, net.facts) == ([Input("x", 1)], ["NCHW_output"], Facts(scale=2))
     assert net.run(np.zeros((1, 1, 10, 14), np.float32))[0].shape == (1, 3, 20, 28)
     assert operations(net) == ["Conv", "Relu", "DepthToSpace"]
 
@@ -115,7 +116,7 @@ def two_images():
 def test_two_images_a_condition_and_dropout(save):
     net = save(two_images)
     assert net.inputs == [Input("x", 1), Input("x2", 1, factor=3)]
-    assert net.facts == {"scale": 3}
+    assert net.facts == Facts(scale=3)
     assert any("is_training was set to False" in note for note in net.notes)
     assert any("dropout_keep was set to 1.0" in note for note in net.notes)
     assert "Conv" in operations(net) and "If" not in operations(net)
@@ -157,13 +158,13 @@ def several():
 def test_several_outputs(save):
     net = save(several)
     assert net.outputs == ["y1", "y2", "y2_again"]
-    assert net.facts == {"scale": 1}
+    assert net.facts == Facts(scale=1)
     assert net.notes == [
         "output mean is no image and was dropped",
         "outputs of several scales: y1 x1, y2 x2, y2_again x2",
     ]
     one = save(several, Options(outputs=("y2:0",)))
-    assert (one.outputs, one.facts, one.notes) == (["y2"], {"scale": 2}, [])
+    assert (one.outputs, one.facts, one.notes) == (["y2"], Facts(scale=2), [])
     with pytest.raises(ModelError, match="no output 'y3'; the graph ends in: y2, y2_again, y1, mean"):
         save(several, Options(outputs=("y3",)))
 
@@ -180,8 +181,8 @@ def test_output_of_the_same_numbers_is_taken_once(save):
 
 def test_families_of_dnn_superres_are_known_by_name(save):
     net = save(lambda: tf.nn.depth_to_space(conv(image(), 9), 3, name="y"), name="FSRCNN_x2.pb")
-    known = {"color": "luma", "range": 1.0, "chroma": "dnn_superres"}
-    assert net.facts == known | {"scale": 3}, "the graph knows its scale"
+    wanted = Facts(color="luma", range=1.0, chroma="dnn_superres", scale=3)
+    assert net.facts == wanted, "the scale comes from the graph"
 
 
 def test_nothing_outside_of_the_graph_is_touched(save, tmp_path):
@@ -316,6 +317,6 @@ def test_files_of_dnn_superres(data_root, name, scale):
     if not path.is_file():
         pytest.skip("CVSR_DATA has no models/dnn_superres_pb")
     net = frozen_graph.read(path, Options())
-    assert net.facts == {"color": "luma", "range": 1.0, "chroma": "dnn_superres", "scale": scale}
+    assert net.facts == Facts(color="luma", range=1.0, chroma="dnn_superres", scale=scale)
     assert net.outputs[0] == "NCHW_output"
     assert set(operations(net)) <= {"Conv", "Relu", "PRelu", "LeakyRelu", "Tanh", "Add", "DepthToSpace"}

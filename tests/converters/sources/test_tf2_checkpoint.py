@@ -12,6 +12,7 @@ import keras
 
 from cvsr.errors import ModelError
 from cvsr_converters import networks
+from cvsr_converters.facts import Facts
 from cvsr_converters.sources import Options
 from cvsr_converters.sources.tensorflow import checkpoint2
 
@@ -50,7 +51,7 @@ def test_a_trained_model_is_found_beside_its_optimizer_and_other_networks(tmp_pa
     save(tmp_path, discriminator=other, optimizer=optimizer, generator=model, step=tf.Variable(7))
     net = checkpoint2.read(tmp_path, OPTIONS)
     assert net.notes == []
-    assert net.facts == {"scale": 2, "color": "luma", "range": 1, "tail": "image"}
+    assert net.facts == Facts(scale=2, color="luma", range=1, tail="image")
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-6)
 
 

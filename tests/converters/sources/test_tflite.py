@@ -15,6 +15,7 @@ pytest.importorskip("onnxruntime", reason="the tests run the graphs in it")
 from kit.tracing import operations
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import Facts
 from cvsr_converters.original import Input
 from cvsr_converters.sources import Options, tflite
 from cvsr_converters.sources.tflite import file, run
@@ -111,7 +112,7 @@ def test_matches_by_suffix_or_mark(tmp_path):
 def test_networks_of_any_size(read, name):
     net = read(network(name))
     assert (net.inputs, net.outputs) == ([Input("image", NETS[name][0])], ["Identity"])
-    assert net.facts == {"scale": NETS[name][2]}
+    assert net.facts == Facts(scale=NETS[name][2])
     assert net.notes == []
     assert net.run.__module__ == run.__name__, "the interpreter runs it"
     operations(net)

@@ -19,6 +19,7 @@ from spandrel.architectures.RCAN import RCAN
 
 from cvsr.errors import ModelError
 from cvsr_converters.conversion.trace import trace
+from cvsr_converters.facts import Facts
 from cvsr_converters.sources import Options
 from cvsr_converters.sources import torch as source
 
@@ -44,7 +45,7 @@ def test_every_container(name, tmp_path):
         torch.save(net.state_dict(), path)
     assert source.matches(path)
     original = source.read(path, Options())
-    assert original.facts == {"scale": 2, "color": "rgb", "range": 1.0}
+    assert original.facts == Facts(scale=2, color="rgb", range=1.0)
     x = np.random.default_rng(0).random((1, 3, 13, 17)).astype(np.float32)
     with torch.no_grad():
         np.testing.assert_allclose(original.run(x)[0], net(torch.tensor(x)).numpy(), atol=1e-6)
@@ -53,14 +54,14 @@ def test_every_container(name, tmp_path):
 def test_the_graph_keeps_the_names_of_the_layers(tmp_path):
     torch.save(compact(1).state_dict(), tmp_path / "net.pth")
     original = source.read(tmp_path / "net.pth", Options())
-    assert original.facts["color"] == "luma"
+    assert original.facts.color == "luma"
     assert "/model/body.0/Conv" in [node.doc_string for node in trace(original).graph.node]
 
 
 def test_a_network_that_pads_says_its_multiple(tmp_path):
     net = RCAN(scale=2, n_resgroups=1, n_resblocks=1, n_feats=8, reduction=4, unshuffle_mod=True)
     torch.save(net.state_dict(), tmp_path / "net.pth")
-    assert source.read(tmp_path / "net.pth", Options()).facts["multiple"] == 2
+    assert source.read(tmp_path / "net.pth", Options()).facts.multiple == 2
 
 
 def test_run_leaves_its_input_alone(tmp_path):
@@ -90,7 +91,7 @@ def test_torchscript_is_refused_unless_trusted(tmp_path):
     torch.jit.trace(compact(), torch.zeros(1, 3, 16, 16)).save(tmp_path / "net.pt")
     with pytest.raises(ModelError, match=r"TorchScript.*trust"):
         source.read(tmp_path / "net.pt", Options())
-    assert source.read(tmp_path / "net.pt", Options(trust=True)).facts["scale"] == 2
+    assert source.read(tmp_path / "net.pt", Options(trust=True)).facts.scale == 2
 
 
 def test_weights_that_nobody_knows_are_refused(tmp_path):

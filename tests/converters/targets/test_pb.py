@@ -15,17 +15,18 @@ tensorflow = pytest.importorskip("tensorflow", reason="TensorFlow writes and run
 if not hasattr(getattr(cv2, "dnn_superres", None), "DnnSuperResImpl_create"):
     pytest.skip("this OpenCV has no dnn_superres", allow_module_level=True)
 
-from kit.targets import network, original, small, weights
+from kit.targets import facts_of, network, original, small, weights
 
 import cvsr
 from cvsr.errors import ModelError
+from cvsr_converters.facts import Facts
 from cvsr_converters.proof import superres
 from cvsr_converters.proof.report import Report
 from cvsr_converters.targets import pb
 
 pytestmark = pytest.mark.training
 MODELS = Path(__file__).parents[3] / "models" / "cvsr-small"
-LUMA = {"name": "net", "scale": 2, "color": "luma", "range": 1}
+LUMA = Facts(name="net", scale=2, color="luma", range=1)
 REPEAT = 'mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"'
 SAME = "kernel_shape = [3, 3], pads = [1, 1, 1, 1]"
 
@@ -45,7 +46,7 @@ def ops(data):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_bundled_model(scale):
     info = cvsr.open_model(MODELS / f"cvsr-small_x{scale}.onnx")
-    data = packed(onnx.load(info.path), dataclasses.asdict(info))
+    data = packed(onnx.load(info.path), facts_of(info))
     assert ops(data).count("DepthToSpace") == 1
 
 
@@ -71,7 +72,7 @@ def test_fsrcnn_with_its_transposed_convolution(scale, size, pad):
     constants = {"w": weights(8, 1, 5, 5), "b": weights(8), "p": np.linspace(-0.2, 0.4, 8).reshape(8, 1, 1)}
     constants |= {"v": weights(8, 1, size, size), "e": [0.1]}
     model = network(body, {"x": (1, 48, 64)}, (1, 48 * scale, 64 * scale), **constants)
-    data = packed(model, LUMA | {"scale": scale})
+    data = packed(model, LUMA | Facts(scale=scale))
     assert "DepthToSpace" in ops(data)
 
 
@@ -114,19 +115,19 @@ def test_shuffle_of_many_channels(scale, mode, count):
                y = Conv<{SAME}>(c, v)"""
     constants = {"w": weights(count * scale**2, 3, 3, 3), "v": weights(3, count, 3, 3, gain=0.5)}
     model = network(body, {"x": (3, 48, 64)}, (3, 48 * scale, 64 * scale), **constants)
-    packed(model, {"name": "net", "scale": scale, "color": "rgb", "range": 1})
+    packed(model, Facts(name="net", scale=scale, color="rgb", range=1))
 
 
 def test_two_shuffles_of_three_channels():
     body = f"""a = Conv<{SAME}>(x, w) c = DepthToSpace<blocksize = 2, mode = "CRD">(a) d = Relu(c)
                e = Conv<{SAME}>(d, w) f = DepthToSpace<blocksize = 2, mode = "DCR">(e) y = Conv<{SAME}>(f, v)"""
     model = network(body, {"x": (3, 48, 64)}, (3, 192, 256), w=weights(12, 3, 3, 3), v=weights(3, 3, 3, 3))
-    packed(model, {"name": "net", "scale": 4, "color": "rgb", "range": 255})
+    packed(model, Facts(name="net", scale=4, color="rgb", range=255))
 
 
 def test_the_file_is_a_model_for_cvsr_too(tmp_path, photo):
     info = cvsr.open_model(MODELS / "cvsr-small_x2.onnx")
-    facts = dataclasses.asdict(info) | {"name": "small"}
+    facts = facts_of(info) | Facts(name="small")
     path = tmp_path / pb.filename(facts)
     path.write_bytes(pb.pack(onnx.load(info.path), facts))
     assert path.name == "fsrcnn_small_x2.pb"
@@ -162,7 +163,7 @@ def test_networks_that_do_not_fit(body, message):
     kernels = {"w": weights(16, 1, 3, 3), "u": weights(64, 1, 3, 3)}
     model = network(body, {"x": (1, 48, 64)}, (1, 48 * scale, 64 * scale), **kernels)
     with pytest.raises(ModelError, match=message):
-        pb.pack(model, LUMA | {"scale": scale})
+        pb.pack(model, LUMA | Facts(scale=scale))
 
 
 @pytest.mark.parametrize(
@@ -172,4 +173,4 @@ def test_networks_that_do_not_fit(body, message):
 def test_facts_that_do_not_fit(change, message):
     model, facts = small(1, "luma")
     with pytest.raises(ModelError, match=message):
-        pb.pack(model, facts | change)
+        pb.pack(model, dataclasses.replace(facts, **change))

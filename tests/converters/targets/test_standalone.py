@@ -12,10 +12,11 @@ onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 pytest.importorskip("onnxruntime", reason="the graphs run in onnxruntime")
 cv2 = pytest.importorskip("cv2")
 
-from kit.targets import network, original, small, weights
+from kit.targets import facts_of, network, original, small, weights
 
 import cvsr
 from cvsr.errors import ModelError
+from cvsr_converters.facts import Facts
 from cvsr_converters.passes import Graph, canonical
 from cvsr_converters.passes.lower import shuffle
 from cvsr_converters.proof.verify import verify
@@ -42,7 +43,7 @@ def upscaled(data, image):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_bundled_model_as_a_standalone_file(scale, photo):
     info = cvsr.open_model(MODELS / f"cvsr-small_x{scale}.onnx")
-    data = packed(onnx.load(info.path), dataclasses.asdict(info))
+    data = packed(onnx.load(info.path), facts_of(info))
     image = photo("astronaut")[:75, 200:300]
     wanted = cvsr.Upscaler(info, scale)(image)
     assert np.abs(upscaled(data, image).astype(int) - wanted).max() <= 1, "up to the border"
@@ -51,7 +52,7 @@ def test_bundled_model_as_a_standalone_file(scale, photo):
 @pytest.mark.parametrize("scale", [2, 3])
 def test_gray_stays_gray(scale):
     info = cvsr.open_model(MODELS / f"cvsr-small_x{scale}.onnx")
-    data = standalone.pack(onnx.load(info.path), dataclasses.asdict(info))
+    data = standalone.pack(onnx.load(info.path), facts_of(info))
     result = upscaled(data, np.full((32, 40, 3), 100, np.uint8))
     assert np.ptp(result, axis=2).max() == 0
 
@@ -77,7 +78,7 @@ def test_color_range_and_mean(color, facts, photo):
 
 
 def test_network_that_reads_the_enlarged_image():
-    facts = {"name": "pre", "scale": 3, "color": "luma", "range": 1, "inputs": "bicubic", "radius": None}
+    facts = Facts(name="pre", scale=3, color="luma", range=1, inputs="bicubic")
     body = "y = Conv<kernel_shape = [5, 5], pads = [2, 2, 2, 2]>(x, w, b)"
     model = network(body, {"x": (1, 48, 48)}, (1, 48, 48), w=weights(1, 1, 5, 5), b=weights(1, gain=0.1))
     data = packed(model, facts)
@@ -85,7 +86,7 @@ def test_network_that_reads_the_enlarged_image():
 
 
 def test_network_that_reads_both_images():
-    facts = {"name": "both", "scale": 2, "color": "ycbcr", "range": 255, "inputs": "image,bicubic", "radius": 4}
+    facts = Facts(name="both", scale=2, color="ycbcr", range=255, inputs="image,bicubic", radius=4)
     body = """a = Conv<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(x, w)
               d = DepthToSpace<blocksize = 2, mode = "CRD">(a) y = Add(d, large)"""
     inputs = {"x": (3, 48, 64), "large": (3, 96, 128)}
@@ -110,7 +111,7 @@ def metadata(data):
 
 def test_what_the_file_says_of_itself(tmp_path):
     model, facts = small(1, "luma", size=7)
-    data = standalone.pack(model, facts | {"license": "MIT", "multiple": 4, "sha256": "0"})
+    data = standalone.pack(model, facts | Facts(license="MIT", multiple=4, skip="none"))
     said = {"kind": "standalone", "color": "bgr", "range": "255", "tail": "image", "scale": "2", "radius": "6"}
     assert metadata(data) == said | {"name": "small", "license": "MIT", "multiple": "4", "version": "1"}
     (tmp_path / "any.onnx").write_bytes(data)
@@ -137,7 +138,7 @@ def test_same_bytes_for_the_same_network():
 def test_facts_that_do_not_fit_the_network(change, message):
     model, facts = small(3, "rgb")
     with pytest.raises(ModelError, match=message):
-        standalone.pack(model, facts | change)
+        standalone.pack(model, dataclasses.replace(facts, **change))
 
 
 @pytest.mark.parametrize("mode", ["CRD", "DCR"])

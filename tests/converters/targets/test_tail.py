@@ -10,6 +10,7 @@ onnx = pytest.importorskip("onnx", reason="the converter needs onnx")
 from onnx import numpy_helper, parser
 from onnx.reference import ReferenceEvaluator
 
+from cvsr_converters.facts import UNKNOWN, Facts
 from cvsr_converters.proof import runtime_model
 from cvsr_converters.targets import tail
 
@@ -36,28 +37,30 @@ def model(body, channels=1, **constants):
 
 
 CASES = {
-    "shuffle": (f"{CONV} y = {CRD}(a)", 1, ["Conv"], {"tail": "subpixel"}, False),
-    "color": (f"{CONV} y = {CRD}(a)", 3, ["Conv"], {"tail": "subpixel"}, False),
-    "limited": (f"{CONV} c = {CRD}(a) y = Clip(c, zero, one)", 1, ["Conv"], {"tail": "subpixel"}, True),
-    "limited before": (f"{CONV} c = Clip(a, zero, one) y = {CRD}(c)", 1, ["Conv"], {"tail": "subpixel"}, True),
-    "relu": (f"{CONV} c = {CRD}(a) y = Relu(c)", 1, ["Conv"], {"tail": "subpixel"}, True),
+    "shuffle": (f"{CONV} y = {CRD}(a)", 1, ["Conv"], Facts(tail="subpixel"), False),
+    "color": (f"{CONV} y = {CRD}(a)", 3, ["Conv"], Facts(tail="subpixel"), False),
+    "limited": (f"{CONV} c = {CRD}(a) y = Clip(c, zero, one)", 1, ["Conv"], Facts(tail="subpixel"), True),
+    "limited before": (f"{CONV} c = Clip(a, zero, one) y = {CRD}(c)", 1, ["Conv"], Facts(tail="subpixel"), True),
+    "relu": (f"{CONV} c = {CRD}(a) y = Relu(c)", 1, ["Conv"], Facts(tail="subpixel"), True),
     "deconvolution": (
         "y = ConvTranspose<kernel_shape = [4, 4], strides = [2, 2], pads = [1, 1, 1, 1]>(x, w4)", 1, ["Conv"],
-        {"tail": "subpixel"}, False,
+        Facts(tail="subpixel"), False,
     ),
     "skip": (
         f"{CONV} c = {CRD}(a) r = Resize<{NEAREST}>(x, , s) y = Add(r, c)", 1, ["Conv"],
-        {"tail": "subpixel", "skip": "nearest"}, False,
+        Facts(tail="subpixel", skip="nearest"), False,
     ),
-    "tighter limit": (f"{CONV} c = {CRD}(a) y = Clip(c, zero, half)", 1, ["Conv", "DepthToSpace", "Clip"], {}, False),
+    "tighter limit": (
+        f"{CONV} c = {CRD}(a) y = Clip(c, zero, half)", 1, ["Conv", "DepthToSpace", "Clip"], UNKNOWN, False,
+    ),
     "conv behind": (
         f"{CONV} c = {CRD}(a) y = Conv<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(c, w2)", 1,
-        ["Conv", "DepthToSpace", "Conv"], {}, False,
+        ["Conv", "DepthToSpace", "Conv"], UNKNOWN, False,
     ),
-    "other order": (f"{CONV} y = DepthToSpace<blocksize = 2>(a)", 3, ["Conv", "DepthToSpace"], {}, False),
+    "other order": (f"{CONV} y = DepthToSpace<blocksize = 2>(a)", 3, ["Conv", "DepthToSpace"], UNKNOWN, False),
     "two readers": (
         f"{CONV} c = {CRD}(a) r = Resize<{NEAREST}>(x, , s) d = Add(r, c) y = Mul(c, d)", 1,
-        ["Conv", "DepthToSpace", "Resize", "Add", "Mul"], {}, False,
+        ["Conv", "DepthToSpace", "Resize", "Add", "Mul"], UNKNOWN, False,
     ),
 }  # fmt: skip
 
@@ -66,7 +69,7 @@ CASES = {
 def test_the_host_gives_back_what_is_cut_off(name):
     body, channels, ops, facts, limited = CASES[name]
     before = model(body, channels)
-    known = {"scale": 2, "range": 1, "color": "luma"}
+    known = Facts(scale=2, range=1, color="luma")
     after, found, was_limited = tail.cut(before, known)
     onnx.checker.check_model(after)
     assert sorted(n.op_type for n in after.graph.node) == sorted(ops)
@@ -80,11 +83,11 @@ def test_the_host_gives_back_what_is_cut_off(name):
 
 
 @pytest.mark.parametrize(
-    "facts", [{"scale": 4}, {"range": 255, "scale": 4}, {"inputs": "bicubic"}, {"mean": (0.5,), "scale": 4}]
+    "facts", [Facts(scale=4), Facts(range=255, scale=4), Facts(inputs="bicubic"), Facts(mean=(0.5,), scale=4)]
 )
 def test_what_the_host_would_do_otherwise_stays(facts):
     before = model(f"{CONV} c = {CRD}(a) y = Clip(c, zero, one)")
-    known = {"scale": 2, "range": 1, **facts}
+    known = Facts(scale=2, range=1) | facts
     after, found, _ = tail.cut(before, known)
     assert "DepthToSpace" in [n.op_type for n in after.graph.node]
     assert found == known

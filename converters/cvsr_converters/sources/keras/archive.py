@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import UNKNOWN
 from cvsr_converters.sources.keras import hdf5_file
 
 TITLE = "Keras model (.keras)"
@@ -36,7 +37,7 @@ def read(path, options):
         notes, first = [], False
     else:
         config = legacy.modern(config) if version.startswith("2.") else config
-        (model, notes), facts = keras_model.build(config, options.trust), {}
+        (model, notes), facts = keras_model.build(config, options.trust), UNKNOWN
         first = keras_model.is_channels_first(config)
         if version.startswith("2."):
             _check_order(model, config, path)

@@ -10,6 +10,7 @@ import tf2onnx
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import UNKNOWN
 from cvsr_converters.original import Input, Original
 from cvsr_converters.passes.graph import OPSET
 
@@ -25,7 +26,7 @@ class Frozen:
     outputs: list
 
 
-def original(model, channels=None, *, inputs=None, name="model", layout="NHWC", facts=None, notes=()):
+def original(model, channels=None, *, inputs=None, name="model", layout="NHWC", facts=UNKNOWN, notes=()):
     """Return the :class:`Original` of a network in TensorFlow.
 
     ``model`` is a Keras model or a function of float32 tensors, one for each input, to a tensor, or a list or dict of
@@ -51,7 +52,7 @@ def original(model, channels=None, *, inputs=None, name="model", layout="NHWC", 
     def graph(size):
         return to_onnx(freeze(model, [_shape(size, one, layout) for one in inputs], layout), layout)
 
-    return Original(name, inputs, order, run, graph, dict(facts or {}), list(notes))
+    return Original(name, inputs, order, run, graph, facts, list(notes))
 
 
 def _inputs(model, channels):

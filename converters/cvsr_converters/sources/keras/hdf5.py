@@ -32,7 +32,7 @@ def read(path, options):
         model, notes = keras_model.build(config, options.trust)
         keras_model.assign(model, hdf5_file.layers(_group(file, path)), path.name)
         first = keras_model.is_channels_first(config)
-        return keras_model.original(model, options, path.stem, {}, notes, channels_first=first)
+        return keras_model.original(model, options, path.stem, notes=notes, channels_first=first)
 
 
 def _weights(file, path, options):

@@ -12,6 +12,7 @@ import numpy as np
 
 from cvsr.errors import ModelError
 from cvsr_converters import networks
+from cvsr_converters.facts import UNKNOWN
 from cvsr_converters.sources.keras import graph
 
 # Layers that open other files or hold another framework's code; networks for images have no need of them.
@@ -225,7 +226,7 @@ def load_weights(model, path, name, count):
         raise ModelError(f"the weights in {name} do not fit the network {model.name!r}: {_brief(error)}") from error
 
 
-def original(model, options, name, facts=None, notes=(), *, channels_first=False):
+def original(model, options, name, facts=UNKNOWN, notes=(), *, channels_first=False):
     """Return the Original of a Keras model with the outputs that ``options`` name. Raises ModelError."""
     for weight in model.weights:
         if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():

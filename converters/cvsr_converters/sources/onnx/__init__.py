@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cvsr.modelfiles import onnx_reader
+from cvsr_converters.facts import UNKNOWN, Facts
 from cvsr_converters.original import Original
 
 TITLE = "an ONNX file (.onnx)"
@@ -30,12 +31,9 @@ def _metadata(path):
     """Return what a file that cvsr has written says of itself."""
     from cvsr import open_model
 
-    said = {
-        key.removeprefix("cvsr.")
-        for key in onnx_reader.read_onnx(path.read_bytes()).metadata
-        if key.startswith("cvsr.")
-    }
-    if not {"scale", "color", "range"} <= said:
-        return {}
+    metadata = onnx_reader.read_onnx(path.read_bytes()).metadata
+    stated = {key.removeprefix("cvsr.") for key in metadata if key.startswith("cvsr.")}
+    if not {"scale", "color", "range"} <= stated:
+        return UNKNOWN
     info = open_model(path)
-    return {key: getattr(info, key) for key in said if hasattr(info, key)}
+    return Facts(**{key: getattr(info, key) for key in stated & vars(UNKNOWN).keys() if hasattr(info, key)})

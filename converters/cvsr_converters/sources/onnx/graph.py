@@ -11,7 +11,7 @@ from cvsr_converters.sources.onnx.run import static
 from cvsr_converters.sources.onnx.types import HALF, as_float, channels_first
 
 
-def at(model, dims, *, last=()):
+def at_size(model, dims, *, last=()):
     """Return the model for inputs of exactly these dimensions: opset 13, 32-bit floats, (1, C, H, W).
 
     ``last`` names the inputs and outputs that have the channels last; ``dims`` are in the model's own order. Each

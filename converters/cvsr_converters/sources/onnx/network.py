@@ -8,18 +8,19 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import Facts
 from cvsr_converters.original import Input
-from cvsr_converters.sources.onnx import graph as _onnx_graph
-from cvsr_converters.sources.onnx import run as _onnx_run
 from cvsr_converters.sources.onnx import types
+from cvsr_converters.sources.onnx.graph import at_size
 from cvsr_converters.sources.onnx.layout import channels_of
+from cvsr_converters.sources.onnx.run import evaluate, images_of, open_session, resized
 
 SIZES = (48, 64), (80, 56)  # multiples of 8; both sides differ, so an axis that stays the same is no side of the image
 NUMBERS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.UINT8}) | types.HALF
 
 
 class Network:
-    """The network in an ONNX model that :func:`_onnx_file.load` gave.
+    """The network in an ONNX model that :func:`.file.load` gave.
 
     ``inputs`` and ``outputs`` are those of an Original, ``facts`` what the graph shows of scale, color and range, and
     ``notes`` what is different from the file. Raises ModelError.
@@ -32,7 +33,7 @@ class Network:
         if types.has(stored, types.HALF):
             self.notes.append("it holds 16-bit floats: the converted file computes in 32 bits")
         self.outputs = [info.name for info in stored.graph.output]
-        images = _onnx_run.images(stored.graph)
+        images = images_of(stored.graph)
         self._bytes = images[0].type.tensor_type.elem_type == TensorProto.UINT8
         found = [channels_of(self.model.graph, info) for info in images]
         self.last = {info.name for info, (_, last) in zip(images, found, strict=True) if last}
@@ -41,7 +42,7 @@ class Network:
             Input(info.name, channels, factor)
             for info, (channels, _), factor in zip(images, found, factors, strict=True)
         ]
-        self._session = _onnx_run.session(_onnx_run.resized(self.model, self._free()))
+        self._session = open_session(resized(self.model, self._free()))
         self.facts = self._look()
         if self.notes:
             self._compare(stored)
@@ -52,13 +53,13 @@ class Network:
             blob.transpose(types.TO_LAST) if one.name in self.last else blob
             for blob, one in zip(blobs, self.inputs, strict=True)
         ]
-        results = zip(self.outputs, _onnx_run.run(self._session, fed), strict=True)
+        results = zip(self.outputs, evaluate(self._session, fed), strict=True)
         arrays = (array.transpose(types.TO_FIRST) if name in self.last else array for name, array in results)
         return [np.ascontiguousarray(array, np.float32) for array in arrays]
 
     def graph(self, size):
         """Return the ONNX graph for images of ``size``."""
-        return _onnx_graph.at(self.model, self._dims(size), last=self.last)
+        return at_size(self.model, self._dims(size), last=self.last)
 
     def _dims(self, size):
         """Return the shapes of all inputs, in the model's own order, for images of ``size``."""
@@ -69,7 +70,7 @@ class Network:
 
     def _look(self):
         """Run it at two sizes: find which outputs have the channels last; return the facts that its shapes tell."""
-        shapes = [[array.shape for array in _onnx_run.run(self._session, self._noise(size))] for size in SIZES]
+        shapes = [[array.shape for array in evaluate(self._session, self._noise(size))] for size in SIZES]
         for name, first, second in zip(self.outputs, *shapes, strict=True):
             differs = [a != b for a, b in zip(first, second, strict=False)]
             if len(first) != 4 or not any(differs):
@@ -85,15 +86,14 @@ class Network:
 
     def _facts(self, shape):
         """Return what is sure of scale, color and range, by the ``shape`` of the output for the first of SIZES."""
-        facts, scales = {}, {Fraction(n, side) for n, side in zip(shape[2:], SIZES[0], strict=True)}
+        channels, scales = self.inputs[0].channels, {Fraction(n, m) for n, m in zip(shape[2:], SIZES[0], strict=True)}
         scale = scales.pop()
-        if not scales and scale.denominator == 1 and shape[1] == self.inputs[0].channels:
-            facts["scale"] = int(scale)
-        if self.inputs[0].channels == 1:
-            facts["color"] = "luma"
-        if self._bytes:
-            facts["range"] = 255.0
-        return facts
+        whole = not scales and scale.denominator == 1 and shape[1] == channels
+        return Facts(
+            scale=int(scale) if whole else None,
+            color="luma" if channels == 1 else None,
+            range=255.0 if self._bytes else None,
+        )
 
     def _noise(self, size):
         random = np.random.default_rng(0)
@@ -104,9 +104,9 @@ class Network:
 
     def _compare(self, stored):
         """Raise ModelError unless the network without its 8- and 16-bit numbers does what the stored one does."""
-        session = _onnx_run.session(_onnx_run.resized(stored, self._free()))
+        session = open_session(resized(stored, self._free()))
         noise = self._noise(SIZES[0])
-        pairs = zip(_onnx_run.run(session, noise), _onnx_run.run(self._session, noise), strict=True)
+        pairs = zip(evaluate(session, noise), evaluate(self._session, noise), strict=True)
         for name, (wanted, got) in zip(self.outputs, pairs, strict=True):
             slack = 1.01 if wanted.dtype == np.uint8 else 0.02 * max(np.ptp(wanted.astype(np.float32)), 1e-3)
             fits = (got >= 0) & (got <= 255) if wanted.dtype == np.uint8 else np.isfinite(wanted)
@@ -122,7 +122,7 @@ def _shape(one, height, width, last):
 
 def _feed(graph, feeds):
     """Make constants of the inputs that the user gives values for; refuse the others that are no image."""
-    for info in _onnx_run.images(graph):
+    for info in images_of(graph):
         kind, rank = info.type.tensor_type.elem_type, len(info.type.tensor_type.shape.dim)
         if info.name in feeds:
             array = np.asarray(feeds[info.name], helper.tensor_dtype_to_np_dtype(kind))
@@ -131,7 +131,7 @@ def _feed(graph, feeds):
         elif kind not in NUMBERS or rank != 4:
             dims = [d.dim_value or d.dim_param or "?" for d in info.type.tensor_type.shape.dim]
             raise ModelError(f"the input {info.name!r} of shape {dims} is no image: pass its value as a feed")
-    if not _onnx_run.images(graph):
+    if not images_of(graph):
         raise ModelError("the file has no input for an image")
 
 

@@ -17,7 +17,7 @@ RANDOM = frozenset({
 LOOSE = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique", "If", "Loop", "Scan"})
 
 
-def session(model, *, plain=False):
+def open_session(model, *, plain=False):
     """Return an onnxruntime session of an ONNX model; ``plain``: without its own rewrites. Raises ModelError."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its warnings are about the model's style, and errors are raised
@@ -29,13 +29,13 @@ def session(model, *, plain=False):
         raise ModelError(f"onnxruntime does not load this model: {one_line(error)}") from None
 
 
-def run(running, blobs):
+def evaluate(session, blobs):
     """Return all outputs of a session for these arrays, in the session's own types; raise ModelError."""
     feeds = {}
-    for info, blob in zip(running.get_inputs(), blobs, strict=True):
+    for info, blob in zip(session.get_inputs(), blobs, strict=True):
         feeds[info.name] = np.asarray(blob, helper.tensor_dtype_to_np_dtype(_kind(info.type)))
     try:
-        return running.run(None, feeds)
+        return session.run(None, feeds)
     except Exception as error:
         sizes = ", ".join("x".join(map(str, np.shape(blob))) for blob in blobs)
         raise ModelError(
@@ -55,7 +55,7 @@ def resized(model, dims):
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph = model.graph
     del graph.value_info[:]
-    for info, wanted in zip(images(graph), dims, strict=True):
+    for info, wanted in zip(images_of(graph), dims, strict=True):
         shape = info.type.tensor_type.shape
         shape.Clear()
         for n in wanted:
@@ -65,7 +65,7 @@ def resized(model, dims):
     return model
 
 
-def images(graph):
+def images_of(graph):
     """Return the inputs of a graph that are no weights; before IR version 4, weights were inputs too."""
     weights = {weight.name for weight in graph.initializer}
     return [info for info in graph.input if info.name not in weights]
@@ -115,6 +115,6 @@ def _evaluate(model, names):
     part = onnx.ModelProto.FromString(model.SerializeToString())
     del part.graph.output[:]
     part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    running = session(part, plain=True)
-    shapes = [[d.dim_value for d in info.type.tensor_type.shape.dim] for info in images(model.graph)]
-    return dict(zip(names, map(np.asarray, run(running, [np.zeros(shape) for shape in shapes])), strict=True))
+    session = open_session(part, plain=True)
+    shapes = [[d.dim_value for d in info.type.tensor_type.shape.dim] for info in images_of(model.graph)]
+    return dict(zip(names, map(np.asarray, evaluate(session, [np.zeros(shape) for shape in shapes])), strict=True))

@@ -54,17 +54,17 @@ def read(path, options):
     from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 
     from cvsr_converters.sources.tensorflow import bundle, graph1, graphdef, variables
-    from cvsr_converters.sources.tensorflow import outputs as _tf1_outputs
+    from cvsr_converters.sources.tensorflow.outputs import guess, open_readers
 
     meta_path = _with(prefix, ".meta")
     meta = graphdef.parse(MetaGraphDef, meta_path.read_bytes(), meta_path)
     nodes, library = graphdef.by_name(meta.graph_def), meta.graph_def.library
     reader = bundle.check(prefix)
     found = variables.restored(nodes, meta.saver_def.restore_op_name, reader.get_variable_to_shape_map())
-    _tf1_outputs.open_readers(nodes)
+    open_readers(nodes)
     outputs, notes = _named(nodes, options.outputs), []
     if not outputs:
-        outputs = [_tf1_outputs.guess(nodes, library, found.keys())]
+        outputs = [guess(nodes, library, found.keys())]
         notes.append(f"the output was taken to be {outputs[0]}")
     variables.freeze(nodes, outputs, reader, found)
     return graph1.original(nodes, library, outputs, options, name=prefix.name, notes=notes)

@@ -11,7 +11,8 @@ from pathlib import Path
 from cvsr.errors import ModelError
 from cvsr.modelfiles import info
 from cvsr.modelfiles.superres_files import FAMILIES
-from cvsr.modelfiles.tensorflow import graphdef as frozen
+from cvsr.modelfiles.tensorflow.graphdef import read_graphdef
+from cvsr_converters.facts import UNKNOWN, Facts
 
 TITLE = "frozen TensorFlow 1 graph (.pb)"
 
@@ -30,7 +31,7 @@ def read(path, options):
     path = Path(path)
     data = path.read_bytes()
     try:
-        frozen.read_graphdef(data)
+        read_graphdef(data)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -39,9 +40,8 @@ def read(path, options):
 
     graph = graphdef.parse(GraphDef, data, path)
     nodes = graphdef.by_name(graph)
-    said = info.pb_facts(path, data)
-    family = vars(FAMILIES[said.algorithm]) | {"scale": said.scale} if said.algorithm else {}
-    facts = {key: value for key, value in family.items() if value is not None}
+    stated = info.pb_facts(path, data)
+    facts = Facts(scale=stated.scale, **vars(FAMILIES[stated.algorithm])) if stated.algorithm else UNKNOWN
     outputs = _outputs(nodes, options.outputs)
     return graph1.original(nodes, graph.library, outputs, options, name=path.stem, facts=facts)
 

@@ -8,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import UNKNOWN
 from cvsr_converters.sources import probe
 from cvsr_converters.sources.tensorflow import conditionals, graphdef
 
 
-def original(nodes, library, outputs, options, *, name, facts=None, notes=()):
+def original(nodes, library, outputs, options, *, name, facts=UNKNOWN, notes=()):
     """Return the :class:`Original` of frozen nodes, a dict of NodeDefs; it changes them.
 
     ``outputs`` are tensors, of which those that are no images are dropped. Raises ModelError.
@@ -40,7 +41,7 @@ def original(nodes, library, outputs, options, *, name, facts=None, notes=()):
     _silence(kept, library, form, outputs)
     taken = probe.images(form.outputs, notes)
     run = _function(graphdef.prune(kept, taken), library, form.inputs, taken)
-    return probe.original(run, form, taken, name=name, facts=facts or {}, notes=notes)
+    return probe.original(run, form, taken, name=name, facts=facts, notes=notes)
 
 
 def _copy(node):

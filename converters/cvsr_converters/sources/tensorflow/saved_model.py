@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from cvsr.errors import ModelError
+from cvsr_converters.facts import Facts
 from cvsr_converters.original import Input
 
 TITLE = "TensorFlow SavedModel or TF-Hub module (a folder with saved_model.pb)"
@@ -97,10 +98,10 @@ def _original(loaded, function, folder, options, notes):
         results = keras_graph.named(call(image, feeds))
         return {label: _as_image(results[label]) for label in _chosen(results, options)}
 
-    facts = {"range": 255} if spec.dtype == tf.uint8 else {}
-    known = {"name": folder.name, "layout": layout, "facts": facts, "notes": [*notes, *more]}
+    facts, notes = Facts(range=255 if spec.dtype == tf.uint8 else None), [*notes, *more]
+    inputs = [Input(name, channels)]
     try:
-        return keras_graph.original(model, inputs=[Input(name, channels)], **known)
+        return keras_graph.original(model, inputs=inputs, name=folder.name, layout=layout, facts=facts, notes=notes)
     except ModelError:
         raise
     except Exception as error:

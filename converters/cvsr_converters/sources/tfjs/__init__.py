@@ -51,11 +51,11 @@ def _read(file, options):
         raise ModelError("it has no modelTopology: a file of weights alone is not enough")
     from cvsr_converters.sources.keras import model as keras_model
     from cvsr_converters.sources.tfjs import layers
-    from cvsr_converters.sources.tfjs import weights as _tfjs_weights
+    from cvsr_converters.sources.tfjs.weights import assign, read_weights
 
-    weights = _tfjs_weights.read_weights(content.get("weightsManifest"), file.parent)
+    weights = read_weights(content.get("weightsManifest"), file.parent)
     model, notes = layers.build(topology.get("model_config", topology), options.trust)
-    if unused := _tfjs_weights.assign(model, weights):
+    if unused := assign(model, weights):
         notes.append(f"weights that no layer takes were ignored: {', '.join(unused[:10])}")
     name = file.parent.resolve().name if file.name == "model.json" else file.stem
     return keras_model.original(model, options, name, notes=notes)

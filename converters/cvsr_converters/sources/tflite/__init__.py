@@ -40,10 +40,10 @@ def read(path, options):
 
 def _read(data, name, options):
     from cvsr_converters.sources import probe
-    from cvsr_converters.sources.tflite import file as _tflite_file
-    from cvsr_converters.sources.tflite import run as _tflite_run
+    from cvsr_converters.sources.tflite.file import parse
+    from cvsr_converters.sources.tflite.run import fixed_size, in_interpreter, in_tensorflow
 
-    file = _tflite_file.parse(data)
+    file = parse(data)
     _check(file)
     outputs = {file.tensors[number].name: number for number in file.outputs}
     if missing := [wanted for wanted in options.outputs if wanted not in outputs]:
@@ -53,17 +53,17 @@ def _read(data, name, options):
     notes = []
 
     def make(inputs, taken=wanted):
-        run = _tflite_run.function(file, [outputs[one] for one in taken])
+        run = in_tensorflow(file, [outputs[one] for one in taken])
         return lambda *tensors: run(dict(zip([one.name for one in inputs], tensors, strict=True)))
 
     form = probe.find(make, probe.candidates(images, options.scale), wanted)
     taken = probe.images(form.outputs, notes)
-    original = probe.original(make(form.inputs, taken), form, taken, name=name, facts={}, notes=notes)
+    original = probe.original(make(form.inputs, taken), form, taken, name=name, notes=notes)
     numbers = {file.tensors[number].name: number for number in file.inputs}
-    interpreted = _tflite_run.interpreted(
+    interpreted = in_interpreter(
         data, form, [numbers[one.name] for one in form.inputs], {one: outputs[one] for one in taken}
     )
-    _compare(original, interpreted, _tflite_run.fixed(file))
+    _compare(original, interpreted, fixed_size(file))
     return original
 
 

@@ -1,8 +1,7 @@
 """TFLite's operations in TensorFlow, for the networks that images are enlarged with.
 
 Each is a function of the tensors, of the fields of its options (by number, as in TensorFlow's schema.fbs; see
-:class:`._tflite_file.Table`) and of ``grown``, which gives the shape that one makes of
-another (see :func:`.tflite._grown`). To add one, write it and put it into OPERATIONS by its name in the schema.
+:class:`.file.Table`) and of ``grown``, which returns the shape that a tensor enlarges another one to (see ``run.py``). To add one, write it and put it into OPERATIONS by its name in the schema.
 """
 
 from __future__ import annotations

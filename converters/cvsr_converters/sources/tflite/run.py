@@ -12,14 +12,14 @@ from cvsr.errors import ModelError
 from cvsr_converters.sources.tflite.ops import OPERATIONS, Fields, name
 
 
-def fixed(file):
+def fixed_size(file):
     """Return the (H, W) that the file's first input is fixed to, or None."""
     shape = file.tensors[file.inputs[0]].shape
     sides = shape[1:3] if shape[3] in (1, 3, 4) or shape[1] not in (1, 3, 4) else shape[2:4]
     return sides if min(sides) > 1 else None
 
 
-def function(file, numbers):
+def in_tensorflow(file, numbers):
     """Return a function of {input: tensor} to the list of the tensors with these numbers."""
 
     @tf.function
@@ -51,7 +51,7 @@ def _grown(file, operation):
     def grown(x, shape, image, strides=None):
         before = file.tensors[operation.inputs[image]].sizes
         wanted = file.tensors[operation.inputs[shape]].data
-        if wanted is None or fixed(file) is None:
+        if wanted is None or fixed_size(file) is None:
             return x[shape]
         sides, after = tf.shape(x[image])[1:3], [int(n) for n in wanted]
         if strides is None:
@@ -64,7 +64,7 @@ def _grown(file, operation):
     return grown
 
 
-def interpreted(data, form, inputs, outputs):
+def in_interpreter(data, form, inputs, outputs):
     """Return a function like the ``run`` of an Original, in TFLite's own interpreter.
 
     ``inputs`` are numbers of tensors, ``outputs`` {name: number}.

@@ -15,7 +15,7 @@ import numpy as np
 
 from cvsr.errors import ModelError
 from cvsr_converters.passes.graph import Node
-from cvsr_converters.targets._around import Ops
+from cvsr_converters.targets.color_nodes import Ops
 
 
 def guess(planes):

@@ -12,12 +12,10 @@ YCRCB = np.array([LUMA, 0.713 * (np.array([0, 0, 1]) - LUMA), 0.564 * (np.array(
 BGR = np.array([[1, 0, 1.773], [1, -0.714, -0.344], [1, 1.403, 0]])
 ORDERS = {"ycrcb": [0, 1, 2], "ycbcr": [0, 2, 1], "bgr": [0, 1, 2], "rgb": [2, 1, 0]}
 
-DEFAULTS = {"mean": (), "inputs": "image", "multiple": 1, "tail": "image", "skip": "none", "chroma": "bicubic"}
-
 
 def channels(facts):
     """Return how many channels the network takes."""
-    return 1 if facts["color"] == "luma" else 3
+    return 1 if facts.color == "luma" else 3
 
 
 def colors(color):

@@ -11,7 +11,7 @@ from tensorflow.core.framework import graph_pb2
 from tensorflow.dtypes import float32, int32
 
 from cvsr.errors import ModelError
-from cvsr_converters.targets._enlarging import guess
+from cvsr_converters.targets.pixel_shuffles import guess
 
 OUTPUT = "NCHW_output"  # the name that dnn_superres asks for
 SAME_OP = frozenset({"Abs", "Elu", "Relu", "Sigmoid", "Tanh"})  # one input, no attributes, and the same name in both

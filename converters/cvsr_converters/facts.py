@@ -1,0 +1,46 @@
+"""What the runtime must know of a network, as far as it is known: the one form in which every step passes it on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from cvsr.modelfiles.info import Chroma, Color, Inputs, Skip, Tail
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts in the metadata of a model file; None for those that are unknown. The fields of :class:`cvsr.ModelInfo`.
+
+    ``radius`` is "global" if an output pixel sees the whole image. ``family``: what ``cv2.dnn_superres`` calls the
+    network; ``kind``: "standalone" for a file that includes the color conversion.
+    """
+
+    name: str | None = None
+    scale: int | None = None
+    color: Color | None = None
+    range: float | None = None
+    mean: Sequence[float] | None = None
+    inputs: Inputs | None = None
+    multiple: int | None = None
+    tail: Tail | None = None
+    skip: Skip | None = None
+    chroma: Chroma | None = None
+    radius: int | Literal["global"] | None = None
+    parameters: int | None = None
+    family: str | None = None
+    kind: str | None = None
+    license: str | None = None
+
+    def __or__(self, other: Facts) -> Facts:
+        """Return these facts, overruled by those that ``other`` knows."""
+        return replace(self, **other.known())
+
+    def known(self) -> dict[str, Any]:
+        """Return the known facts by name, in the order of the fields."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+
+UNKNOWN = Facts()
+DEFAULTS = Facts(mean=(), inputs="image", multiple=1, tail="image", skip="none", chroma="bicubic")
