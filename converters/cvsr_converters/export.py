@@ -132,7 +132,9 @@ def thinned(log, points=CURVE):
 
 def main(argv=None):
     """Export, print the report; return the exit code: 0 written, 1 refused."""
-    parser = argparse.ArgumentParser(prog="python -m cvsr_converters.export", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m cvsr_converters.export", description="Turn a finished training run into a model file."
+    )
     parser.add_argument("run", type=Path, help="the folder of a finished training run")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write: FAMILY_xSCALE.onnx or .pb")
     parser.add_argument("--python", action="append", default=[], help="an interpreter with another OpenCV to verify in")

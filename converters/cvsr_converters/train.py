@@ -33,7 +33,7 @@ def load(recipe):
 
 def main(argv=None):
     """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m cvsr_converters.train", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m cvsr_converters.train", description="Train a model from a recipe.")
     parser.add_argument("recipe")
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), help="folder of runs; each recipe has its own below it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnx import load_from_string
@@ -71,7 +72,8 @@ def standalone(understood, name, half=False, bits=None):
     ops.check(passes.lower(graph), OLDEST)
     model, tolerance = _stored(load_from_string(target.pack(graph, facts)), half, bits)
     data = model.SerializeToString(deterministic=True)
-    stated = {one.key.removeprefix("cvsr."): one.value for one in model.metadata_props if one.key != "cvsr.version"}
+    entries = {one.key.removeprefix("cvsr."): one.value for one in model.metadata_props}
+    stated: dict[str, Any] = {key: value for key, value in entries.items() if key != "version"}
     stated |= {key: int(value) for key, value in stated.items() if value.isdecimal()}
 
     def proof(pythons):

@@ -142,6 +142,7 @@ def _run(command, folder, timeout, say):
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=complaints, env=environment, text=True, start_new_session=True
         )
+        assert process.stdout is not None
         timer = _timer(min(timeout, READING), process)
         begun, steps = time.monotonic(), 0
         try:

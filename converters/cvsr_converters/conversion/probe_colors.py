@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from cvsr.errors import ModelError
+from cvsr.modelfiles.info import Color
 
 PHOTO = Path(__file__).with_name("photo.png")
-COLORS = {1: ("luma",), 3: ("rgb", "bgr", "ycbcr", "ycrcb")}
+COLORS: dict[int, tuple[Color, ...]] = {1: ("luma",), 3: ("rgb", "bgr", "ycbcr", "ycrcb")}
 RANGES = {"0..1": (1.0, 0.0), "0..255": (255.0, 0.0), "-1..1": (2.0, -1.0)}  # of a value 0..1: factor, offset
 USUAL = ("luma", "rgb", "bgr", "ycbcr", "ycrcb")
 # By how much the error of the usual color must be larger than that of another for that one to be taken
@@ -36,7 +37,7 @@ class Look:
     have brought the network to 0..1 on both sides.
     """
 
-    color: str
+    color: Color
     range: float
     incoming: tuple[float, float]
     outgoing: tuple[float, float]
@@ -47,7 +48,7 @@ class Look:
 class Try:
     """One way to feed the network, and how far off its result was (RMS, white being 1)."""
 
-    color: str
+    color: Color
     fed: str
     given: str
     error: float
@@ -107,6 +108,7 @@ def _tries(run, shapes, enlarge, colors, ranges):
 def _photo(multiple, margin):
     """Return the photo, BGR 0..1, cut to the multiple that the network needs."""
     photo = cv2.imread(str(PHOTO), cv2.IMREAD_COLOR)
+    assert photo is not None, "it is part of the package"
     height, width = (max(n - n % multiple, multiple) for n in photo.shape[:2])
     if height <= 2 * margin:
         raise ModelError(f"the network loses {margin} pixels on each side, more than the photo that it is tried on has")

@@ -36,7 +36,7 @@ def find(original, output=None):
     ``output`` is the name of the output to take; else it is the largest, and of equally large ones the last.
     """
     chosen = _index(original, output)
-    problem = None
+    problem, sizes, shapes = None, (), []
     for multiple in MULTIPLES:
         side = multiple * math.ceil(SIDE / multiple)
         sizes = (side, side + 3 * multiple), (side + 2 * multiple, side + multiple)
@@ -48,7 +48,8 @@ def find(original, output=None):
         place = _largest(results) if chosen is None else chosen
         if any(result[place].ndim != 4 for result in results):
             raise ModelError(f"the output {original.outputs[place]!r} is no image: name another one with --outputs")
-        found = _relation(sizes, [result[place].shape for result in results])
+        shapes = [result[place].shape for result in results]
+        found = _relation(sizes, shapes)
         if found:
             return Shapes(place, *found, multiple, results[0][place].shape[1])
     if problem is not None:
@@ -56,7 +57,7 @@ def find(original, output=None):
         raise ModelError(f"the network did not run at any of the sizes that were tried: {said}")
     raise ModelError(
         f"the network turns images of {_words(sizes)} (height x width) into "
-        f"{_words([result[place].shape[2:] for result in results])}: that is no whole scale, the same for both axes"
+        f"{_words([shape[2:] for shape in shapes])}: that is no whole scale, the same for both axes"
     )
 
 

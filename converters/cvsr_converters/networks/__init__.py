@@ -36,7 +36,7 @@ def build(name, **options):
 def facts(name, **options):
     """Return the :class:`Facts` of the network, with its ``scale`` if that is an option."""
     known = _module(name).FACTS
-    return Facts(scale=options.get("scale")) | (known(**options) if callable(known) else known)
+    return Facts(scale=options.get("scale")) | (known if isinstance(known, Facts) else known(**options))
 
 
 def collapse(model):

@@ -40,21 +40,23 @@ class Graph:
         self.types = {o.name: copy.deepcopy(o) for o in graph.output}
         self.outputs = [o.name for o in graph.output]
         self.nodes = [_node(n) for n in graph.node]
+        self._producers, self._consumers, self._noted = {}, defaultdict(list), {}
         self.touch()
 
     def touch(self):
         """Forget what was derived from the nodes, because they have changed."""
-        self._producers = self._consumers = self._inference = None
+        self._indexed, self._inference = False, None
 
     def _index(self):
         self._producers, self._consumers, self._noted = {}, defaultdict(list), {}
+        self._indexed = True
         for node in self.nodes:
             self.note(node)
 
     def note(self, node):
         """Take over the inputs and outputs of one node that is new or has changed: quicker than :meth:`touch`."""
         self._inference = None
-        if self._producers is None:
+        if not self._indexed:
             return
         for value in self._forget(node):
             self._producers.pop(value, None)
@@ -72,14 +74,14 @@ class Graph:
 
     def producer(self, value, op=None):
         """Return the node that makes ``value``, or None; with ``op``, only if it is such a node."""
-        if self._producers is None:
+        if not self._indexed:
             self._index()
         node = self._producers.get(value)
         return node if node is not None and op in (None, node.op) else None
 
     def consumers(self, value):
         """Return the nodes that read ``value``, one entry for each time they do."""
-        if self._consumers is None:
+        if not self._indexed:
             self._index()
         return list(self._consumers.get(value, []))
 

@@ -80,7 +80,7 @@ def _in_tensorflow(data, images, wanted):
     definition = tf.compat.v1.GraphDef.FromString(data)
     function = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
     function = function.prune("image:0", f"{OUTPUT}:0")
-    mean, errors = np.float32(EDSR_MEAN), []
+    mean, errors = np.array(EDSR_MEAN, np.float32), []
     for image, whole in zip(images, wanted, strict=True):
         if whole.ndim == 2:
             luma = cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb)[None, :, :, :1] * np.float32(1 / 255)

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,7 +49,8 @@ def verify(data, original, *, name="model", draw=None, finish=None, pythons=(), 
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "model.onnx").write_bytes(data)
         for size in (0, 1):
-            np.savez(Path(folder, f"x{size}.npz"), **dict(zip(job.inputs, job.blobs[size], strict=True)))
+            arrays: dict[str, Any] = dict(zip(job.inputs, job.blobs[size], strict=True))
+            np.savez(Path(folder, f"x{size}.npz"), **arrays)
         for python in dict.fromkeys([sys.executable, *map(str, pythons)]):
             report.rows += _in_opencv(python, folder, job, tolerance)
     return report
@@ -73,12 +75,8 @@ class Job:
 
 def make_job(model, original, draw, finish, sizes):
     """Return the :class:`Job` of comparing an ONNX model with ``original``: see :func:`verify`."""
-    if draw is None:
-        channels = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
-
-        def draw(size, random):
-            return [random.random((1, channels, *size)).astype(np.float32)]
-
+    channels = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    draw = draw or (lambda size, random: [random.random((1, channels, *size)).astype(np.float32)])
     random = np.random.default_rng(0)
     blobs = [draw(size, random) for size in sizes]
     wanted = [np.asarray(original(*fed)) for fed in blobs]
@@ -102,6 +100,7 @@ def _in_onnx(model, job, tolerance):
     for info in [*free.graph.input, *free.graph.output]:
         for number, dim in enumerate(info.type.tensor_type.shape.dim[2:]):
             dim.dim_param = f"{info.name}_{number}"  # both are strict about the concrete size that OpenCV wants
+    session: Any
     try:
         import onnxruntime
     except ImportError:

@@ -121,7 +121,7 @@ def _limits(recipe):
 def described(network):
     """Return a network's docstring as Markdown: its drawing in a block of code."""
     module = importlib.import_module(f"cvsr_converters.networks.{network}")
-    parts = inspect.cleandoc(module.__doc__).replace("``", "`").split("\n\n")
+    parts = inspect.cleandoc(module.__doc__ or "").replace("``", "`").split("\n\n")
     return "\n\n".join(f"```\n{textwrap.dedent(p)}\n```" if p.startswith("    ") else p for p in parts)
 
 
@@ -163,7 +163,7 @@ def _run(name, entry):
 def main(argv=None):
     """Write the cards; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m cvsr_converters.publish.cards", description=__doc__.partition("\n")[0]
+        prog="python -m cvsr_converters.publish.cards", description="Write the card (README.md) of each model family."
     )
     parser.add_argument("families", type=Path, nargs="+")
     for folder in parser.parse_args(argv).families:

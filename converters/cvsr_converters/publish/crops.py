@@ -78,7 +78,8 @@ def _crop(text):
 def main(argv=None):
     """Write the page; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m cvsr_converters.publish.crops", description=__doc__.partition("\n")[0]
+        prog="python -m cvsr_converters.publish.crops",
+        description="Write a page of crops of photos, upscaled by several models.",
     )
     parser.add_argument("models", nargs="+", help="names, or paths of files")
     parser.add_argument("--crop", type=_crop, action="append", required=True, metavar="PHOTO:X,Y,SIDE")

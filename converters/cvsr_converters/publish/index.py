@@ -58,7 +58,7 @@ def build(root):
 def main(argv=None):
     """Write ``index.json``; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m cvsr_converters.publish.index", description=__doc__.partition("\n")[0]
+        prog="python -m cvsr_converters.publish.index", description="Write index.json for a folder of models."
     )
     parser.add_argument("folder", type=Path, help="the folder that holds a folder for each family of models")
     folder = parser.parse_args(argv).folder

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from cvsr import open_model
 from cvsr_converters import export
@@ -105,7 +106,7 @@ def survey(root, pythons=()):
         ours = {entry["name"]: str(root / entry["file"]) for entry in entries if entry["scale"] == scale}
         rows = result[str(scale)] = {}
         for name, what in (rivals(scale) | ours).items():
-            row = known.get(str(scale), {}).get(name, {})
+            row: dict[str, Any] = known.get(str(scale), {}).get(name, {})
             digest = hashlib.sha256(Path(what).read_bytes()).hexdigest() if Path(what).is_file() else None
             if not row or row.get("sha256") != digest:
                 row = measured(what, scale)
@@ -174,7 +175,8 @@ def plot(result, version, path):
 def main(argv=None):
     """Measure what is new, write ``survey.json``, the table and the plot; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m cvsr_converters.publish.survey", description=__doc__.partition("\n")[0]
+        prog="python -m cvsr_converters.publish.survey",
+        description="Measure all models and their rivals; write the table and the plot.",
     )
     parser.add_argument("models", type=Path)
     parser.add_argument(

@@ -74,7 +74,7 @@ def host(run, facts):
             tile, chroma = ycrcb[..., 0] / np.float32(255), (ycrcb[..., 1:] - 128) / np.float32(255)
         fed = processing.blob(tile, info)
         output = run(*processing.inputs(fed, info, exact=True))
-        keep = tuple(slice(0, n) for n in tile.shape[:2])
+        keep = slice(0, tile.shape[0]), slice(0, tile.shape[1])
         large = processing.image(output[0] if isinstance(output, list) else output, fed, tile, keep, info, exact=True)
         if chroma is not None:
             large = cv2.merge([large, processing.upsampled(chroma, info, exact=True) + np.float32(0.5)])

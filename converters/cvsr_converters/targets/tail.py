@@ -70,7 +70,8 @@ def _repeats(graph, resize, facts):
     scales = graph.constants.get(resize.inputs[2]) if len(resize.inputs) == 3 else None
     source = graph.inputs[0].name
     wanted = [1, 1, facts.scale, facts.scale]
-    return resize.attrs.get("mode") == "nearest" and resize.inputs[0] == source and list(scales) == wanted
+    repeats = resize.attrs.get("mode") == "nearest" and resize.inputs[0] == source
+    return repeats and scales is not None and list(scales) == wanted
 
 
 def _deconvolution(graph, facts):

@@ -71,14 +71,14 @@ def _forms(value, root, graph):
     node = graph.producer(value, "Conv")
     if node is None or value in graph.outputs or len(graph.consumers(value)) != 1:
         return []
-    forms = [linear.of(node, graph)]
-    while forms[-1] is not None:
-        before = graph.producer(forms[-1].source, "Conv")
-        first = linear.of(before, graph)
-        if first is None or len(graph.consumers(forms[-1].source)) != 1 or forms[-1].source in graph.outputs:
-            return forms
-        forms.append(conv_chain.compose(first, forms[-1]))
-    return forms[:-1]
+    forms, form = [], linear.of(node, graph)
+    while form is not None:
+        forms.append(form)
+        first = linear.of(graph.producer(form.source, "Conv"), graph)
+        if first is None or len(graph.consumers(form.source)) != 1 or form.source in graph.outputs:
+            break
+        form = conv_chain.compose(first, form)
+    return forms
 
 
 def _sum(forms):

@@ -35,10 +35,10 @@ def run(graph):
 
 def _reorder(node, channels, s, graph):
     """Let the convolution before ``node`` put out (channel, row, column); return whether there is one that can."""
-    above, reader, slopes = graph.producer(node.inputs[0]), node, []
+    above, reader, slopes = graph.producer(node.inputs[0]), node, {}
     while above is not None and graph.only_feeds(above.outputs[0], reader):
-        if above.op == "PRelu" and _slope(above, s * s * channels, graph) is not None:
-            slopes.append(above)
+        if above.op == "PRelu" and (slope := _slope(above, s * s * channels, graph)) is not None:
+            slopes[above] = slope
         elif above.op not in UNARY:
             break
         above, reader = graph.producer(above.inputs[0]), above
@@ -50,8 +50,7 @@ def _reorder(node, channels, s, graph):
     for place, name in enumerate(above.inputs[1:], 1):
         if name:
             above.inputs[place] = graph.constant(graph.constants[name][order], above.outputs[0])
-    for prelu in slopes:
-        slope = _slope(prelu, s * s * channels, graph)
+    for prelu, slope in slopes.items():
         prelu.inputs[1] = graph.constant(slope[order].reshape(-1, 1, 1), prelu.outputs[0])
     return True
 

@@ -60,6 +60,7 @@ def _swap(shuffle, node, graph):
     if node.op in ("Mul", "Add", "PRelu"):
         numbers = per_channel(graph.array(node, 1))
         block = shuffle.attrs["blocksize"] ** 2
+        assert numbers is not None, "see _next"
         if numbers.size > 1:
             by_channel = shuffle.attrs.get("mode", "DCR") == "CRD"
             numbers = np.repeat(numbers, block) if by_channel else np.tile(numbers, block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -82,7 +83,8 @@ def named(result):
     if isinstance(result, dict):
         return dict(sorted(result.items()))
     if isinstance(result, (list, tuple)):
-        return {f"output{i}": tensor for i, tensor in enumerate(result)} if len(result) > 1 else {"output": result[0]}
+        tensors: list[Any] = list(result)
+        return {f"output{i}": each for i, each in enumerate(tensors)} if len(tensors) > 1 else {"output": tensors[0]}
     return {"output": result}
 
 

@@ -39,7 +39,7 @@ def _check_end(file, name):
     if head[:8] != SIGNATURE:
         what = "it is empty" if not size else f"it begins with {head[:8]!r}"
         raise ModelError(f"{name} is no HDF5 file: {what}; get the file again")
-    version, end = head[8] if len(head) > 8 else None, None
+    version, end = head[8] if len(head) > 8 else -1, None
     # where the size of an address, and the third address, the end of the file, lie
     sizes_at, base = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}.get(version, (None, None))
     if base is not None and len(head) >= base + 24 and head[sizes_at] == 8:

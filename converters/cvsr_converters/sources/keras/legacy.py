@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from typing import Any
 
 import keras
 import numpy as np
@@ -52,7 +53,8 @@ class TensorFlowOp(keras.Operation):
         super().__init__(name=name)
         if function is not None and not _PURE.fullmatch(function):
             raise ModelError(f"layer {name!r} calls tf.{function}, which is not among the functions that only compute")
-        self.function, self.node = function, node and json_format.ParseDict(node, node_def_pb2.NodeDef())
+        self.function: Any = function
+        self.node: Any = node and json_format.ParseDict(node, node_def_pb2.NodeDef())
         if node and (why := safe_ops.danger(self.node.op)):
             raise ModelError(f"layer {name!r}: the operation {self.node.op} {why}; it was not run")
         self.constants = {int(index): value for index, value in (constants or {}).items()}
@@ -62,7 +64,7 @@ class TensorFlowOp(keras.Operation):
             return self._by_node(inputs) if self.node else self._by_name(arguments)
 
     def _by_name(self, arguments):
-        function = tf
+        function: Any = tf
         for part in self.function.split("."):
             function = getattr(function, part)
         return function(arguments.pop("first"), **{k: v for k, v in arguments.items() if k != "name"})
@@ -73,7 +75,8 @@ class TensorFlowOp(keras.Operation):
         values = list(inputs)
         for index, value in sorted(self.constants.items()):
             values.insert(index, np.asarray(value, _dtype(self.node, index)))
-        given, definition = {}, op_def_registry.get(self.node.op)
+        given = {}
+        definition: Any = op_def_registry.get(self.node.op)
         for argument in definition.input_arg:
             if argument.number_attr:
                 number = self.node.attr[argument.number_attr].i
@@ -87,7 +90,8 @@ class TensorFlowOp(keras.Operation):
 
 def _dtype(node, index):
     """Return the numpy type of an input of a NodeDef, as far as its constants need it."""
-    argument = op_def_registry.get(node.op).input_arg
+    definition: Any = op_def_registry.get(node.op)
+    argument = definition.input_arg
     attr = argument[index].type_attr if index < len(argument) else ""
     kind = node.attr[attr].type if attr else argument[min(index, len(argument) - 1)].type
     return tf.as_dtype(kind or types_pb2.DT_FLOAT).as_numpy_dtype

@@ -229,7 +229,7 @@ def load_weights(model, path, name, count):
 def original(model, options, name, facts=UNKNOWN, notes=(), *, channels_first=False):
     """Return the Original of a Keras model with the outputs that ``options`` name. Raises ModelError."""
     for weight in model.weights:
-        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+        if not np.isfinite(np.asarray(keras.ops.convert_to_numpy(weight), np.float64)).all():
             raise ModelError(f"the weights {weight.path!r} are not all finite numbers: the file is broken")
     if options.outputs:
         model = keras.Model(model.inputs, [_output(model, output) for output in options.outputs])

@@ -63,10 +63,10 @@ class Network:
 
     def _dims(self, size):
         """Return the shapes of all inputs, in the model's own order, for images of ``size``."""
-        return [_shape(one, *(n * one.factor for n in size), one.name in self.last) for one in self.inputs]
+        return [_shape(one, [n * one.factor for n in size], one.name in self.last) for one in self.inputs]
 
     def _free(self):
-        return [_shape(one, f"height{i}", f"width{i}", one.name in self.last) for i, one in enumerate(self.inputs)]
+        return [_shape(one, [f"height{i}", f"width{i}"], one.name in self.last) for i, one in enumerate(self.inputs)]
 
     def _look(self):
         """Run it at two sizes: find which outputs have the channels last; return the facts that its shapes tell."""
@@ -116,8 +116,8 @@ class Network:
                 )
 
 
-def _shape(one, height, width, last):
-    return (1, height, width, one.channels) if last else (1, one.channels, height, width)
+def _shape(one, sides, last):
+    return (1, *sides, one.channels) if last else (1, one.channels, *sides)
 
 
 def _feed(graph, feeds):

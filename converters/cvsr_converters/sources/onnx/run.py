@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -29,7 +31,7 @@ def open_session(model, *, plain=False):
         raise ModelError(f"onnxruntime does not load this model: {one_line(error)}") from None
 
 
-def evaluate(session, blobs):
+def evaluate(session, blobs) -> list[Any]:
     """Return all outputs of a session for these arrays, in the session's own types; raise ModelError."""
     feeds = {}
     for info, blob in zip(session.get_inputs(), blobs, strict=True):

@@ -23,7 +23,7 @@ def check(prefix):
         raise ModelError(f"{prefix.name}.index is cut short or broken: {error}; get the file again") from error
     sizes = {name: math.prod(shape) * dtypes[name].size for name, shape in shapes.items() if dtypes[name] != tf.string}
     if sum(sizes.values()) > stored:
-        largest = max(sizes, key=sizes.get)
+        largest = max(sizes, key=lambda variable: sizes[variable])
         raise ModelError(
             f"{prefix.name}: the variables are {sum(sizes.values())} bytes ({largest!r} of shape {shapes[largest]} is "
             f"the largest), but the data file has {stored}: it is cut short or broken; get it again"

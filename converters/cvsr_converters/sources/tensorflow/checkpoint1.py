@@ -50,6 +50,7 @@ def _with(prefix, ending):
 def read(path, options):
     """Return the :class:`Original` of a checkpoint; raise ModelError."""
     prefix = _prefix(Path(path))
+    assert prefix is not None, "matches() has found it"
     _check_files(prefix)
     from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
 

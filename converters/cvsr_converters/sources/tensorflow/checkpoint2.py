@@ -27,6 +27,7 @@ def read(path, options):
     from cvsr_converters.sources.tensorflow import bundle
 
     prefix = _prefix(path)
+    assert prefix is not None, "matches() has found it"
     name = f"{prefix.parent.name}/{prefix.name}"
     reader = bundle.check(prefix)
     model, facts = keras_model.network(options, name)
@@ -121,13 +122,14 @@ def _pair(wanted, layers):
     if len(wanted) != len(layers):
         return None
     for layer, weights in wanted:
-        place = next((i for i, (_, own) in enumerate(left) if _keys(weights, own)), None)
-        if place is None:
+        fitting = ((i, keys) for i, (_, own) in enumerate(left) if (keys := _keys(weights, own)))
+        place, keys = next(fitting, (0, None))
+        if keys is None:
             return None
-        there, own = left.pop(place)
+        there, _ = left.pop(place)
         if place and not notes:
             notes = [f"its layers are in another order, and were matched by their shapes: {there} is {layer}"]
-        pairs += zip(weights, _keys(weights, own), strict=True)
+        pairs += zip(weights, keys, strict=True)
     return pairs, notes
 
 

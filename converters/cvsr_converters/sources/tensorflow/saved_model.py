@@ -77,7 +77,7 @@ def _function(loaded, options):
         functions = getattr(getattr(loaded, name, None), "concrete_functions", [])
         of_one = [one for one in functions if len(one.inputs) - len(one.captured_inputs) == 1]
         if of_one:
-            free = max(of_one, key=lambda one: list(one.inputs[0].shape or ()).count(None))
+            free = max(of_one, key=lambda one: sum(side is None for side in one.inputs[0].shape or ()))
             return free, [f"it has no signatures; its function {name} was taken"]
     raise ModelError("it has no signature and no function of one image: export it again with a signature")
 

@@ -177,7 +177,7 @@ def _tensor(table, buffers):
         if len(content) != math.prod(sizes) * np.dtype(kind).itemsize:
             raise ModelError(f"{_BROKEN}the tensor {name!r} is {list(sizes)}, but has {len(content)} bytes")
         data = np.frombuffer(content, kind).reshape(sizes)
-    return Tensor(name, tuple(table.ints(7)) or sizes, sizes, kind and np.dtype(kind), data)
+    return Tensor(name, tuple(table.ints(7)) or sizes, sizes, np.dtype(kind) if kind else None, data)
 
 
 def _operation(table, codes):
