@@ -1,7 +1,5 @@
 """The verb ``cvsr convert``: arguments in, report out. The package ``cvsr`` finds it by its entry point."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from pathlib import Path

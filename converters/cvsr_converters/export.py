@@ -4,8 +4,6 @@ The network is traced, rewritten, and compared with the trained one in ONNX and 
 the file written, and the record of its training added to the ``training.json`` beside it.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

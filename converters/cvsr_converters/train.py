@@ -4,8 +4,6 @@ A recipe is a TOML file (a path, or the name of one in ``training/recipes``): ne
 A run that was interrupted goes on where it was when the same command is given again.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

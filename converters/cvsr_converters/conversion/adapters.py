@@ -1,7 +1,5 @@
 """Change what goes into a network or comes out of it, in the original and in its graph alike."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

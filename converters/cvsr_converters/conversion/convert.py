@@ -1,7 +1,5 @@
 """Convert a trained model of any kind into a file that every OpenCV runs, proven: what ``cvsr convert`` does."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -4,8 +4,6 @@ Frameworks trace a network well only at a fixed size, and then may bake that siz
 both graphs are the same after the passes, nothing was baked in, and the graph is good for all sizes.
 """
 
-from __future__ import annotations
-
 import math
 import re
 

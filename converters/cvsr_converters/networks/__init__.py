@@ -5,8 +5,6 @@ A module called NAME has a function NAME(**options) that returns the Keras model
 returns that.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 

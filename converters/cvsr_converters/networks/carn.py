@@ -11,8 +11,6 @@ Ahn et al. 2018, "Fast, Accurate, and Lightweight Super-Resolution with Cascadin
 CARN-M is ``carn(groups=4, shared=True)``.
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers
 

@@ -8,8 +8,6 @@
 Kim et al. 2016, "Deeply-Recursive Convolutional Network for Image Super-Resolution".
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers, ops
 

@@ -9,8 +9,6 @@
 Tai et al. 2017, "Image Super-Resolution via Deep Recursive Residual Network". B1U9 is the default, B1U25 its best net.
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers
 

@@ -10,8 +10,6 @@ Lim et al. 2017, "Enhanced Deep Residual Networks for Single Image Super-Resolut
 the full network is ``edsr(channels=256, blocks=32, residual=0.1)``.
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers
 

@@ -7,8 +7,6 @@ Network": one channel (luma), f = 5, 3, 3 and n = 64, 32. With three channels, w
 is the variant that enlarges the color as well.
 """
 
-from __future__ import annotations
-
 import keras
 
 from cvsr_converters.facts import Facts

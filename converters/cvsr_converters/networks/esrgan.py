@@ -9,8 +9,6 @@
 Wang et al. 2018, "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks".
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers, ops
 

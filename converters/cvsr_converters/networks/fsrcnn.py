@@ -10,8 +10,6 @@ FSRCNN-s with d = 32, s = 5, m = 1. Their counts of parameters, 12464 and 3937, 
 channel: neither biases nor slopes. The transposed convolution's kernel is 9x9 for every scale, and so is the count.
 """
 
-from __future__ import annotations
-
 import keras
 
 from cvsr_converters.facts import Facts

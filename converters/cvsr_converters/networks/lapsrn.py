@@ -13,8 +13,6 @@ net is ``lapsrn(depth=5, recursions=8, shared=True)``. Trained with the Charbonn
 (``cvsr_converters.training.losses``) on the output of every level.
 """
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 from keras import layers, ops

@@ -1,7 +1,5 @@
 """What many networks share: registered layers, which a ``.keras`` file needs no unsafe loading for, and tails."""
 
-from __future__ import annotations
-
 import keras
 import tensorflow as tf
 

@@ -7,8 +7,6 @@
 Lim et al. 2017, "Enhanced Deep Residual Networks for Single Image Super-Resolution". Blocks are EDSR's.
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers
 

@@ -9,8 +9,6 @@
 Li et al. 2018, "Multi-scale Residual Network for Image Super-Resolution".
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers
 

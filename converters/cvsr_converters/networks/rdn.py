@@ -10,8 +10,6 @@
 Zhang et al. 2018, "Residual Dense Network for Image Super-Resolution".
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers
 

@@ -10,8 +10,6 @@ Bhardwaj et al. 2022, "Collapsible Linear Blocks for Super-Efficient Super Resol
 Zhang et al. 2021, "Edge-oriented Convolution Block" (ECBSR); Berger et al. 2022, "QuickSRNet".
 """
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 from keras import ops

@@ -7,8 +7,6 @@ Dong et al. 2014/2016, "Image Super-Resolution Using Deep Convolutional Networks
 the kernels: 9-1-5 is the default, 9-5-5 the best of its nets.
 """
 
-from __future__ import annotations
-
 import keras
 
 from cvsr_converters.facts import Facts

@@ -9,8 +9,6 @@
 Tong et al. 2017, "Image Super-Resolution Using Dense Skip Connections": the variant SRDenseNet_All.
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers
 

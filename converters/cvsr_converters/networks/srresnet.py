@@ -9,8 +9,6 @@
 Ledig et al. 2017, "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network".
 """
 
-from __future__ import annotations
-
 import keras
 from keras import layers
 

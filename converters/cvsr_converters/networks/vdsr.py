@@ -6,8 +6,6 @@
 Kim et al. 2016, "Accurate Image Super-Resolution Using Very Deep Convolutional Networks".
 """
 
-from __future__ import annotations
-
 import keras
 
 from cvsr_converters.facts import Facts

@@ -10,8 +10,6 @@ pixel shuffle is a DepthToSpace after it. Targets look at that form. :func:`lowe
 right in ONNX but not in every OpenCV.
 """
 
-from __future__ import annotations
-
 from cvsr_converters.passes import canonical
 from cvsr_converters.passes.graph import Graph
 from cvsr_converters.passes.lower import (

@@ -7,8 +7,6 @@
 Names of TensorFlow depend on what else the process has built. With these, the same network gives the same bytes.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 
 from cvsr.errors import ModelError

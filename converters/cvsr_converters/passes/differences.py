@@ -1,7 +1,5 @@
 """Where two graphs differ: how a size that is baked in is found, and named."""
 
-from __future__ import annotations
-
 import numpy as np
 from onnx import helper, numpy_helper
 

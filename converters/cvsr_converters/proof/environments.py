@@ -1,7 +1,5 @@
 """Other versions of OpenCV to verify in: each in a virtual environment of its own, made once and kept."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

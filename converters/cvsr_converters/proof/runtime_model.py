@@ -1,7 +1,5 @@
 """What the runtime does around a network, in numpy, so that a file can be compared with a whole original."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -4,8 +4,6 @@ One DnnSuperResImpl upscales images of the sizes A, B and A again. It corrupts i
 replacing DepthToSpace: never make one here.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from pathlib import Path

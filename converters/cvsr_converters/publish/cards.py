@@ -3,8 +3,6 @@
 All that a card says comes from ``survey.json``, ``training.json`` and the docstring of the network's module.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import inspect

@@ -1,7 +1,5 @@
 """What a network costs: multiplications, counted from its ONNX file."""
 
-from __future__ import annotations
-
 import math
 
 import onnx

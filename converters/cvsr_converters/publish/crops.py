@@ -7,8 +7,6 @@ enlarged again as a whole; the crop, ``x,y,side`` in pixels of the photo, is cut
 PSNR of luma over the whole photo and, where the extra ``perceptual`` is installed, LPIPS (0 for equal pictures).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

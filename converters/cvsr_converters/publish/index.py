@@ -4,8 +4,6 @@ The facts come from the metadata inside the .onnx files, quality and use from th
 with the runtime's own reader, so that the index says what the runtime will see; needs no TensorFlow and no onnx.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

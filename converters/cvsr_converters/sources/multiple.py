@@ -4,8 +4,6 @@ Such a network runs at any size, but its graph at one size has the padding of th
 none, the graph is right for those only, and the host has to do the padding.
 """
 
-from __future__ import annotations
-
 from cvsr_converters import passes
 from cvsr_converters.passes.differences import differences
 

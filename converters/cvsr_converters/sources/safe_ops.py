@@ -4,8 +4,6 @@ A TensorFlow graph is data, but some operations in it read and write files, open
 from somebody else is looked through before any of it runs.
 """
 
-from __future__ import annotations
-
 import re
 
 from cvsr.errors import ModelError

@@ -1,7 +1,5 @@
 """Read PyTorch weights of a known architecture: spandrel rebuilds the network from their names and shapes."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import zipfile

@@ -1,7 +1,5 @@
 """The files that the converter writes, one module per format."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from cvsr.io.atomic import atomic

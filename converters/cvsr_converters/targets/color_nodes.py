@@ -1,7 +1,5 @@
 """What targets put around a network: nodes that mix channels, and the colors as matrices."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.graph import Node

@@ -3,8 +3,6 @@
 Only what every OpenCV reads right in a frozen graph is written; a ModelError names what is left.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from tensorflow import make_tensor_proto
 from tensorflow.core.framework import graph_pb2

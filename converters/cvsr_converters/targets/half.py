@@ -6,8 +6,6 @@ OpenCV from 4.8 on does the Cast while it loads the file, so that nothing is slo
 what a target has made: the other modules look for weights among the constants. OpenCV 4.6 reads no 16-bit numbers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper

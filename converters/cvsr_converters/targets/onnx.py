@@ -1,7 +1,5 @@
 """The ONNX file for cvsr: concrete size, metadata, and the same bytes for the same network."""
 
-from __future__ import annotations
-
 import onnx
 
 SIZE = 64  # OpenCV takes any size at setInput, but only where the file names a concrete one

@@ -1,7 +1,5 @@
 """Which ONNX operations OpenCV loads and computes right, from 4.6 to 5.0 and on both engines of 5.0."""
 
-from __future__ import annotations
-
 from onnx import helper, numpy_helper
 
 from cvsr.errors import ModelError

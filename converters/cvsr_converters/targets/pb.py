@@ -7,8 +7,6 @@ block size from the number of channels. Any luma network fits the family "fsrcnn
 "edsr", because their color, range and mean are mixed into 1x1 convolutions here.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr.errors import ModelError

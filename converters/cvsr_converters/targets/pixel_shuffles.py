@@ -7,8 +7,6 @@
 The module's own DepthToSpace guesses the block size from the number of planes.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -11,8 +11,6 @@ repeated, which is what ``cv2.resize`` does, and beside luma networks color is r
 does it, to the bit.
 """
 
-from __future__ import annotations
-
 from dataclasses import fields
 
 import cv2

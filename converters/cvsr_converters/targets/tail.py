@@ -8,8 +8,6 @@
 The host rounds to 8 bits before it shuffles, so that it moves a quarter of the bytes.
 """
 
-from __future__ import annotations
-
 from cvsr_converters.facts import Facts
 from cvsr_converters.passes import Graph, canonical
 from cvsr_converters.passes.lower import subpixel

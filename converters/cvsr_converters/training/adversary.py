@@ -1,7 +1,5 @@
 """The second stage of GAN training: a discriminator that learns beside the generator."""
 
-from __future__ import annotations
-
 import keras
 import tensorflow as tf
 

@@ -4,8 +4,6 @@ Each takes (image, scale, random): BGR uint8 (H, W, 3) with sides that are multi
 numpy's; and returns uint8 (H / scale, W / scale, 3).
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

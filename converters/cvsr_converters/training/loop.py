@@ -1,7 +1,5 @@
 """The training loop: warm-up and cosine decay, averaged weights, resumable checkpoints, a log of PSNR."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

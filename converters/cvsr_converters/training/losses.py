@@ -4,8 +4,6 @@ Pixel and content losses take (target, output) of equal shape and return a scala
 discriminator's logits for (real, made) pictures and returns (the generator's, the discriminator's) loss.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

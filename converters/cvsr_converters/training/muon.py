@@ -4,8 +4,6 @@ Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; t
 et al. 2025, "Muon is Scalable for LLM Training", so that learning rates are Adam's. Vectors (biases) are left to Adam.
 """
 
-from __future__ import annotations
-
 import keras
 import tensorflow as tf
 

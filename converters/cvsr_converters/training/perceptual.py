@@ -7,8 +7,6 @@ Simonyan, Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Imag
 "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (LPIPS).
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import pickle

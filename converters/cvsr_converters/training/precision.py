@@ -1,7 +1,5 @@
 """In what number type layers compute: float32, or bfloat16 with weights in float32, which is faster on some CPUs."""
 
-from __future__ import annotations
-
 import contextlib
 
 import keras

@@ -5,8 +5,6 @@ and channels that it lacks are read by nobody at first, so that a deeper or wide
 ended (Chen et al. 2016, "Net2Net").
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a network is asked: how its facts turn batches of pictures into its inputs, and its outputs into pictures."""
 
-from __future__ import annotations
-
 import keras
 import tensorflow as tf
 

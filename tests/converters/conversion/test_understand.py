@@ -102,7 +102,7 @@ def test_what_is_given_or_in_the_file_is_not_tried():
     with pytest.raises(ModelError, match="not luma"):
         understand(net, Facts(color="luma"))
     with pytest.raises(ModelError, match="pass --color and --range"):
-        understand(original(lambda x: enlarged(x, 2)), {"mean": [0.5, 0.5, 0.5]})
+        understand(original(lambda x: enlarged(x, 2)), Facts(mean=[0.5, 0.5, 0.5]))
 
 
 def test_sizes():

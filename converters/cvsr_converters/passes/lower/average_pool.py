@@ -6,8 +6,6 @@
 OpenCV ignores ``count_include_pad`` but for the new engine of 5.0, and refuses negative padding.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 ALL = np.iinfo(np.int64).max

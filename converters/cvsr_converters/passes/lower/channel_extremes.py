@@ -6,8 +6,6 @@
 OpenCV 4.8 reduces channels to wrong numbers without a word.
 """
 
-from __future__ import annotations
-
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""

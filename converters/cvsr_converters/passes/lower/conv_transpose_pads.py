@@ -6,8 +6,6 @@ Padding crops the output. One more zero row at a side of the kernel adds one row
 OpenCV refuses padding that differs; TensorFlow makes it for every odd kernel with an even stride.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 

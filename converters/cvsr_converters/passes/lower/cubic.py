@@ -8,8 +8,6 @@ the same convolution of an image of ones. That is what TensorFlow does, and it r
 1/1024, which matters for a scale of 3.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

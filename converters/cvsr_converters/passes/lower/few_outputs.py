@@ -8,8 +8,6 @@ them. So it gathers C·5 + 20: FSRCNN's last layer takes 0.5 to 0.6 of the time,
 a third (OpenCV 4.8 to 5.0). For 3x3 it takes longer, and so from about 12 outputs on.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 LEAST = 5  # rows and columns

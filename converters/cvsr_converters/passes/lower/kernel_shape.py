@@ -5,8 +5,6 @@
 ONNX lets the reader find it in the weights. OpenCV up to 4.12 does not look there.
 """
 
-from __future__ import annotations
-
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""

@@ -8,8 +8,6 @@ Behind a convolution that engine keeps channels in blocks, filled up with zeros.
 where one channel meets several; and what divides by the zeros that fill a block spoils the next convolution.
 """
 
-from __future__ import annotations
-
 MEETING = {"Add", "Div", "Max", "Min", "Mul", "Pow", "Sub", "Sum", "Where"}
 BLOCK = 16  # the largest block of channels
 

@@ -16,8 +16,6 @@ this. A one-hot ConvTranspose takes 1.5 times as long on 4.x, and 7 (new) to 70 
 takes up to twice as long, cannot change its size up to 4.10, and is replaced by dnn_superres once that has been used.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr.modelfiles.subpixel import by_channels, by_pixels

@@ -5,8 +5,6 @@
 The same numbers bit for bit. OpenCV up to 4.8 cannot change the size of the input of a SpaceToDepth.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -8,8 +8,6 @@ twice on 5.0 (SRDenseNet, LapSRN), and a pixel's last bit does not depend on whe
 convolutions it does. At the end of a network the host can do the shuffle.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr.modelfiles.subpixel import phases

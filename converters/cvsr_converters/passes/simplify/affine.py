@@ -7,8 +7,6 @@
 A constant that is the same number everywhere becomes that number.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -5,8 +5,6 @@
 ``fold_scale`` and ``fold_bias`` then put both into a convolution beside them, where there is one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.graph import operand

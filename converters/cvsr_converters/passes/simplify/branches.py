@@ -9,8 +9,6 @@ The branches of RepVGG, ECBSR, ACNet and their likes, once their BatchNormalizat
 where the one convolution costs no more than all that it replaces.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from dataclasses import replace
 

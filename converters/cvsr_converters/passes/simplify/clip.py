@@ -7,8 +7,6 @@
 Both limits are written always: an absent optional input is one more thing that a reader of ONNX may not know.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 LARGEST = float(np.finfo(np.float32).max)

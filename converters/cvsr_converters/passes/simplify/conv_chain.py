@@ -6,8 +6,6 @@ The linear bottlenecks of SESR, and what is left of ECBSR and the like. Two case
 no padding; or the first is 1x1 without bias, so that padding before it is as good as behind it.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -7,8 +7,6 @@ do the host's own shuffle and grouped convolutions. Operations on single numbers
 channel both orders are the same.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 # pointwise, with one input that counts

@@ -7,8 +7,6 @@
 First of all, because other passes ask how many readers a value has.
 """
 
-from __future__ import annotations
-
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""

@@ -9,8 +9,6 @@
 A Dropout whose mask is read, or that is training, stays.
 """
 
-from __future__ import annotations
-
 SHAPING = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 
 

@@ -10,8 +10,6 @@ the errors are 0, b, 2b ... Late among the passes, because the others bring such
 tf2onnx gives a convolution two biases where TensorFlow's optimiser had folded one in already.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.graph import per_channel

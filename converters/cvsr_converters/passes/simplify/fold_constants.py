@@ -7,8 +7,6 @@
 Random numbers are no constants, whatever they are made from.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator

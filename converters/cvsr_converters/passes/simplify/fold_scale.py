@@ -7,8 +7,6 @@
 Padding with zeros comes after the Add, so with padding the last one would not be exact at the borders.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.graph import per_channel

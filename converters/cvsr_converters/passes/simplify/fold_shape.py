@@ -6,8 +6,6 @@
 trace tells.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 

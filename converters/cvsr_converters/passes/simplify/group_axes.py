@@ -8,8 +8,6 @@ The GroupNormalization of Keras. Its Reshapes hold the size of the image. What i
 each of its channels, all the same.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.graph import FIRST, LAST

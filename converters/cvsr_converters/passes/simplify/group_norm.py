@@ -10,8 +10,6 @@
 the size of the image; this fits any. PyTorch writes torch.nn.GroupNorm so.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.simplify.spell_out import normalise

@@ -7,8 +7,6 @@
 The step to two axes, written as one Squeeze, moves towards the outputs until it meets the step back.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.simplify.reduce import OPS as REDUCTIONS

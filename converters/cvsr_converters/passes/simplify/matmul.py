@@ -7,8 +7,6 @@
 The channels are last there; a single one may be first. ``merge_transposes`` drops the Transposes where their pairs are.
 """
 
-from __future__ import annotations
-
 from cvsr_converters.passes.graph import FIRST, LAST
 
 NOTHING = [0, 1, 2, 3]

@@ -6,8 +6,6 @@
 TensorFlow's layout has the channels last, ONNX's first: a converted graph is full of such pairs.
 """
 
-from __future__ import annotations
-
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""

@@ -7,8 +7,6 @@ ONNX has no negative padding there, and shape inference ends at it. TensorFlow p
 tf2onnx half of it at the beginning, which would move the image by a pixel.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -5,8 +5,6 @@
 Padding that mirrors or repeats the image stays a Pad.
 """
 
-from __future__ import annotations
-
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""

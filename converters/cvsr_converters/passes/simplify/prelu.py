@@ -11,8 +11,6 @@ negative. Those two, one number or one for each channel, are followed through th
 a LeakyRelu (one slope for all channels), a Relu (slope 0) or x itself (slope 1).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.graph import per_channel

@@ -11,8 +11,6 @@ Every number of the input gets a number of its own; where those are in the outpu
 not matter how it is written. Their sizes, which hold the size of the image, vanish.
 """
 
-from __future__ import annotations
-
 import math
 from collections import ChainMap, Counter
 

@@ -10,8 +10,6 @@ OpenCV 4.8 reduces channels to wrong numbers without a word, and 4.6 nearly ever
 rest of them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 GLOBAL = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}

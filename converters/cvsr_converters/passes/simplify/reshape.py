@@ -7,8 +7,6 @@ Transpose it fits any size, and its pair may meet it. A Reshape to the shape tha
 moves nothing; ``merge_transposes`` drops both.
 """
 
-from __future__ import annotations
-
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""

@@ -6,8 +6,6 @@ Sizes hold the size of the image. Enlarging by a whole number, most of the ways 
 but OpenCV reads only asymmetric + floor right on all versions.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -5,8 +5,6 @@
 ``x[:, :4] = new`` in PyTorch, as in the large kernels of PLKSR.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.graph import Node

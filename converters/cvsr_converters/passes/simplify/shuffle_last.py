@@ -6,8 +6,6 @@ Arithmetic with constants moves where a convolution can take it in; everything m
 that a target may cut the shuffle off.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.graph import operand, per_channel

@@ -5,8 +5,6 @@
 Networks of TensorFlow Lite and others have the channels last throughout. ``merge_transposes`` drops the pairs.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr_converters.passes.simplify.depth_to_space import UNARY

@@ -11,8 +11,6 @@
 OpenCV 4.6 takes powers of negative numbers from the absolute value.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

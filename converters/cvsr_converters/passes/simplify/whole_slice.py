@@ -6,8 +6,6 @@ Networks that pad the image to a multiple crop the result again, also where ther
 the length itself: one beyond it may cut a larger image.
 """
 
-from __future__ import annotations
-
 
 def run(graph):
     """Apply the rewrite wherever it fits; return whether the graph has changed."""

@@ -1,7 +1,5 @@
 """``.keras`` files: the zip archives of Keras 3, and of Keras 2 since 2.12."""
 
-from __future__ import annotations
-
 import io
 import json
 import tempfile

@@ -1,7 +1,5 @@
 """HDF5 files of Keras 2 and 3: whole models, and weights alone for a network that the user names."""
 
-from __future__ import annotations
-
 import json
 
 from cvsr.errors import ModelError

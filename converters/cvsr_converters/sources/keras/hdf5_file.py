@@ -1,7 +1,5 @@
 """HDF5 files of Keras, opened only after their sizes, links and data sets have been checked against the file."""
 
-from __future__ import annotations
-
 import os
 import struct
 from contextlib import contextmanager

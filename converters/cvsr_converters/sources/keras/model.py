@@ -1,7 +1,5 @@
 """What the formats of Keras share: refuse code in them, free the size of their input, build, and fill in weights."""
 
-from __future__ import annotations
-
 import copy
 import importlib
 import inspect

@@ -1,7 +1,5 @@
 """Read a network in an ONNX file of one's own, such as PyTorch writes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from cvsr.modelfiles import onnx_reader

@@ -1,7 +1,5 @@
 """What operations of other opsets mean in the one that the passes speak: one function for each that has changed."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr.errors import ModelError

@@ -1,7 +1,5 @@
 """Load an ONNX file that may come from anybody: no size in it is believed, and no path in it leaves its folder."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

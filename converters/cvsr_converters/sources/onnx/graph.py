@@ -1,7 +1,5 @@
 """An ONNX model of any opset, type and layout → its graph at one size, as the tracing of an Original wants it."""
 
-from __future__ import annotations
-
 import onnx
 from onnx import TensorProto
 

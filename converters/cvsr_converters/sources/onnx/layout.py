@@ -1,7 +1,5 @@
 """Find which axis of an ONNX graph's input holds the channels, and how many there are."""
 
-from __future__ import annotations
-
 from cvsr.errors import ModelError
 from cvsr_converters.sources.onnx.types import TO_FIRST
 

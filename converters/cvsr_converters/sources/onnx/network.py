@@ -1,7 +1,5 @@
 """A network in an ONNX model: what its inputs and outputs are, how to run it, and its graph at any size."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 import numpy as np

@@ -4,8 +4,6 @@ Most operations that a newer or older opset has changed take more types now, or 
 mean something else have a function here that says it in opset 13. What is in neither list is refused by its name.
 """
 
-from __future__ import annotations
-
 import onnx
 
 from cvsr.errors import ModelError

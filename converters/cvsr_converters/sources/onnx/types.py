@@ -1,7 +1,5 @@
 """Bring an ONNX graph to 32-bit floats and to channels first, whatever it was stored in."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper

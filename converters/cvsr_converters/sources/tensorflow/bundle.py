@@ -1,7 +1,5 @@
 """The pairs of files (.index, .data-…) in which TensorFlow 2 keeps variables."""
 
-from __future__ import annotations
-
 import math
 
 from cvsr.errors import ModelError

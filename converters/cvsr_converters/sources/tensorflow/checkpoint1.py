@@ -4,8 +4,6 @@ The graph is that of training. Its output is found (or named by the user), the v
 iterators and queues become inputs, and the rest is dropped. Nothing of the graph runs before that.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

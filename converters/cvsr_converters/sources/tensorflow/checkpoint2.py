@@ -4,8 +4,6 @@ Such a file knows the objects that held the variables and the order in which the
 objects, the one whose layers have the shapes of the network's is taken for the network.
 """
 
-from __future__ import annotations
-
 import re
 
 from cvsr.errors import ModelError

@@ -6,8 +6,6 @@
 That is what ``tf.cond`` builds, in batch normalisation above all.
 """
 
-from __future__ import annotations
-
 from cvsr.errors import ModelError
 from cvsr_converters.sources.tensorflow import graphdef
 

@@ -4,8 +4,6 @@ The weights are constants in the graph. What is no image among the placeholders 
 that it has at inference; the ends of the graph are the outputs, in whichever layout.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from cvsr.errors import ModelError

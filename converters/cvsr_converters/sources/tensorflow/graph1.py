@@ -1,7 +1,5 @@
 """A frozen graph of TensorFlow 1 → an :class:`Original`: what is no image is fed, training is cut off."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

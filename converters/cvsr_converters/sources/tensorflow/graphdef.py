@@ -3,8 +3,6 @@
 A graph is a dict of NodeDefs by name. Tensors are named as in GraphDef: "node" for its first output, "node:1" …
 """
 
-from __future__ import annotations
-
 import math
 import re
 

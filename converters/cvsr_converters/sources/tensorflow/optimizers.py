@@ -1,7 +1,5 @@
 """SavedModels that were saved in the middle of training: without the optimizer, which only Keras 2 can load."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import tempfile

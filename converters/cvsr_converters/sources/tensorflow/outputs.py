@@ -1,7 +1,5 @@
 """Find the output of a network in the graph that trained it, among losses, gradients, summaries and optimizers."""
 
-from __future__ import annotations
-
 import re
 
 import tensorflow as tf

@@ -1,7 +1,5 @@
 """TensorFlow 2 SavedModels, exported by Keras or not, and TF-Hub modules, which are the same."""
 
-from __future__ import annotations
-
 import warnings
 
 from cvsr.errors import ModelError

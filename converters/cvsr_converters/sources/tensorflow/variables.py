@@ -1,7 +1,5 @@
 """The variables of a TensorFlow 1 graph, and their values in a checkpoint."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 

@@ -4,8 +4,6 @@ Weights may be quantised to 16 or 8 bits. Inputs of a fixed size are made free. 
 another clothing, optimised for the browser; what they were made from is the better source.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

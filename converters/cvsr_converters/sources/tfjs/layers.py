@@ -5,8 +5,6 @@ layer with ``@keras.saving.register_keras_serializable("cvsr")``, and put a line
 names, and a function of its config and of the match of that pattern to (the Keras class, its arguments).
 """
 
-from __future__ import annotations
-
 import copy
 import math
 import re

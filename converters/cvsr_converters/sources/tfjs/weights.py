@@ -1,7 +1,5 @@
 """The weights of a TF.js model: raw shards, as the manifest in its ``model.json`` describes them."""
 
-from __future__ import annotations
-
 import math
 from pathlib import PurePosixPath
 

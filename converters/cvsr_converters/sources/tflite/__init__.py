@@ -5,8 +5,6 @@ agree. Where a size is fixed in the file (the shape that a transposed convolutio
 takes other sizes.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

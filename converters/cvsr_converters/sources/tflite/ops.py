@@ -4,8 +4,6 @@ Each is a function of the tensors, of the fields of its options (by number, as i
 :class:`.file.Table`) and of ``grown``, which returns the shape that a tensor enlarges another one to (see ``run.py``). To add one, write it and put it into OPERATIONS by its name in the schema.
 """
 
-from __future__ import annotations
-
 import tensorflow as tf
 from tensorflow.lite.python.schema_py_generated import BuiltinOperator
 

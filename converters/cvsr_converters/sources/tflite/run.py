@@ -1,7 +1,5 @@
 """Run a TFLite model of any size of image: by TensorFlow's operations, and in TFLite's own interpreter."""
 
-from __future__ import annotations
-
 import re
 import warnings
 
