@@ -58,13 +58,13 @@ def rewritten_model(rewrite, before, changes=True, tolerance=1e-5):
     """Do as :func:`rewritten`; return the model."""
     text = before.SerializeToString()
     graph = passes.Graph(before)
-    assert rewrite.run(graph) is changes
-    drop_dead.run(graph)
+    assert passes.apply(rewrite, graph) is changes
+    passes.apply(drop_dead, graph)
     after = graph.to_model()
     same(before, after, tolerance)
     assert before.SerializeToString() == text, "a pass must not write into the model that it was given"
-    while rewrite.run(graph):  # what it finds in its own work must end
-        drop_dead.run(graph)
+    while passes.apply(rewrite, graph):  # what it finds in its own work must end
+        passes.apply(drop_dead, graph)
         same(before, graph.to_model(), tolerance)
     if not changes:
         assert ops(before) == ops(after)

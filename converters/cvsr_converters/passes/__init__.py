@@ -1,8 +1,8 @@
 """Rewrites that bring a graph into the form which every OpenCV loads and computes right.
 
-Each module holds one rewrite: a picture of it, and ``run(graph) -> bool`` that says whether it changed anything. No
-general graph optimiser is used: some of those in use give wrong numbers, and here every rewrite is tested on its own.
-To add one: write its file, put it into PASSES or LOWERING, and give it two tests, one where it fires and one where it
+Each module is one rewrite: a diagram of it, and ``run(graph)``, which applies it wherever it fits. No general graph
+optimizer is used: some of those in use give wrong numbers, and here every rewrite is tested on its own. To add one:
+write its file, put its name into PASSES or LOWERING, and write two tests, one in which it applies and one in which it
 must not.
 
 There are two stages. :func:`simplify` gives one form to what frameworks write in many ways, and loses nothing: a
@@ -10,99 +10,64 @@ pixel shuffle is a DepthToSpace after it. Targets look at that form. :func:`lowe
 right in ONNX but not in every OpenCV.
 """
 
+import importlib
+
 from cvsr_converters.passes import canonical
 from cvsr_converters.passes.graph import Graph
-from cvsr_converters.passes.lower import (
-    average_pool,
-    channel_extremes,
-    conv_transpose_pads,
-    cubic,
-    few_outputs,
-    kernel_shape,
-    plain_layout,
-    shuffle,
-    space_to_depth,
-    subpixel,
-)
-from cvsr_converters.passes.simplify import (
-    affine,
-    batch_norm,
-    branches,
-    clip,
-    conv_chain,
-    depth_to_space,
-    drop_dead,
-    drop_identity,
-    fold_bias,
-    fold_constants,
-    fold_scale,
-    fold_shape,
-    group_axes,
-    group_norm,
-    keep_axes,
-    matmul,
-    merge_transposes,
-    negative_pads,
-    pad_conv,
-    prelu,
-    recognize_moves,
-    reduce,
-    reshape,
-    resize,
-    scatter_channels,
-    shuffle_last,
-    sink_transposes,
-    spell_out,
-    whole_slice,
-)
 
-__all__ = ["LOWERING", "PASSES", "Graph", "lower", "simplify"]
+__all__ = ["LOWERING", "PASSES", "Graph", "apply", "lower", "simplify"]
+
+
+def _modules(folder, *names):
+    return tuple(importlib.import_module(f"{__name__}.{folder}.{name}") for name in names)
+
 
 # In this order, again and again until none of them finds anything.
-PASSES = (
-    drop_dead,
-    fold_constants,
-    fold_shape,
-    drop_identity,
-    negative_pads,  # before all that needs the shapes behind them
-    whole_slice,
-    scatter_channels,
-    group_norm,  # before what it consists of is spelled out
-    group_axes,
-    reshape,
-    matmul,
-    merge_transposes,
-    sink_transposes,
-    keep_axes,
-    recognize_moves,
-    reduce,
-    spell_out,
-    prelu,  # before clip, which would take its Relu for a limit
-    clip,
-    resize,
-    pad_conv,
-    batch_norm,
-    affine,
-    fold_scale,
-    fold_bias,
-    branches,  # before conv_chain: what is merged there is no branch of this any more
-    conv_chain,
-    depth_to_space,  # after fold_bias: what it reorders is a convolution with all of its bias
-    shuffle_last,
+PASSES = _modules(
+    "simplify",
+    "drop_dead",
+    "fold_constants",
+    "fold_shape",
+    "drop_identity",
+    "negative_pads",  # before all that needs the shapes behind them
+    "whole_slice",
+    "scatter_channels",
+    "group_norm",  # before what it consists of is spelled out
+    "group_axes",
+    "reshape",
+    "matmul",
+    "merge_transposes",
+    "sink_transposes",
+    "keep_axes",
+    "recognize_moves",
+    "reduce",
+    "spell_out",
+    "prelu",  # before clip, which would take its Relu for a limit
+    "clip",
+    "resize",
+    "pad_conv",
+    "batch_norm",
+    "affine",
+    "fold_scale",
+    "fold_bias",
+    "branches",  # before conv_chain: what is merged there is no branch of this any more
+    "conv_chain",
+    "depth_to_space",  # after fold_bias: what it reorders is a convolution with all of its bias
+    "shuffle_last",
 )
 # The same way, on what PASSES leave.
-LOWERING = (
-    drop_dead,
-    cubic,
-    average_pool,
-    space_to_depth,
-    subpixel,
-    shuffle,
-    conv_transpose_pads,
-    kernel_shape,
-    channel_extremes,
-    few_outputs,
-    plain_layout,
+LOWERING = PASSES[:1] + _modules(  # drop_dead
+    "lower",
+    "cubic",
+    "average_pool",
+    "space_to_depth",
+    "subpixel",
+    "shuffle",
+    "conv_transpose_pads",
+    "kernel_shape",
+    "channel_extremes",
+    "few_outputs",
+    "plain_layout",
 )
 
 
@@ -122,10 +87,17 @@ def lower(model, keep=()):
 def _rewritten(model, rewrites):
     graph = Graph(model)
     for _ in range(100):
-        changed = [rewrite.run(graph) for rewrite in rewrites]
+        changed = [apply(rewrite, graph) for rewrite in rewrites]
         if not any(changed):
             break
     else:
         raise RuntimeError("the passes undo each other's work and never end: this is a bug in cvsr_converters.passes")
     canonical.run(graph)
     return graph.to_model()
+
+
+def apply(rewrite, graph):
+    """Run one rewrite on a graph; return whether it has changed anything."""
+    before = graph.changes
+    rewrite.run(graph)
+    return graph.changes != before

@@ -28,8 +28,8 @@ class Node:
 class Graph:
     """A graph with one output or more. Values are names: of an input, a constant or an output of a node.
 
-    A pass that changes ``nodes``, or the op, the inputs or the outputs of a node, calls :meth:`note` or :meth:`touch`
-    afterwards, unless it only used the other methods below. A constant may have several users, so a pass adds a new
+    A pass that changes ``nodes``, or a node, calls :meth:`note` or :meth:`touch` afterwards, unless it only used the
+    other methods below; ``changes`` counts all of these calls. A constant may have several users, so a pass adds a new
     one and never changes one in place.
     """
 
@@ -41,23 +41,28 @@ class Graph:
         self.outputs = [o.name for o in graph.output]
         self.nodes = [_node(n) for n in graph.node]
         self._producers, self._consumers, self._noted = {}, defaultdict(list), {}
+        self.changes = 0
         self.touch()
 
     def touch(self):
         """Forget what was derived from the nodes, because they have changed."""
+        self.changes += 1
         self._indexed, self._inference = False, None
 
     def _index(self):
         self._producers, self._consumers, self._noted = {}, defaultdict(list), {}
         self._indexed = True
         for node in self.nodes:
-            self.note(node)
+            self._enter(node)
 
     def note(self, node):
         """Take over the inputs and outputs of one node that is new or has changed: quicker than :meth:`touch`."""
+        self.changes += 1
         self._inference = None
-        if not self._indexed:
-            return
+        if self._indexed:
+            self._enter(node)
+
+    def _enter(self, node):
         for value in self._forget(node):
             self._producers.pop(value, None)
         self._producers.update((value, node) for value in node.outputs)
@@ -153,6 +158,7 @@ class Graph:
             self.types[source] = self.types.pop(value)
             self.types[source].name = source
         self._inference = None
+        self.changes += 1
         for reader in dict.fromkeys(self.consumers(value)):
             reader.inputs = [source if i == value else i for i in reader.inputs]
             self.note(reader)

@@ -154,8 +154,8 @@ def test_spell_of_the_complement_of_the_error_function():
     before = model("a = Erf(x) y = Sub(one, a)", one=np.float32(1))
     graph = passes.Graph(before)
     graph.nodes[1].op, graph.nodes[1].inputs = "ai.onnx.contrib::Erfc", ["x"]
-    assert spell_out.run(graph)
-    drop_dead.run(graph)
+    assert passes.apply(spell_out, graph)
+    passes.apply(drop_dead, graph)
     same(before, graph.to_model())
 
 
@@ -178,6 +178,6 @@ def test_spell_of_newer_operations(op, opset, attrs, expected):
     before.opset_import[0].version = opset
     before.ir_version = 9
     graph = passes.Graph(before)
-    assert spell_out.run(graph)
+    assert passes.apply(spell_out, graph)
     assert [n.op for n in graph.nodes] == expected.split()
     same(before, graph.to_model())

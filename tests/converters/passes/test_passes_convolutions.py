@@ -31,8 +31,8 @@ def test_conv_transpose_pads_become_symmetric(kernel, stride, attrs):
     body = f"y = ConvTranspose<strides = [{stride}, {stride}], kernel_shape = [{kernel}, {kernel}], {attrs}>(x, w, b)"
     before = model(body, out=("H", "W", "I", "J"), w=weights(4, 2, kernel, kernel), b=weights(2))
     graph = passes.Graph(before)
-    assert conv_transpose_pads.run(graph)
-    assert not conv_transpose_pads.run(graph)
+    assert passes.apply(conv_transpose_pads, graph)
+    assert not passes.apply(conv_transpose_pads, graph)
     after = graph.to_model()
     found = attributes(after, "ConvTranspose")
     assert found["pads"][:2] == found["pads"][2:]
@@ -141,7 +141,7 @@ def test_other_convolutions_stay_whole(outputs, inputs, kernel, attrs):
 def test_kernel_shape_is_written():
     before = model("y = Conv<pads = [1, 0, 1, 0]>(x, w)", w=weights(4, 4, 3, 1))
     graph = passes.Graph(before)
-    assert kernel_shape.run(graph)
+    assert passes.apply(kernel_shape, graph)
     assert attributes(graph.to_model(), "Conv")["kernel_shape"] == [3, 1]
     rewritten(kernel_shape, graph.to_model(), changes=False)
 
@@ -165,7 +165,7 @@ def test_fold_bias_of_two_biases_as_tf2onnx_writes_them():
     graph = passes.Graph(before)
     graph.nodes[0].inputs.append(graph.constant(graph.constants["c"].ravel(), "b"))
     graph.bypass(graph.nodes[1])
-    assert fold_bias.run(graph)
+    assert passes.apply(fold_bias, graph)
     np.testing.assert_allclose(run(graph.to_model())[0], run(before)[0], atol=1e-5)
 
 

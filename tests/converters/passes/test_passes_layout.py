@@ -193,7 +193,7 @@ def test_shapes_are_computed():
               y = Resize<mode = "linear">(x, , , z)"""
     ints = {"zero": np.array([0]), "two": np.array(2), "three": np.array(3), "nc": np.array([1, 4])}
     before = model(body, out=(1, 4, 12, 20), **ints)
-    assert fold_shape.run(passes.Graph(before))
+    assert passes.apply(fold_shape, passes.Graph(before))
     assert ops(passes.simplify(before)) == ["Resize"]
     same(before, passes.simplify(before))
 
@@ -202,7 +202,7 @@ def test_shapes_that_are_not_known_stay():
     before = model("s = Shape(x) t = Cast<to = 1>(s) y = Mul(x, t)", out=("N", "C", "H", "W"))
     before.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "H"
     graph = passes.Graph(before)
-    assert not fold_shape.run(graph)
+    assert not passes.apply(fold_shape, graph)
 
 
 # --- reductions

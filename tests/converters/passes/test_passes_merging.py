@@ -96,7 +96,7 @@ def test_affine(body, expected):
     after = passes.simplify(before)
     assert ops(after) == expected
     same(before, after)
-    assert affine.run(passes.Graph(before))
+    assert passes.apply(affine, passes.Graph(before))
 
 
 @pytest.mark.parametrize(

@@ -152,5 +152,5 @@ def test_moves_of_what_the_largest_networks_have():
     constants = {"n": [3, 5], "r": [1, 1, 1, 2, 1, 2], "o": [1, 64, 320, 224]}
     before.graph.initializer.extend(onnx.numpy_helper.from_array(np.array(v), n) for n, v in constants.items())
     graph = passes.Graph(before)
-    assert recognize_moves.run(graph)
+    assert passes.apply(recognize_moves, graph)
     assert [n.op for n in graph.nodes if n.outputs == ["y"]] == ["Resize"]

@@ -27,7 +27,7 @@ def test_resize_nearest_fires_exactly_where_it_repeats_pixels(scale, place, roun
     x = np.random.default_rng(1).normal(size=(1, 4, 6, 10)).astype(np.float32)
     same = np.array_equal(run(before)[0], x.repeat(scale, 2).repeat(scale, 3))
     graph = passes.Graph(before)
-    fired = resize.run(graph)
+    fired = passes.apply(resize, graph)
     after = graph.to_model()
     assert (attributes(after, "Resize").get("nearest_mode") == b"floor") is (same or rounding == "floor")
     assert fired is (same and (place, rounding) != ("asymmetric", "floor"))
@@ -38,7 +38,7 @@ def test_resize_nearest_fires_exactly_where_it_repeats_pixels(scale, place, roun
 def test_resize_turns_sizes_into_scales():
     before = model('y = Resize<mode = "linear">(x, , , s)', out=(1, 4, 12, 30), s=np.array([1, 4, 12, 30]))
     graph = passes.Graph(before)
-    assert resize.run(graph)
+    assert passes.apply(resize, graph)
     after = graph.to_model()
     assert len(after.graph.node[0].input) == 3
     np.testing.assert_allclose(run(after)[0], run(before)[0], atol=1e-6)

@@ -16,6 +16,7 @@ from kit.targets import facts_of, network, original, small, weights
 
 import cvsr
 from cvsr.errors import ModelError
+from cvsr_converters import passes
 from cvsr_converters.facts import Facts
 from cvsr_converters.passes import Graph, canonical
 from cvsr_converters.passes.lower import shuffle
@@ -148,7 +149,7 @@ def test_a_shuffle_as_transposes(mode, channels):
     body = f'd = DepthToSpace<blocksize = 3, mode = "{mode}">(x) y = Relu(d)'
     model = network(body, {"x": (9 * channels, 64, 64)}, (channels, 192, 192))
     graph = Graph(model)
-    assert shuffle.run(graph)
+    assert passes.apply(shuffle, graph)
     canonical.run(graph)
     rewritten = graph.to_model()
     assert {node.op_type for node in rewritten.graph.node} == {"Reshape", "Transpose", "Relu"}

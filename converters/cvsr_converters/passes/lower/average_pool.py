@@ -12,8 +12,6 @@ ALL = np.iinfo(np.int64).max
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in list(graph.nodes):
         if node.op == "AveragePool" and node.attrs.get("count_include_pad", 0):
             if node.attrs.get("ceil_mode", 0) or node.attrs.get("auto_pad", "NOTSET") != "NOTSET":
@@ -24,13 +22,10 @@ def run(graph):
                 pads = graph.constant(np.array([0, 0, top, left, 0, 0, bottom, right]), node.outputs[0])
                 node.inputs = [graph.add(node, "Pad", [node.inputs[0], pads])]
                 node.attrs["pads"] = [0, 0, 0, 0]
-                graph.note(node)
-            changed = True
+            graph.note(node)
         if node.op == "Pad" and (pads := graph.array(node, 1)) is not None and pads.any() and (pads <= 0).all():
             begin, end = -pads.reshape(2, -1).astype(np.int64)
             axes = np.flatnonzero(begin + end)
             ends = np.where(end[axes] > 0, -end[axes], ALL)
             inputs = [graph.constant(a, node.outputs[0]) for a in (begin[axes], ends, axes)]
             graph.become(node, "Slice", [node.inputs[0], *inputs])
-            changed = True
-    return changed

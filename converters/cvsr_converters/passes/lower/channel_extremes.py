@@ -8,10 +8,8 @@ OpenCV 4.8 reduces channels to wrong numbers without a word.
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op in ("ReduceMax", "ReduceMin")]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         x, shape = node.inputs[0], shapes.get(node.inputs[0], ())
         if len(shape) != 4 or not shape[1] or not node.attrs.get("keepdims", 1):
@@ -25,5 +23,3 @@ def run(graph):
             graph.become(node, "Neg", [graph.add(node, "Transpose", [x], {"perm": [0, 3, 1, 2]})])
         else:
             graph.become(node, "Transpose", [x], {"perm": [0, 3, 1, 2]})
-        changed = True
-    return changed

@@ -10,8 +10,6 @@ import numpy as np
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in [n for n in graph.nodes if n.op == "ConvTranspose"]:
         kernel = graph.constants.get(node.inputs[1])
         if kernel is None or kernel.ndim != 4 or "output_shape" in node.attrs:
@@ -29,5 +27,3 @@ def run(graph):
         node.inputs[1] = graph.constant(kernel, node.outputs[0])
         node.attrs |= {"kernel_shape": list(kernel.shape[2:]), "pads": [int(p) for p in (*target, *target)]}
         graph.note(node)
-        changed = True
-    return changed

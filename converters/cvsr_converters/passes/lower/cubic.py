@@ -16,10 +16,8 @@ from cvsr_converters.passes.simplify.resize import CTM, PLACE
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "Resize" and n.attrs.get("mode") == "cubic" and len(n.inputs) == 3]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         shape, scales = shapes.get(node.inputs[0], ()), graph.array(node, 2)
         place = PLACE.get(node.attrs.get(CTM, "half_pixel"))
@@ -33,8 +31,6 @@ def run(graph):
         planes = np.array([_taps(p, s, place, a, steps) for p in range(s)])
         kernel = np.einsum("pi,qj->pqij", planes, planes).reshape(s * s, 1, 5, 5).astype(np.float32)
         _write(node, shape[1], s, kernel, graph)
-        changed = True
-    return changed
 
 
 def _taps(phase, s, place, a, steps):

@@ -16,8 +16,6 @@ INPUTS = 8  # at least
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in [n for n in graph.nodes if n.op == "Conv"]:
         weight = graph.array(node, 1)
         if weight is None or not _fits(node, weight.shape):
@@ -34,8 +32,6 @@ def run(graph):
         planes = graph.add(node, "Conv", inputs, attrs)
         inputs = [planes, graph.constant(second, like), *node.inputs[2:]]
         graph.become(node, "Conv", inputs, {"kernel_shape": [1, columns], "pads": [0, left, 0, right]})
-        changed = True
-    return changed
 
 
 def _fits(node, shape):

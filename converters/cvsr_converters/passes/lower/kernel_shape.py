@@ -7,12 +7,9 @@ ONNX lets the reader find it in the weights. OpenCV up to 4.12 does not look the
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in graph.nodes:
         if node.op in ("Conv", "ConvTranspose") and "kernel_shape" not in node.attrs:
             weight = graph.constants.get(node.inputs[1])
             if weight is not None:
                 node.attrs["kernel_shape"] = list(weight.shape[2:])
-                changed = True
-    return changed
+                graph.note(node)

@@ -13,18 +13,14 @@ BLOCK = 16  # the largest block of channels
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op in MEETING or n.op in ("Log", "Reciprocal")]
     shapes = dict(graph.shapes()) if nodes else {}
-    changed = False
     for node in nodes:
         for place, value in enumerate(node.inputs):
             if value not in graph.constants and _blocked(node, place, shapes, graph):
                 first = graph.add(node, "Transpose", [value], {"perm": [0, 2, 3, 1]})
                 node.inputs[place] = graph.add(node, "Transpose", [first], {"perm": [0, 3, 1, 2]})
                 graph.note(node)
-                changed = True
-    return changed
 
 
 def _blocked(node, place, shapes, graph):

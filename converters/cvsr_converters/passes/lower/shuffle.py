@@ -23,19 +23,15 @@ from cvsr_converters.passes.graph import Node
 
 
 def run(graph):
-    """Rewrite each DepthToSpace whose channels are known; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "DepthToSpace"]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         if planes := shapes.get(node.inputs[0], (0, 0))[1]:
             s = node.attrs["blocksize"]
             steps = by_channels(planes // s**2, s) if node.attrs.get("mode") == "CRD" else by_pixels(planes // s**2, s)
             place = graph.nodes.index(node)  # in place: shapes are inferred in the order of the nodes
             graph.nodes[place : place + 1] = nodes_of(graph, node.inputs[0], node.outputs[0], steps, node.origin)
-            changed = True
-    graph.touch()
-    return changed
+            graph.touch()
 
 
 def nodes_of(graph, source, result, steps, origin=""):

@@ -9,17 +9,13 @@ import numpy as np
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "SpaceToDepth"]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         s, shape = node.attrs["blocksize"], shapes.get(node.inputs[0], ())
         if len(shape) == 4 and shape[1]:
             kernel = graph.constant(one_hot(shape[1], s), node.outputs[0])
             graph.become(node, "Conv", [node.inputs[0], kernel], {"kernel_shape": [s, s], "strides": [s, s]})
-            changed = True
-    return changed
 
 
 def one_hot(channels, s):

@@ -14,11 +14,8 @@ from cvsr.modelfiles.subpixel import phases
 
 
 def run(graph):
-    """Apply the rewrite to every ConvTranspose of known, dense weights; return whether the graph has changed."""
-    changed = False
     for node in [n for n in graph.nodes if n.op == "ConvTranspose"]:
-        changed |= rewrite(node, graph)
-    return changed
+        rewrite(node, graph)
 
 
 def rewrite(node, graph):

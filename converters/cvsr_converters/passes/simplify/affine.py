@@ -11,13 +11,11 @@ import numpy as np
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in [n for n in graph.nodes if n.op in ("Add", "Sub", "Mul", "Div")]:
-        changed |= _one_form(node, graph)
+        _one_form(node, graph)
     for node in [n for n in graph.nodes if n.op in ("Add", "Mul")]:
-        changed |= _merge(node, graph)
-    return changed | _uniform(graph)
+        _merge(node, graph)
+    _uniform(graph)
 
 
 def _number(node, graph, place):
@@ -27,41 +25,40 @@ def _number(node, graph, place):
 
 
 def _one_form(node, graph):
-    """Write a Sub or Div as Add or Mul, and the constant on the right; return whether something changed."""
+    """Write a Sub or Div as Add or Mul, and the constant on the right."""
     left, right = (_number(node, graph, place) for place in (0, 1))
     if (left is None) == (right is None):
-        return False
+        return
     like = node.outputs[0]
     if right is None:
         if node.op == "Div":
-            return False
+            return
         x = node.inputs[1]
         if node.op == "Sub":
             x = graph.add(node, "Mul", [x, graph.constant(np.float32(-1), like)])
         graph.become(node, "Mul" if node.op == "Mul" else "Add", [x, node.inputs[0]])
-        return True
+        return
     if node.op == "Div":
         if not right.all():
-            return False
+            return
         graph.become(node, "Mul", [node.inputs[0], graph.constant((1 / right.astype(float)).astype(np.float32), like)])
-        return True
+        return
     if node.op == "Sub":
         graph.become(node, "Add", [node.inputs[0], graph.constant(-right, like)])
-        return True
-    return False
+        return
 
 
 def _merge(node, graph):
-    """Merge a Mul or Add with the one before it, or put the Mul first; return whether something changed."""
+    """Merge a Mul or Add with the one before it, or put the Mul first."""
     first = graph.producer(node.inputs[0])
     if first is None or first.op not in ("Add", "Mul") or not graph.only_feeds(first.outputs[0], node):
-        return False
+        return
     a, b = _number(first, graph, 1), _number(node, graph, 1)
     if a is None or b is None or (first.op, node.op) == ("Mul", "Add"):
-        return False
+        return
     together = a + b if node.op == "Add" else a * b
     if together.size > max(a.size, b.size) or not np.isfinite(together).all():
-        return False  # a row and a column would make a whole image
+        return  # a row and a column would make a whole image
     together = graph.constant(together.astype(np.float32), node.outputs[0])
     if first.op == node.op:
         graph.become(node, node.op, [first.inputs[0], together])
@@ -69,7 +66,6 @@ def _merge(node, graph):
         scale = node.inputs[1]
         graph.become(first, "Mul", [first.inputs[0], scale])
         graph.become(node, "Add", [first.outputs[0], together])
-    return True
 
 
 def _uniform(graph):
@@ -83,16 +79,11 @@ def _uniform(graph):
             if number.ndim or nothing:
                 found.append((node, number, value, nothing))
     shapes = graph.shapes() if found else {}
-    changed = False
     for node, number, value, nothing in found:
         shape = shapes.get(node.inputs[0])
         if not shape or len(number.shape) > len(shape):
             continue
         if any(m not in (1, n) for m, n in zip(number.shape[::-1], shape[::-1], strict=False)):
             continue  # the constant makes the value larger
-        if nothing and graph.bypass(node):
-            changed = True
-        elif number.ndim:
+        if not (nothing and graph.bypass(node)) and number.ndim:
             graph.become(node, node.op, [node.inputs[0], graph.constant(np.float32(value), node.outputs[0])])
-            changed = True
-    return changed

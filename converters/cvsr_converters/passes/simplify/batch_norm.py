@@ -11,10 +11,8 @@ from cvsr_converters.passes.graph import operand
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "BatchNormalization"]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         numbers = [graph.array(node, place) for place in range(1, 5)]
         if any(n is None for n in numbers) or node.attrs.get("training_mode", 0):
@@ -29,5 +27,3 @@ def run(graph):
         offset = graph.constant(operand(bias - mean * factor), node.outputs[0])
         node.outputs = node.outputs[:1]
         graph.become(node, "Add", [scaled, offset])
-        changed = True
-    return changed

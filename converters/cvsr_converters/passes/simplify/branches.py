@@ -18,16 +18,13 @@ from cvsr_converters.passes.simplify import conv_chain, linear
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "Add"]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         readers = graph.consumers(node.outputs[0])
         if len(readers) == 1 and readers[0].op == "Add" and node.outputs[0] not in graph.outputs:
             continue  # a part of a larger sum, which comes later
-        changed |= _merge(node, shapes, graph)
-    return changed
+        _merge(node, shapes, graph)
 
 
 def _merge(root, shapes, graph):

@@ -13,8 +13,6 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in list(graph.nodes):
         found = _limits(node, graph)
         if found is None:
@@ -27,8 +25,6 @@ def run(graph):
         if _is_canonical(node, source, low, high):
             continue
         _write(node, source, low, high, graph)
-        changed = True
-    return changed
 
 
 def _limits(node, graph):

@@ -14,8 +14,6 @@ from cvsr_converters.passes.simplify import linear
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in [n for n in graph.nodes if n.op == "Conv"]:
         first, second = linear.of(graph.producer(node.inputs[0]), graph), linear.of(node, graph)
         if first is None or second is None or not graph.only_feeds(node.inputs[0], node):
@@ -23,8 +21,6 @@ def run(graph):
         both = compose(first, second) if size(first, second) <= first.cost + second.cost else None
         if both is not None:
             linear.write(both, node, graph)
-            changed = True
-    return changed
 
 
 def size(first, second):

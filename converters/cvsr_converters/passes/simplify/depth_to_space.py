@@ -17,18 +17,13 @@ UNARY = frozenset({
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "DepthToSpace" and n.attrs.get("mode", "DCR") == "DCR"]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         planes, s = shapes.get(node.inputs[0], (0, 0))[1], node.attrs["blocksize"]
         if planes == s * s or (planes and _reorder(node, planes // s**2, s, graph)):
             node.attrs["mode"] = "CRD"
-            changed = True
-    if changed:
-        graph.touch()
-    return changed
+            graph.touch()
 
 
 def _reorder(node, channels, s, graph):

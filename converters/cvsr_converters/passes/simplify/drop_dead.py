@@ -9,7 +9,6 @@ First of all, because other passes ask how many readers a value has.
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     needed, alive, waiting = set(), set(), list(graph.outputs)
     while waiting:
         value = waiting.pop()
@@ -22,6 +21,5 @@ def run(graph):
     before = len(graph.nodes), len(graph.constants)
     graph.nodes = [node for node in graph.nodes if node in alive]
     graph.constants = {name: array for name, array in graph.constants.items() if name in needed}
-    if changed := before != (len(graph.nodes), len(graph.constants)):
+    if before != (len(graph.nodes), len(graph.constants)):
         graph.touch()
-    return changed

@@ -13,13 +13,12 @@ SHAPING = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in list(graph.nodes):
         rule = RULES.get(node.op)
         if rule is not None and rule(node, graph):
-            changed |= graph.bypass(node)
-    return changed | _casts(graph) | _undone(graph)
+            graph.bypass(node)
+    _casts(graph)
+    _undone(graph)
 
 
 def _dropout(node, graph):
@@ -44,18 +43,17 @@ def _slice(node, graph):
 
 
 def _casts(graph):
-    """Drop casts to the type that is there; return whether there were any."""
+    """Drop casts to the type that is there."""
     nodes = [n for n in graph.nodes if n.op == "Cast"]
     kinds = graph.kinds() if nodes else {}
-    idle = [n for n in nodes if kinds.get(n.inputs[0]) == n.attrs["to"]]
-    return sum(graph.bypass(node) for node in idle) > 0
+    for node in [n for n in nodes if kinds.get(n.inputs[0]) == n.attrs["to"]]:
+        graph.bypass(node)
 
 
 def _undone(graph):
-    """Drop chains of reshapes that end in the shape they began with; return whether there were any."""
+    """Drop chains of reshapes that end in the shape they began with."""
     nodes = [n for n in graph.nodes if n.op in SHAPING]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         above = graph.producer(node.inputs[0])
         while above is not None and above.op in SHAPING:
@@ -63,10 +61,9 @@ def _undone(graph):
             if 0 not in shape and shape == shapes.get(node.outputs[0]):
                 node.inputs = above.inputs[:1]
                 graph.note(node)
-                changed |= graph.bypass(node)
+                graph.bypass(node)
                 break
             above = graph.producer(above.inputs[0])
-    return changed
 
 
 RULES = {

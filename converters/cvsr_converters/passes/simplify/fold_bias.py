@@ -16,8 +16,7 @@ from cvsr_converters.passes.graph import per_channel
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = _add_up(graph)
+    _add_up(graph)
     for node in [n for n in graph.nodes if n.op in ("Add", "Sub")]:
         found = _match(node, graph)
         if found is None:
@@ -29,20 +28,16 @@ def run(graph):
         conv.inputs = [*conv.inputs[:2], graph.constant(bias, conv.outputs[0])]
         graph.note(conv)
         node.inputs = list(conv.outputs)
-        changed |= graph.bypass(node)
-    return changed
+        graph.bypass(node)
 
 
 def _add_up(graph):
-    """Make one bias of several; return whether there were any."""
-    changed = False
+    """Make one bias of several."""
     for conv in [n for n in graph.nodes if n.op in ("Conv", "ConvTranspose") and len(n.inputs) > 3]:
         biases = [graph.constants.get(name) for name in conv.inputs[2:] if name]
         if all(bias is not None for bias in biases):
             conv.inputs = [*conv.inputs[:2], graph.constant(sum(biases), conv.outputs[0])]
             graph.note(conv)
-            changed = True
-    return changed
 
 
 def _match(node, graph):

@@ -17,18 +17,13 @@ RANDOM = {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLik
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in list(graph.nodes):  # in order: a folded node may make the next one foldable
         if "::" in node.op or node.op in RANDOM or not all(i in graph.constants or not i for i in node.inputs):
             continue
         values = evaluate(node, graph.constants)
         graph.constants.update(zip(node.outputs, values, strict=True))
         graph.nodes.remove(node)
-        changed = True
-    if changed:
         graph.touch()
-    return changed
 
 
 def evaluate(node, arrays):

@@ -14,14 +14,12 @@ from cvsr_converters.passes.simplify.fold_bias import out_channels
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     found = [(n, per_channel(graph.array(n, 1))) for n in graph.nodes if n.op in ("Mul", "Add")]
     found = [(node, factor) for node, factor in found if factor is not None]
     shapes = graph.shapes() if found else {}
-    changed = False
     for node, factor in found:
-        changed |= (node.op == "Mul" and _into_before(node, factor, graph)) or _into_after(node, factor, shapes, graph)
-    return changed
+        if not (node.op == "Mul" and _into_before(node, factor, graph)):
+            _into_after(node, factor, shapes, graph)
 
 
 def known(conv, graph):

@@ -10,10 +10,8 @@ import numpy as np
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op in ("Shape", "Size")]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         shape = shapes.get(node.inputs[0])
         if shape is None or 0 in shape or node.outputs[0] in graph.outputs:
@@ -22,7 +20,4 @@ def run(graph):
         array = np.array(shape[begin:end], np.int64) if node.op == "Shape" else np.array(np.prod(shape), np.int64)
         graph.constants[node.outputs[0]] = array
         graph.nodes.remove(node)
-        changed = True
-    if changed:
         graph.touch()
-    return changed

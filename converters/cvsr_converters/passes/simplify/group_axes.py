@@ -16,18 +16,14 @@ from cvsr_converters.passes.simplify.sink_transposes import ELEMENTWISE
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "Reshape"]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         before, after = shapes.get(node.inputs[0], ()), shapes.get(node.outputs[0], ())
         if len(before) != 4 or len(after) != 5 or 0 in before or before[:3] != after[:3] or before[0] != 1:
             continue
         if after[3] * after[4] == before[3] and (region := _region(node, before, after[3:], shapes, graph)):
             _write(node, *region, after[3:], graph)
-            changed = True
-    return changed
 
 
 def _region(node, before, groups, shapes, graph):

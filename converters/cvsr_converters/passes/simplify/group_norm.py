@@ -16,10 +16,8 @@ from cvsr_converters.passes.simplify.spell_out import normalise
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "InstanceNormalization"]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         flat = graph.producer(node.inputs[0], "Reshape")
         readers = graph.consumers(node.outputs[0])
@@ -31,8 +29,6 @@ def run(graph):
         limits = [graph.array(node, place) for place in (1, 2)]
         if shapes.get(readers[0].outputs[0]) == shape and all(limit is not None for limit in limits):
             _write(graph, node, flat.inputs[0], readers[0], shape[1], groups[1], *limits)
-            changed = True
-    return changed
 
 
 def _write(graph, node, source, last, channels, groups, scale, bias):

@@ -17,18 +17,15 @@ AXES = np.array([2, 3])
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op in ("Reshape", "Squeeze", "Flatten", *REDUCTIONS)]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         before, after = shapes.get(node.inputs[0], ()), shapes.get(node.outputs[0], ())
         if len(before) == 4 and len(after) == 2 and after[0] == 1 and after[1] > 0:
-            changed |= _squeeze(node, before, after[1], graph)
+            _squeeze(node, before, after[1], graph)
     if any(_flat(value, graph) for node in graph.nodes for value in node.outputs):
         for node in list(graph.nodes):
-            changed |= _push(node, shapes, graph)
-    return changed
+            _push(node, shapes, graph)
 
 
 def _flat(value, graph):

@@ -13,10 +13,8 @@ NOTHING = [0, 1, 2, 3]
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "MatMul" and graph.array(n, 1) is not None]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         weight = graph.array(node, 1)
         found = _image(node, weight, shapes, graph) if weight.ndim == 2 else None
@@ -26,8 +24,6 @@ def run(graph):
             kernel = graph.constant(weight.T[:, :, None, None], node.outputs[0])
             conv = graph.add(node, "Conv", [turned, kernel], {"kernel_shape": [1, 1]})
             graph.become(last, "Transpose", [conv], {"perm": after})
-            changed = True
-    return changed
 
 
 def _image(node, weight, shapes, graph):

@@ -8,8 +8,6 @@ TensorFlow's layout has the channels last, ONNX's first: a converted graph is fu
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in [n for n in graph.nodes if n.op == "Transpose" and "perm" in n.attrs]:
         first = graph.producer(node.inputs[0], "Transpose")
         if first is not None and "perm" in first.attrs:
@@ -17,7 +15,5 @@ def run(graph):
             node.inputs = [first.inputs[0]]
             node.attrs = {"perm": [first.attrs["perm"][axis] for axis in node.attrs["perm"]]}
             graph.note(node)
-            changed = True
         if list(node.attrs["perm"]) == list(range(len(node.attrs["perm"]))):
-            changed |= graph.bypass(node)
-    return changed
+            graph.bypass(node)

@@ -11,8 +11,6 @@ import numpy as np
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in [n for n in graph.nodes if n.op == "ConvTranspose"]:
         pads = np.array(node.attrs.get("pads", [0, 0, 0, 0])).reshape(2, 2)  # (begin, end) x (rows, columns)
         if (pads >= 0).all() or (pads > 0).any():
@@ -20,5 +18,3 @@ def run(graph):
         extra = np.array(node.attrs.get("output_padding", [0, 0])) - pads.sum(axis=0)
         node.attrs |= {"pads": [0, 0, 0, 0], "output_padding": extra.tolist()}
         graph.note(node)
-        changed = True
-    return changed

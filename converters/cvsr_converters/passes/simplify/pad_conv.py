@@ -7,8 +7,6 @@ Padding that mirrors or repeats the image stays a Pad.
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in [n for n in graph.nodes if n.op == "Pad"]:
         pads = _zeros(node, graph)
         value = node.outputs[0]
@@ -19,8 +17,7 @@ def run(graph):
             own = conv.attrs.get("pads", [0, 0, 0, 0])
             conv.attrs["pads"] = [a + b for a, b in zip(own, pads, strict=True)]
             conv.attrs.pop("auto_pad", None)
-        changed |= graph.bypass(node)
-    return changed
+        graph.bypass(node)
 
 
 def _zeros(node, graph):

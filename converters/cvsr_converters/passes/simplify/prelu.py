@@ -20,13 +20,10 @@ JOINING = ("Add", "Sub", "Max", "Min", "Where")
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op in JOINING and len(n.inputs) in (2, 3)]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
-        changed |= any(_rewrite(node, x, shapes, graph) for x in _candidates(node, graph))
-    return changed
+        any(_rewrite(node, x, shapes, graph) for x in _candidates(node, graph))
 
 
 def _rewrite(node, x, shapes, graph):

@@ -28,10 +28,9 @@ LARGEST = 20_000_000  # numbers in a value that is looked at: 64 channels enlarg
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     if not _worth_a_look(graph.nodes, graph):
-        return False
-    shapes, changed, done = graph.shapes(), False, set()
+        return
+    shapes, done = graph.shapes(), set()
     for node in reversed(list(graph.nodes)):
         if node.op not in MOVING or node in done or len(node.outputs) != 1 or not _image(node.outputs[0], shapes):
             continue
@@ -39,9 +38,7 @@ def run(graph):
             if found := _recognised(source, group, node, shapes, graph):
                 _write(source, node, found, graph)
                 done |= group
-                changed = True
                 break
-    return changed
 
 
 def _worth_a_look(nodes, graph):

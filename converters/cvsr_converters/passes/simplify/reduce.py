@@ -17,24 +17,19 @@ OPS = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceSumSquare", "
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op in OPS]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         shape, axes = shapes.get(node.inputs[0], ()), _axes(node, graph)
         if len(shape) != 4 or axes is None:
             continue
         axes = sorted(axis % 4 for axis in axes)
         if not node.attrs.get("keepdims", 1):
-            changed |= _keep(node, axes, shape, shapes, graph)
+            _keep(node, axes, shape, shapes, graph)
         elif axes == [2, 3] and node.op != "ReduceSum":
             _pixels(node, graph)
-            changed = True
         elif axes == [1] and shape[1] and node.op not in ("ReduceMax", "ReduceMin"):
             _channels(node, shape[1], graph)
-            changed = True
-    return changed
 
 
 def _axes(node, graph):
@@ -43,17 +38,16 @@ def _axes(node, graph):
 
 
 def _keep(node, axes, shape, shapes, graph):
-    """Keep the reduced axes where a Reshape or Unsqueeze restores them; return whether it is so."""
+    """Keep the reduced axes where a Reshape or Unsqueeze restores them."""
     kept = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     readers = graph.consumers(node.outputs[0])
     if node.outputs[0] in graph.outputs or not readers:
-        return False
+        return
     if any(r.op not in ("Reshape", "Unsqueeze") or shapes.get(r.outputs[0]) != kept for r in readers):
-        return False
+        return
     node.attrs["keepdims"] = 1
     for reader in readers:
         graph.become(reader, "Identity", reader.inputs[:1])
-    return True
 
 
 def _pixels(node, graph):

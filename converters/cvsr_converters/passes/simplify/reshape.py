@@ -9,18 +9,13 @@ moves nothing; ``merge_transposes`` drops both.
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     reshapes = [n for n in graph.nodes if n.op == "Reshape"]
     shapes = graph.shapes() if reshapes else {}
-    changed = False
     for node in reshapes:
         perm = permutation(shapes.get(node.inputs[0]), shapes.get(node.outputs[0]))
         if perm:
             node.op, node.inputs, node.attrs = "Transpose", node.inputs[:1], {"perm": perm}
-            changed = True
-    if changed:
-        graph.touch()
-    return changed
+            graph.note(node)
 
 
 def permutation(before, after):

@@ -28,8 +28,7 @@ REPEAT = {"mode": "nearest", CTM: "asymmetric", "nearest_mode": "floor"}
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed, shapes = False, None
+    shapes = None
     for node in [n for n in graph.nodes if n.op == "Resize"]:
         if len(node.inputs) == 4 and node.inputs[3]:
             shapes = shapes or graph.shapes()
@@ -37,17 +36,14 @@ def run(graph):
             if not before.size or before.shape != after.shape or not before.all() or (after * FINEST % before).any():
                 continue  # no simple number: the scale would depend on the size
             node.inputs = [node.inputs[0], "", graph.constant((after / before).astype(np.float32), node.outputs[0])]
-            changed = True
+            graph.note(node)
         elif len(node.inputs) == 3 and node.inputs[1] and "crop" not in node.attrs.get(CTM, ""):
             node.inputs[1] = ""  # the region of interest, which only tf_crop_and_resize reads
-            changed = True
+            graph.note(node)
         scales = graph.constants.get(node.inputs[2]) if len(node.inputs) == 3 else None
         if scales is not None and node.attrs != REPEAT and repeats(node.attrs, scales):
             node.attrs = dict(REPEAT)
-            changed = True
-    if changed:
-        graph.touch()
-    return changed
+            graph.note(node)
 
 
 def repeats(attrs, scales):

@@ -11,10 +11,8 @@ from cvsr_converters.passes.graph import Node
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
     nodes = [n for n in graph.nodes if n.op == "ScatterND" and n.attrs.get("reduction", "none") == "none"]
     shapes = graph.shapes() if nodes else {}
-    changed = False
     for node in nodes:
         source, _, new = node.inputs
         shape, found = shapes.get(source, ()), _range(graph.array(node, 1))
@@ -26,8 +24,6 @@ def run(graph):
         parts = [_part(graph, node, source, 0, first), new, _part(graph, node, source, end, shape[1])]
         node.op, node.inputs, node.attrs = "Concat", [part for part in parts if part], {"axis": 1}
         graph.touch()
-        changed = True
-    return changed
 
 
 def _range(indices):

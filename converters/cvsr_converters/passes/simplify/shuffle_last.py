@@ -13,13 +13,9 @@ from cvsr_converters.passes.simplify.depth_to_space import UNARY
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for shuffle in [n for n in graph.nodes if n.op == "DepthToSpace"]:
         while (node := _movable(shuffle, graph)) is not None:
             shuffle = _swap(shuffle, node, graph)
-            changed = True
-    return changed
 
 
 def _movable(shuffle, graph):

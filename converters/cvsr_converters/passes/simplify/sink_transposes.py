@@ -20,14 +20,10 @@ REDUCE = {"ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "Redu
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     for node in list(graph.nodes):
         perm = _perm(node, graph)
         if perm is not None and (rule := _rule(node.op)) and rule(node, perm, graph):
             _after(node, perm, graph)
-            changed = True
-    return changed
 
 
 def _perm(node, graph):

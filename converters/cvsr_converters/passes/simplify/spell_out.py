@@ -19,21 +19,18 @@ from cvsr_converters.passes.graph import operand
 
 
 def run(graph):
-    """Apply the rewrite wherever it fits; return whether the graph has changed."""
-    changed = False
     nodes = [n for n in graph.nodes if n.op.rpartition("::")[2] in RULES]
     if any(n.op == "InstanceNormalization" for n in nodes):  # only of images: GroupNormalization uses it on other ranks
         shapes = graph.shapes()
         nodes = [n for n in nodes if n.op != "InstanceNormalization" or len(shapes.get(n.inputs[0], ())) == 4]
     for node in nodes:
-        changed |= RULES[node.op.rpartition("::")[2]](node, graph)
-    return changed
+        RULES[node.op.rpartition("::")[2]](node, graph)
 
 
 def _pow(node, graph):
     x, exponent = node.inputs[0], graph.array(node, 1)
     if exponent is None or exponent.size != 1 or exponent.ndim > 4 or x in graph.constants:
-        return False
+        return
     power = float(exponent.ravel()[0])
     if power == 0.5:
         graph.become(node, "Sqrt", [x])
@@ -41,29 +38,23 @@ def _pow(node, graph):
         graph.become(node, "Mul", [x, x])
     elif power == 3:
         graph.become(node, "Mul", [graph.add(node, "Mul", [x, x]), x])
-    else:
-        return False
-    return True
 
 
 def _mean(node, graph):
     count = len(node.inputs)
     total = graph.add(node, "Sum", node.inputs)
     graph.become(node, "Mul", [total, _scalar(1 / count, node, graph)])
-    return True
 
 
 def _hard_swish(node, graph):
     x = node.inputs[0]
     gate = graph.add(node, "HardSigmoid", [x], {"alpha": 1 / 6, "beta": 0.5})
     graph.become(node, "Mul", [x, gate])
-    return True
 
 
 def _mish(node, graph):
     x = node.inputs[0]
     graph.become(node, "Mul", [x, graph.add(node, "Tanh", [graph.add(node, "Softplus", [x])])])
-    return True
 
 
 def _gelu(node, graph):
@@ -75,29 +66,26 @@ def _gelu(node, graph):
         poly = graph.add(node, "Add", [poly, _scalar(root, node, graph)])
         gate = graph.add(node, "Sigmoid", [graph.add(node, "Mul", [x, poly])])
         graph.become(node, "Mul", [x, gate])
-        return True
+        return
     inner = graph.add(node, "Erf", [graph.add(node, "Mul", [x, _scalar(math.sqrt(0.5), node, graph)])])
     half = graph.add(node, "Mul", [x, _scalar(0.5, node, graph)])
     graph.become(node, "Mul", [half, graph.add(node, "Add", [inner, _scalar(1, node, graph)])])
-    return True
 
 
 def _erfc(node, graph):
     erf = graph.add(node, "Erf", node.inputs)
     graph.become(node, "Sub", [_scalar(1, node, graph), erf])
-    return True
 
 
 def _instance_norm(node, graph):
     x, scale, bias = node.inputs[0], graph.array(node, 1), graph.array(node, 2)
     if scale is None or bias is None:
-        return False
+        return
 
     def mean(value):
         return graph.add(node, "GlobalAveragePool", [value])
 
     normalise(node, x, mean, scale, bias, node.attrs.get("epsilon", 1e-5), graph)
-    return True
 
 
 def normalise(node, x, mean, scale, bias, epsilon, graph):
