@@ -36,7 +36,6 @@ class Upscaling(Protocol):
 
     def __call__(self, image: Any, /) -> Any:
         """Return the image upscaled."""
-        ...
 
 
 @dataclass(frozen=True)

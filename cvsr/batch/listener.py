@@ -12,20 +12,15 @@ class Listener(Protocol):
 
     def start(self, label: str) -> None:
         """A file, or a run of several files at a time, begins."""
-        ...
 
     def rename(self, label: str) -> None:
         """This thread continues with another file of the run, which its notes are about."""
-        ...
 
     def progress(self, step: Progress) -> None:
         """Some of the work that was started is done."""
-        ...
 
     def note(self, text: str) -> None:
         """Something about the current file is worth knowing, and no error."""
-        ...
 
     def done(self) -> None:
         """The run has ended."""
-        ...

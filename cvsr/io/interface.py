@@ -52,8 +52,6 @@ class Writer(Protocol):
 
     def write(self, rows: Image) -> None:
         """Append rows."""
-        ...
 
     def close(self) -> None:
         """Finish the file."""
-        ...
