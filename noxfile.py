@@ -40,6 +40,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("pyright")
+    session.run("pyright", "-p", "converters")
     session.run("lint-imports")
 
 
