@@ -36,6 +36,7 @@ class Upscaling(Protocol):
 
     def __call__(self, image: Any, /) -> Any:
         """Return the image upscaled."""
+        ...
 
 
 @dataclass(frozen=True)

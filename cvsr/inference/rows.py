@@ -21,13 +21,16 @@ class Rows(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Return (H, W), (H, W, 3) or (H, W, 4)."""
+        ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Return the type of a sample."""
+        ...
 
     def rows(self, start: int, stop: int) -> Image:
         """Return the rows ``start:stop``, as part of an image. Calls go from the top down, overlapping a little."""
+        ...
 
 
 class RowSource:

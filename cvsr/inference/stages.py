@@ -71,9 +71,11 @@ class Stage(Protocol):
 
     def rows(self, start: int, stop: int) -> Image:
         """Return the rows ``start:stop``. Calls go from the top down, and may overlap a little."""
+        ...
 
     def edges(self) -> list[int]:
         """Return where bands of rows should end to avoid extra work, the last at the bottom."""
+        ...
 
 
 class ImageSource:

@@ -31,6 +31,7 @@ class TileNetwork(Protocol):
 
     def forward(self, blob: Image) -> Image:
         """Return the network's output for ``blob``, float32 (1, C, h, w)."""
+        ...
 
 
 @dataclass

@@ -40,6 +40,7 @@ class Raw(Rows, Protocol):
 
     def missing(self, start: int, stop: int) -> Mask | None:
         """Return which pixels have no data, (n, W), None if all have."""
+        ...
 
 
 @dataclass(frozen=True)
