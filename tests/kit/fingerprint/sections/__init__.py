@@ -1,0 +1,1 @@
+"""The sections of a fingerprint: each module has ``run(book)``, which notes what cvsr does. ``kit`` serves them all."""
