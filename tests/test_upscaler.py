@@ -119,7 +119,7 @@ def test_chain_takes_the_fewest_and_least_scales_that_reach_the_factor(scales, f
 
 
 def test_a_model_that_does_not_enlarge_cannot_reach_a_scale():
-    with pytest.raises(ModelError, match="enlarges by 1"):
+    with pytest.raises(ModelError, match="cannot reach a scale of 2"):
         plan.chain([1], 2)
 
 

@@ -46,7 +46,7 @@ def load(run, scale):
 
 
 def built(model, record, name, scale, target="onnx", half=False, bits=None):
-    """Return the :class:`~cvsr_converters.conversion.build.Built` file of a trained network, for one of build's targets."""
+    """Return the :class:`~cvsr_converters.conversion.build.Built` file of a trained network for a target."""
     from cvsr_converters import networks
     from cvsr_converters.conversion import build
     from cvsr_converters.conversion.understand import Understood

@@ -11,7 +11,7 @@ from cvsr.modelfiles.info import Chroma, Color, Inputs, Skip, Tail
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts in the metadata of a model file; None for those that are unknown. The fields of :class:`cvsr.ModelInfo`.
+    """The facts in the metadata of a model file, the fields of :class:`cvsr.ModelInfo`; None if unknown.
 
     ``radius`` is "global" if an output pixel sees the whole image. ``family``: what ``cv2.dnn_superres`` calls the
     network; ``kind``: "standalone" for a file that includes the color conversion.

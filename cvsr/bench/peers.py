@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cvsr._cv2 import cv2
-from cvsr.errors import OpenCVError, OptionError
+from cvsr.errors import OpenCVError, OptionError, install_hint
 from cvsr.image import Image
 from cvsr.inference.network import as_onnx
 from cvsr.inference.plan import TilePlan
@@ -24,8 +24,6 @@ from cvsr.inference.stages import ImageSource, Watch
 from cvsr.inference.tiled import Upscaled
 from cvsr.modelfiles import onnx_reader, onnx_writer, protobuf
 from cvsr.modelfiles.info import ModelInfo
-
-EXTRA = 'pip install "cvsr[bench]"'
 
 
 class Peer:
@@ -73,7 +71,7 @@ def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise OptionError(f"{name} is not installed: {EXTRA}") from error
+        raise OptionError(f"{name} is not installed: {install_hint('bench')}") from error
 
 
 def onnxruntime(data: bytes, threads: int) -> Callable[[list[Image]], Image]:

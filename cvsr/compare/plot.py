@@ -10,7 +10,7 @@ from typing import Any
 from cvsr._cv2 import cv2
 from cvsr.compare.comparison import CROP, Comparison
 from cvsr.compare.page import label
-from cvsr.errors import OptionError
+from cvsr.errors import OptionError, install_hint
 from cvsr.image import Image
 
 
@@ -18,12 +18,12 @@ def figure(comparison: Comparison, side: int = CROP) -> Any:
     """Return a matplotlib figure: the crop of ``side`` pixels around the comparison's focus, from every result.
 
     The titles are the names, with the PSNR where it was measured. A notebook shows what this returns; pyplot's state is
-    left alone. Raise OptionError where matplotlib is missing.
+    not touched. Raise OptionError if matplotlib is missing.
     """
     try:
         matplotlib: Any = importlib.import_module("matplotlib.figure")
     except ImportError as error:
-        raise OptionError(f'a plot needs matplotlib: pip install "cvsr[plot]" ({error})') from error
+        raise OptionError(f"a plot needs matplotlib ({error}): {install_hint('plot')}") from error
     count = len(comparison.shown)
     made = matplotlib.Figure(figsize=(2.4 * count, 2.8), dpi=200, layout="constrained")
     for axes, shown in zip(made.subplots(1, count, squeeze=False)[0], comparison.shown, strict=True):

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cvsr.dask import shipping
-from cvsr.errors import ImageError, ModelError, OptionError
+from cvsr.errors import ImageError, ModelError, OptionError, install_hint
 from cvsr.image import Image, check, resample
 from cvsr.image.fill import REACH, filled
 from cvsr.image.tiles import Span
@@ -33,7 +33,7 @@ try:
     _config: Any = importlib.import_module("dask.config")
     _utils: Any = importlib.import_module("dask.utils")
 except ImportError as error:
-    raise OptionError(f'cvsr.dask needs dask ({error}): pip install "cvsr[dask]"') from error
+    raise OptionError(f"cvsr.dask needs dask ({error}): {install_hint('dask')}") from error
 
 _FILL = REACH + REACH // 8  # OpenCV's distances, by which invisible pixels get their color, are right to a few percent
 

@@ -102,9 +102,7 @@ def stored(pixels: Image, dtype: str) -> Image:
     """Return pixels in 0..1 as an image's dtype, rounded and saturated."""
     peak = PEAK[dtype]
     if dtype == "uint8":
-        flat = np.ascontiguousarray(pixels).reshape(
-            pixels.shape[0], -1
-        )  # else the factor applies to one channel
+        flat = np.ascontiguousarray(pixels).reshape(pixels.shape[0], -1)  # else the factor applies to one channel
         return cv2.multiply(flat, cast("Any", peak), dtype=cv2.CV_8U).reshape(pixels.shape)
     pixels = np.clip(pixels, 0, 1)
     return pixels if peak == 1 else np.rint(pixels * np.float32(peak)).astype(dtype)

@@ -41,9 +41,7 @@ class _SegmentMaps:
         for window in self._sources.values():
             window.readers[self] = 0
         last = number == len(whole.nets.segments) - 1
-        self._zoom = (
-            max(1, whole.zoom // unit) if last else 1
-        )  # an upsampling that is no shuffle: the last only
+        self._zoom = max(1, whole.zoom // unit) if last else 1  # an upsampling that is no shuffle: the last only
         self.windows = {name: Window(self._make, 1, self._zoom) for name in self._segment.outputs}
         self._width, self._height = whole.width * unit, whole.height * unit
         self._grain = engines.grain(whole.nets.exact)

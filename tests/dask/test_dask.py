@@ -214,7 +214,7 @@ except Exception as error:
     print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("OptionError") and 'pip install "cvsr[dask]"' in done.stdout
+    assert done.stdout.startswith("OptionError") and 'pip install ".[dask]"' in done.stdout
 
 
 def test_importing_cvsr_does_not_import_dask():

@@ -84,7 +84,7 @@ def test_hidden_color_is_the_same_in_parts(photo, monkeypatch):
     part = RowSource(Given(picture))
     for start in range(0, 300, 30):
         np.testing.assert_array_equal(part.rows(start, start + 30), whole[start : start + 30])
-    np.testing.assert_array_equal(fill.neighbourly(picture[..., :3], hidden), whole)
+    np.testing.assert_array_equal(fill.spread_in_blocks(picture[..., :3], hidden), whole)
 
 
 @pytest.mark.parametrize(("length", "source"), [(10, 5), (5, 10), (7, 3), (3, 7), (9, 9)])

@@ -183,5 +183,5 @@ def test_what_is_not_known_is_left_to_the_importer(write):
 
 def test_without_an_importer_what_is_not_known_is_an_error(write, no_importer):
     path = write("espcn_x2.pb", unknown(b"Sqrt"))
-    with pytest.raises(ModelError, match=r"no frozen TensorFlow graphs.*espcn_x2\.pb.*'NHWC_output' \(Sqrt\)"):
+    with pytest.raises(ModelError, match=r"cannot read frozen TensorFlow graphs.*espcn_x2\.pb.*'NHWC_output' \(Sqrt\)"):
         cvsr.Upscaler(path, 2)

@@ -1,4 +1,4 @@
-"""The whole conversion, in the process that calls it: ``python -m cvsr_converters.conversion.child FOLDER`` does it in a child.
+"""The whole conversion in one process; ``python -m cvsr_converters.conversion.child FOLDER`` is the child that does it.
 
 The child reads ``request.json`` in the folder and leaves ``model`` and ``report.json``, or ``refusal.json``. A parent
 with no framework in it survives whatever a strange file does to the child, and can bound its time and memory.
@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from cvsr.errors import CvsrError
+from cvsr.errors import CvsrError, install_hint
 from cvsr_converters.facts import UNKNOWN, Facts
 from cvsr_converters.sources import Options
 
@@ -115,7 +115,7 @@ def main(folder):
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         extra = "torch" if package in ("torch", "torchvision", "spandrel") else "convert"
-        _refuse(folder, f"this needs {package}, which is not installed: pip install 'cvsr[{extra}]'")
+        _refuse(folder, f"this needs {package}, which is not installed: {install_hint(extra)}")
         return 1
     (folder / "model").write_bytes(data)
     (folder / "report.json").write_text(report.json(), encoding="utf-8")

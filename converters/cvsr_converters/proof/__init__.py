@@ -1,1 +1,1 @@
-"""Proof that a converted file computes what the original does, in this OpenCV and in others. Start with ``verify.py``."""
+"""Proof that a converted file gives the original's results in this OpenCV and others. Start with ``verify.py``."""

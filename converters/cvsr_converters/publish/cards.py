@@ -1,6 +1,6 @@
-"""Write the card of each model family, README.md beside its files: ``python -m cvsr_converters.publish.cards models/FAMILY …``.
+"""Write the cards (README.md) of model families: ``python -m cvsr_converters.publish.cards models/FAMILY …``.
 
-All that a card says comes from ``survey.json``, ``training.json`` and the docstring of the network's module.
+Their content comes from ``survey.json``, ``training.json`` and the docstring of the network's module.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Measure all models and their rivals, for the table and the plot: ``python -m cvsr_converters.publish.survey models/``.
+"""Measure all models and their peers for the table and the plot: ``python -m cvsr_converters.publish.survey models/``.
 
 Quality and size are measured of what is new or has changed; times only where ``--python`` names interpreters, each with
 an OpenCV of its own. Results are kept in ``survey.json``; the table in ``README.md`` and ``survey.png`` are made of it.

@@ -5,7 +5,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
-from cvsr.errors import ModelError
+from cvsr.errors import ModelError, install_hint
 from cvsr_converters.facts import Facts
 from cvsr_converters.original import Input, Original
 
@@ -81,7 +81,7 @@ def _libraries():
         import torch
     except ImportError as error:
         raise ModelError(
-            f"PyTorch models need torch, torchvision and spandrel ({error}); install them: pip install 'cvsr[torch]'"
+            f"PyTorch models need torch, torchvision and spandrel ({error}): {install_hint('torch')}"
         ) from None
     return torch, spandrel
 

@@ -34,8 +34,8 @@ def filename(facts):
 def pack(model, facts):
     """Return the bytes of the file.
 
-    ``model`` is what :func:`cvsr_converters.conversion.trace.trace` gives, or the graph of an ONNX file that cvsr runs. ``facts``
-    are the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError that says what
+    ``model``: from :func:`cvsr_converters.conversion.trace.trace`, or the graph of an ONNX file for cvsr. ``facts``:
+    the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError that says what
     does not fit dnn_superres.
     """
     facts = DEFAULTS | facts

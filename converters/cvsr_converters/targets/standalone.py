@@ -38,8 +38,8 @@ KEPT = ("name", "multiple", "parameters", "license")  # of the facts, into the f
 def pack(model, facts):
     """Return the bytes of the file.
 
-    ``model`` is what :func:`cvsr_converters.conversion.trace.trace` gives, or the graph of an ONNX file that cvsr runs. ``facts``
-    are the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError if the network's
+    ``model``: from :func:`cvsr_converters.conversion.trace.trace`, or the graph of an ONNX file for cvsr. ``facts``:
+    the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError if the network's
     inputs and output do not fit the facts.
     """
     facts = DEFAULTS | facts
@@ -57,7 +57,7 @@ def pack(model, facts):
 
 
 def host(run, facts):
-    """Return what the file must compute, for :func:`cvsr_converters.proof.verify.verify`: a function of a blob to a blob.
+    """Return what the file must compute, a function from blob to blob, for :func:`cvsr_converters.proof.verify.verify`.
 
     ``run`` is that of an :class:`~cvsr_converters.original.Original`, or gives one array; the rest is the runtime's.
     """

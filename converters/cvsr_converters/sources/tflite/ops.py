@@ -1,7 +1,8 @@
 """TFLite's operations in TensorFlow, for the networks that images are enlarged with.
 
 Each is a function of the tensors, of the fields of its options (by number, as in TensorFlow's schema.fbs; see
-:class:`.file.Table`) and of ``grown``, which returns the shape that a tensor enlarges another one to (see ``run.py``). To add one, write it and put it into OPERATIONS by its name in the schema.
+:class:`.file.Table`) and of ``grown``, which returns the enlarged shape of a tensor (see ``run.py``). To add one, write
+it and put it into OPERATIONS by its name in the schema.
 """
 
 import tensorflow as tf
