@@ -4,8 +4,6 @@
 >>> large = cvsr.upscale(cv2.imread("photo.jpg"), 2)
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """Run the command line as ``python -m cvsr``."""
 
-from __future__ import annotations
-
 import sys
 
 from cvsr.cli.verbs import main

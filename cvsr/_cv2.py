@@ -1,7 +1,5 @@
 """The only door to cv2: import it, or say exactly what to type."""
 
-from __future__ import annotations
-
 import re
 
 from cvsr.errors import OpenCVError

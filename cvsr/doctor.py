@@ -4,8 +4,6 @@ Whatever may crash (importing cv2, drivers, forwards) runs in child processes, s
 module therefore imports neither cv2 nor anything that does.
 """
 
-from __future__ import annotations
-
 import importlib.metadata as metadata
 import platform
 import re

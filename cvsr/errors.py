@@ -12,8 +12,6 @@ CvsrError
 └── Cancelled                       the caller's ``cancel`` returned True
 """
 
-from __future__ import annotations
-
 
 def install_hint(extra: str) -> str:
     """Return the command that installs an extra of cvsr, for messages to end with."""

@@ -10,8 +10,6 @@ Two protocols, which give different numbers for the same model:
     does not antialias; ``cv2.PSNR`` over BGR with no border; SSIM as its quality module has it, averaged over channels.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 import time

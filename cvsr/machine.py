@@ -1,7 +1,5 @@
 """What the system tells of the processor and of this process's memory."""
 
-from __future__ import annotations
-
 import functools
 import platform
 import sys

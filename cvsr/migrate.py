@@ -8,8 +8,6 @@
 Only these places of the text change, which the syntax tree names; neither cv2 nor the script is imported.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import re

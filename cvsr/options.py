@@ -1,7 +1,5 @@
 """What callers ask for: the options of enlarging files, and checks of scales, sizes, budgets and device names."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from os import PathLike

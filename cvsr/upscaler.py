@@ -1,7 +1,5 @@
 """Upscaler: one model on one device, image in, image out; ``upscale`` is one line on top of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterator
 from os import PathLike
 

@@ -1,7 +1,5 @@
 """What every source format becomes: a trained network to run, and its graph at any size of image."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

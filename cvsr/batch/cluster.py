@@ -4,8 +4,6 @@ Only paths and options travel: each worker reads its file from the shared folder
 temporary file that it renames. If a worker is lost, others redo the files that it had begun.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import itertools

@@ -1,7 +1,5 @@
 """What a worker of a dask cluster does for ``cvsr upscale --scheduler``: enlarge one file of a run, and report it."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import logging

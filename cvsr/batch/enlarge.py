@@ -4,8 +4,6 @@
 decoded picture, for the server too.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import shutil

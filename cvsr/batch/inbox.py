@@ -4,8 +4,6 @@ Nothing here reads an image. A file is ready when its size and time have been th
 whether it is complete, because no format accepts a part of a file as the whole.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import threading

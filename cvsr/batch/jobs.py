@@ -1,7 +1,5 @@
 """Many files: which of them are inputs, and where each result goes."""
 
-from __future__ import annotations
-
 import glob
 import os
 import re

@@ -1,7 +1,5 @@
 """What a run of several files reports while it works, to whatever shows it: a terminal, a log, nothing."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from cvsr.inference.stages import Progress

@@ -1,7 +1,5 @@
 """The memory limit of a run (``--max-memory``): the most that the whole process uses at any moment."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

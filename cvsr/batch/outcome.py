@@ -1,7 +1,5 @@
 """What became of the files of a run."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field

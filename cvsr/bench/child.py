@@ -5,8 +5,6 @@
 One line of JSON in, on standard input, is one turn; one line of JSON out is its answer.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

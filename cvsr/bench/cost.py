@@ -1,7 +1,5 @@
 """What a network must multiply, and what the machine can."""
 
-from __future__ import annotations
-
 import math
 import time
 

@@ -1,7 +1,5 @@
 """Where the time of a network goes: layer by layer, for one tile on one thread, as a worker computes it."""
 
-from __future__ import annotations
-
 import statistics
 from dataclasses import dataclass
 

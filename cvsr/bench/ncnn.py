@@ -4,8 +4,6 @@ The format: https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure.
 refused.
 """
 
-from __future__ import annotations
-
 import struct
 import tempfile
 from collections import Counter

@@ -4,8 +4,6 @@ They get the host code of cvsr around them (color, range, pixel shuffle), on the
 the network is run. All compute in float32; OpenVINO would take bfloat16 by itself where the processor has it.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

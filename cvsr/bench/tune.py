@@ -1,7 +1,5 @@
 """Which tiles and threads suit a model on this machine: plans to try, and their times."""
 
-from __future__ import annotations
-
 import statistics
 import time
 

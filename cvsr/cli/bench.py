@@ -1,7 +1,5 @@
 """The verb ``cvsr bench``: how fast models run here, beside other runtimes on the same files."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

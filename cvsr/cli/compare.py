@@ -1,7 +1,5 @@
 """The verb ``cvsr compare``: a page that compares the results of several models, or a plot for a paper."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import os

@@ -1,7 +1,5 @@
 """The verb ``cvsr doctor``: check OpenCV, its devices and the models on this machine."""
 
-from __future__ import annotations
-
 import argparse
 import json
 

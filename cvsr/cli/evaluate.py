@@ -1,7 +1,5 @@
 """The verb ``cvsr eval``: measure models on test images, as a table or JSON."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

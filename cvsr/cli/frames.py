@@ -1,7 +1,5 @@
 """The verb ``cvsr frames``: enlarge raw BGR frames from standard input to standard output."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The verb ``cvsr migrate``: change scripts from cv2.dnn_superres to cvsr.dnn_superres, or show the changes."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import os

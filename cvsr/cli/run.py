@@ -1,7 +1,5 @@
 """The work of ``cvsr upscale``: plan the files, enlarge them, print a summary. It loads OpenCV; --help does not."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -1,7 +1,5 @@
 """The verb ``cvsr serve``: a web page and an HTTP interface that enlarge images."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

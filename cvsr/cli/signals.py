@@ -1,7 +1,5 @@
 """Signals and warnings while a command runs."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import warnings

@@ -1,7 +1,5 @@
 """The verb ``cvsr tune``: measure which tiles and threads are fastest for a model on this machine, and save them."""
 
-from __future__ import annotations
-
 import argparse
 import json
 

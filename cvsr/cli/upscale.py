@@ -1,7 +1,5 @@
 """The verb ``cvsr upscale``: enlarge image files."""
 
-from __future__ import annotations
-
 import argparse
 
 from cvsr.cli import arguments

@@ -1,7 +1,5 @@
 """The verb ``cvsr video``: enlarge a film, with a progress bar and a summary."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

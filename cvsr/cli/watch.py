@@ -1,7 +1,5 @@
 """The verb ``cvsr watch``: enlarge the images that are in a folder and those that arrive in it."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """Several models on one image, with what each took and, where there is an original, how close each came to it."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The page of a comparison: one HTML file that needs no other, and no network."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

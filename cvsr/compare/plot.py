@@ -1,7 +1,5 @@
 """A comparison as a row of crops, for papers and notebooks. Needs matplotlib: the extra ``plot``."""
 
-from __future__ import annotations
-
 import importlib
 import io
 from functools import partial

@@ -7,8 +7,6 @@ array ── windows (each chunk, and what the networks see around it) ── ne
 The last two are there where the scale is none that the model reaches by itself, as 1.5.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import math

@@ -1,7 +1,5 @@
 """Upscalers that travel: packed into bytes, and made once from them in each process that gets them."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """Check the arguments of readModel and setModel against what the model file says of itself."""
 
-from __future__ import annotations
-
 from os import PathLike
 from typing import cast
 

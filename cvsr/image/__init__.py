@@ -1,7 +1,5 @@
 """Images: their kinds, tiles, filling, resampling and metrics; nothing here depends on networks or files."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

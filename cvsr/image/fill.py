@@ -1,7 +1,5 @@
 """Filling under transparency and no-data: invisible pixels take the color of visible ones beside them."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """Nearest, bilinear, bicubic, Lanczos and area interpolation, which can be used like models, for comparison."""
 
-from __future__ import annotations
-
 from cvsr._cv2 import cv2
 from cvsr.errors import MemoryBudgetError
 from cvsr.image import Image

@@ -1,7 +1,5 @@
 """Similarity of a picture to the original: PSNR and SSIM, as in the super-resolution literature."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -4,8 +4,6 @@ OpenCV's own bicubic neither widens its kernel when it shrinks an image nor uses
 so low-resolution images for training and for measuring, and the last step down to an arbitrary scale, come from here.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr.image import Image

@@ -5,8 +5,6 @@ around it, cut off only at the edges of the image (both get the same padding the
 process its pixels in blocks: their tiles begin at the beginning of a block.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from dataclasses import dataclass

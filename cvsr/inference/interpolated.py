@@ -1,7 +1,5 @@
 """Interpolation as a stage: the whole image at once if it is in memory, else in bands of rows."""
 
-from __future__ import annotations
-
 import math
 
 from cvsr.errors import MemoryBudgetError

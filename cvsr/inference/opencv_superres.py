@@ -1,7 +1,5 @@
 """The engine "superres": OpenCV's own cv2.dnn_superres, without its side effects on other networks."""
 
-from __future__ import annotations
-
 import threading
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Choose the best device whose results for a model agree with the CPU's."""
 
-from __future__ import annotations
-
 import math
 import warnings
 

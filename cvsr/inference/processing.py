@@ -1,7 +1,5 @@
 """Convert a tile's pixels to network input and back: color, range, mean, skip connection, pixel shuffle."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import numpy as np

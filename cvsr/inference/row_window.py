@@ -1,7 +1,5 @@
 """A sliding window of rows over an array too tall for memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

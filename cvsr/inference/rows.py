@@ -3,8 +3,6 @@
 Any object with ``shape``, ``dtype`` and ``rows`` can be enlarged by :meth:`cvsr.Upscaler.bands`.
 """
 
-from __future__ import annotations
-
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np

@@ -4,8 +4,6 @@ A plan holds for one model file, build of OpenCV, processor and number of thread
 :mod:`cvsr.inference.plan` apply.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

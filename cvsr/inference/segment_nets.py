@@ -1,7 +1,5 @@
 """Load a deep network in segments if that is faster."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

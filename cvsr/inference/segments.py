@@ -10,8 +10,6 @@ Few maps may cross a cut: the main one, and skip connections. Networks that chan
 that point.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """A cache of the last frame's tiles, so that unchanged ones are not computed again."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr.image import Image

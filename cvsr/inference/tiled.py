@@ -1,7 +1,5 @@
 """Run a network over a stage, tile by tile, in threads."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Executor

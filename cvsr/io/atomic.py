@@ -1,7 +1,5 @@
 """Files that appear whole or not at all, and the temporary ones of runs that were killed."""
 
-from __future__ import annotations
-
 import errno
 import os
 import platform

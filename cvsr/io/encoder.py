@@ -3,8 +3,6 @@
 PNG and TIFF go to the file band by band, so a result need not fit into memory; OpenCV encodes the others, whole.
 """
 
-from __future__ import annotations
-
 import logging
 from typing import Any, BinaryIO, cast
 

@@ -4,8 +4,6 @@ A file of a kilobyte can claim to hold gigabytes. Headers are read with more sus
 could read something differently, the file is refused. The table of formats names the function for each format.
 """
 
-from __future__ import annotations
-
 import struct
 
 from cvsr.io import formats

@@ -1,7 +1,5 @@
 """What the functions that the table of formats names take, return and raise."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

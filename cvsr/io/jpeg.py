@@ -1,7 +1,5 @@
 """JPEG: its segments, the size that it states, its metadata, and putting metadata into an encoded file."""
 
-from __future__ import annotations
-
 import logging
 import struct
 from collections.abc import Iterator

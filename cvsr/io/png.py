@@ -1,7 +1,5 @@
 """PNG: writing row by row, so that a picture larger than memory can be written; a file's chunks, size and metadata."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from collections.abc import Iterator

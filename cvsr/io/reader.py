@@ -3,8 +3,6 @@
 Pictures come out upright (EXIF orientation applied once, on every OpenCV), with their alpha and their 16 bits.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import struct

@@ -1,7 +1,5 @@
 """WebP: its chunks, the size that it states, and its metadata."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 

@@ -3,8 +3,6 @@
 weight (float16) ── Cast to float32 ── Conv      →      weight (float32) ── Conv
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from cvsr.modelfiles import onnx_writer, protobuf

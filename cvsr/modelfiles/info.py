@@ -1,7 +1,5 @@
 """The facts of a model file: scale, color, range, tail, receptive field."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass, field, replace

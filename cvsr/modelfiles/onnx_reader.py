@@ -1,7 +1,5 @@
 """The facts of an ONNX file, read from its bytes without the onnx package."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from cvsr.errors import ModelError

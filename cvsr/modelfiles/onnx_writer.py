@@ -1,7 +1,5 @@
 """Write ONNX files without the onnx package: the few parts of onnx.proto3 that a super-resolution network needs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

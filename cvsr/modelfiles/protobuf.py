@@ -5,8 +5,6 @@ that is needed here. See https://protobuf.dev/programming-guides/encoding/. Leng
 is there before they are believed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from cvsr.errors import ModelError

@@ -3,8 +3,6 @@
 The runtime's reader of frozen graphs and the converters write networks with them.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The public models of OpenCV's dnn_superres, recognised by their bytes whatever a file is called; others by name."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from dataclasses import dataclass

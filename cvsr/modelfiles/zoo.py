@@ -1,7 +1,5 @@
 """Find models: bundled, in a folder, by path."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

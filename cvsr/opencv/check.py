@@ -1,7 +1,5 @@
 """Examine OpenCV, its devices and the bundled models for ``cvsr doctor``; importing this module does not import cv2."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Run a function that may crash the interpreter (importing cv2, drivers) in a child process; needs no cv2."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import signal

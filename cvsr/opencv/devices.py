@@ -4,8 +4,6 @@ cv2.dnn often falls back to the CPU without an error, so there are two checks. T
 available; ``ran_on.py`` checks after the first forward where the layers ran.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass

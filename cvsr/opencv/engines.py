@@ -1,7 +1,5 @@
 """The engines of cv2.dnn: 4.x has one, "classic"; 5.x has several, of which only the classic one supports GPUs."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

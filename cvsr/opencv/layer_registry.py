@@ -7,8 +7,6 @@ guesses from the number of channels. This is right for TensorFlow networks of on
 4 at the very end, and silently wrong for others.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import threading

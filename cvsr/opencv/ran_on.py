@@ -1,7 +1,5 @@
 """Where a net really ran, read after its first forward: cv2.dnn sometimes falls back to the CPU silently."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from dataclasses import dataclass

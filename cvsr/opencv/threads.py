@@ -4,8 +4,6 @@ Two networks on two threads took 1.1 to 1.2 times as long if OpenCV also divided
 and 5.0, two cores). Their number is a setting of the whole process, so it is restored.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Generator

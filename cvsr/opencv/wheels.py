@@ -1,7 +1,5 @@
 """The installed opencv-* wheels, and what to type if they overwrite each other; needs no cv2."""
 
-from __future__ import annotations
-
 import importlib.metadata as metadata
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The metadata of a map, for a result of another size: georeferencing and descriptions of bands."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,6 @@
 Networks are trained on photos; the counts of a microscope, elevations in meters and missing values are foreign to them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol

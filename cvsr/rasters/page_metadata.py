@@ -3,8 +3,6 @@
 Pixel sizes (resolution tags, ImageJ's and OME's) become those of the new pixels; the rest is copied unchanged.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Strips and tiles of TIFF files, read and decoded with tifffile and imagecodecs (extra ``tiff``)."""
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

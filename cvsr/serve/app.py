@@ -1,7 +1,5 @@
 """The server's routes: the web page, ``POST /upscale``, and facts for programs. Needs the extra ``serve``."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import importlib

@@ -1,7 +1,5 @@
 """Request bodies: read within limits of size and time, and the image in them."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 import time

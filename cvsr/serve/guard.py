@@ -1,7 +1,5 @@
 """Checks before every request: the Host and Origin headers; and the security headers of every response."""
 
-from __future__ import annotations
-
 import ipaddress
 import json
 from collections.abc import Sequence

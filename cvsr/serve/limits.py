@@ -1,7 +1,5 @@
 """The limits of a server, and the most memory that it can need within them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from cvsr.batch.memory import Budget

@@ -3,8 +3,6 @@
 uvicorn waits without limit for a request's head, and for a client to read a response. Here both end after PATIENCE.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The server's worker: check an upload's header, decode, enlarge and encode it, all within the limits."""
 
-from __future__ import annotations
-
 import functools
 import tempfile
 import time

@@ -6,8 +6,6 @@
 ...     cv2.imshow("large", frame)
 """
 
-from __future__ import annotations
-
 from cvsr.video.source import frames
 
 __all__ = ["frames"]

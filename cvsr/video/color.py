@@ -4,8 +4,6 @@ Films that state no matrix are treated as players do: BT.601 below 720 lines, BT
 the matrix, because it may be on the other side of that border.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any

@@ -1,7 +1,5 @@
 """Encoders: the default of each container, their settings, and one part of a film written with them."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field

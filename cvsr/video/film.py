@@ -1,7 +1,5 @@
 """A film enlarged: decoded, upscaled and encoded at the same time, in parts that survive a crash."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing

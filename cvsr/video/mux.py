@@ -1,7 +1,5 @@
 """The finished film: the parts' video as it is, and everything else of the source, copied."""
 
-from __future__ import annotations
-
 import heapq
 import io
 import itertools

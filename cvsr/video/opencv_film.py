@@ -1,7 +1,5 @@
 """A film enlarged with OpenCV's own reader and writer, if PyAV is missing: the pictures alone."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import closing

@@ -4,8 +4,6 @@ A part is a file of video alone, renamed once it is complete, and a line in ``pa
 packets. The first line is the plan that the parts were made with: only a run with the same plan may continue.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

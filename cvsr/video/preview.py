@@ -1,7 +1,5 @@
 """A preview before hours of work: a few seconds, the left half by plain interpolation, the right half by the model."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 
 from cvsr.image import Image

@@ -1,7 +1,5 @@
 """PyAV, which is an extra: the only module that imports it, when a film is opened."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from contextlib import suppress

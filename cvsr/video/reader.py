@@ -1,7 +1,5 @@
 """Films as PyAV decodes them: their facts, and their frames with times."""
 
-from __future__ import annotations
-
 import math
 import struct
 from collections.abc import Iterator

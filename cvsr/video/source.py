@@ -1,7 +1,5 @@
 """Frames for scripts: of a file, a camera, an open capture or a list, enlarged one by one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from os import PathLike

@@ -1,7 +1,5 @@
 """YUV of more than 8 bits to 16-bit BGR and back, computed here: FFmpeg's scaler is off by up to 4 steps of 10 bits."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """An understood network → the bytes of a file for one target, and the proof that they compute what it does."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The child reads ``request.json`` in the folder and leaves ``model`` and ``report
 with no framework in it survives whatever a strange file does to the child, and can bound its time and memory.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -5,8 +5,6 @@ one whose result comes nearest is taken; how far the next best is off says how s
 portrait of an astronaut by NASA, in the public domain.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Find out by trying what a network does to the size of an image: its scale, the border it loses, its blocks."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """Find out what the runtime must know of a network: from what is given, what its file says, and by trying."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The graph that the passes rewrite: ONNX's, with nodes as plain Python objects and constants as numpy arrays."""
 
-from __future__ import annotations
-
 import copy
 from collections import defaultdict
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What a conversion found out, did and proved: for a terminal, as Markdown for a model card, as JSON."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, field
 

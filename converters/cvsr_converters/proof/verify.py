@@ -5,8 +5,6 @@ interpreter and engine. The child needs numpy and cv2, nothing of cvsr. It runs 
 because some errors show only after the size has changed.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import os

@@ -4,8 +4,6 @@ Quality and size are measured of what is new or has changed; times only where ``
 an OpenCV of its own. Results are kept in ``survey.json``; the table in ``README.md`` and ``survey.png`` are made of it.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import hashlib

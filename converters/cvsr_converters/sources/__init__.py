@@ -10,8 +10,6 @@ Each has
 To add a format: write its module, put its name into SOURCES, and test both functions.
 """
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Find out by trying what a file does not say: channels and layout of inputs, layout and scale of outputs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ gets a :class:`Field`: pixel i of it sees the input's pixels from ``step * i + l
 for all i. Exact fractions, because a pixel of an enlarged value is a part of a pixel of the input.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from fractions import Fraction

@@ -1,7 +1,5 @@
 """Training pairs: folders of images prepared once into a memory-mapped cache, then random patches of them."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import itertools

@@ -6,8 +6,6 @@ without it, more so the mean of its results for the image turned and flipped (Ti
 Improve Example-Based Single Image Super Resolution"); what the model cannot do, the image itself has to say.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 

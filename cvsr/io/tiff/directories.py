@@ -3,8 +3,6 @@
 OpenCV reads the first page of a file and reports nothing of the others, of pixel sizes and of coordinates on a map.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 from contextlib import suppress

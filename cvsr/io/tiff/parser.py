@@ -3,8 +3,6 @@
 Nothing is trusted: what is cut short raises struct.error, and a chain of directories that bites its tail ends there.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress

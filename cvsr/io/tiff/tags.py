@@ -3,8 +3,6 @@
 An EXIF block is a small TIFF file of its own, so the orientation of every other format is found here too.
 """
 
-from __future__ import annotations
-
 import struct
 from contextlib import suppress
 from typing import NamedTuple

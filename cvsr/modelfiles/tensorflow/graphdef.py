@@ -3,8 +3,6 @@
 Nothing that a file says is believed before it is checked.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Any

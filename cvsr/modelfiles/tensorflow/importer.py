@@ -9,8 +9,6 @@ It knows the operations of the networks for OpenCV's dnn_superres: FSRCNN, ESPCN
 something needs its pixels; one that nothing waits for is left to the host, which is faster.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """What each operation of a frozen TensorFlow graph is in the builder that is built of it; a rule raises Unsupported."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any

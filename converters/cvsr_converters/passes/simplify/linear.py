@@ -1,7 +1,5 @@
 """Convolutions as plain arrays, for the passes that merge them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

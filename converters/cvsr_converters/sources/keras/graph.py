@@ -1,7 +1,5 @@
 """A TensorFlow network → an :class:`Original`: run it, or freeze it at one size and translate it to ONNX."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

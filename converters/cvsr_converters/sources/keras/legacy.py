@@ -4,8 +4,6 @@ Keras 3 reads only a part of what Keras 2 wrote: TensorFlow functions between la
 TensorFlowOpLayer before), layers inside layers and some options are missing, and so are keras.ops in its own HDF5.
 """
 
-from __future__ import annotations
-
 import importlib
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """Run an ONNX model, and compute ahead what depends on nothing but the size of its input."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
