@@ -74,13 +74,13 @@ class ModelScore:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the image files directly in ``folder``, sorted by name; ``FileError`` if it is no folder or holds none."""
+    """Return the image files directly in ``folder``, sorted by name. Raise FileError if there are none."""
     if not folder.is_dir():
-        raise FileError(f"{folder} is no folder: name a folder of images, such as Set5.")
+        raise FileError(f"{folder} is not a folder: name a folder of images, such as Set5.")
     suffixes = formats.evaluated_suffixes()
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     if not paths:
-        raise FileError(f"{folder} directly holds no image ({', '.join(sorted(suffixes))}): name another folder.")
+        raise FileError(f"no images directly in {folder} ({', '.join(sorted(suffixes))}): name another folder.")
     return paths
 
 
@@ -95,7 +95,7 @@ def read_image(path: Path) -> Image:
     except (cv2.error, OSError) as error:
         raise FileError(f"{path} cannot be read: {error}. Repair or remove it.") from error
     if image is None:
-        raise FileError(f"{path} is no image that this OpenCV reads: repair, convert or remove it.")
+        raise FileError(f"{path} is not an image that this OpenCV can read: repair, convert or remove it.")
     return image
 
 
@@ -106,14 +106,14 @@ def _decoded(data: Image, path: Path) -> Image:
 
 
 def degrade(image: Image, scale: int, protocol: str = "literature") -> tuple[Image, Image]:
-    """Return (original, low resolution): the 8-bit image cropped to a multiple of ``scale``, and that shrunk.
+    """Return (original, low resolution): the 8-bit image cropped to a multiple of ``scale``, and the same reduced.
 
     ``OptionError`` for an unknown protocol or a scale below 1, ``ImageError`` if the image is smaller than ``scale``.
     """
     check_options(scale, protocol)
     height, width = (n - n % scale for n in image.shape[:2])
     if not height or not width:
-        raise ImageError(f"{image.shape[1]}x{image.shape[0]} pixels cannot be shrunk by {scale}: use a larger image.")
+        raise ImageError(f"{image.shape[1]}x{image.shape[0]} pixels cannot be reduced by {scale}: use a larger image")
     original = np.ascontiguousarray(image[:height, :width])
     size = (width // scale, height // scale)
     if protocol == "opencv":
@@ -125,7 +125,7 @@ def compare(original: Image, upscaled: Image, scale: int, protocol: str = "liter
     """Return (PSNR in dB, SSIM) of an 8-bit result against the original of the same shape, by the protocol's rules."""
     check_options(scale, protocol)
     if original.shape != upscaled.shape:
-        raise ImageError(f"The result is {upscaled.shape} and the original {original.shape}: is the scale {scale}?")
+        raise ImageError(f"the result is {upscaled.shape} and the original {original.shape}: is the scale {scale}?")
     if protocol == "opencv":
         psnr = cv2.PSNR(original, upscaled) if (original != upscaled).any() else math.inf
         return float(psnr), metrics.ssim(original, upscaled, valid=False)
@@ -160,18 +160,14 @@ def evaluate(
         scores.append(score)
         if progress is not None:
             progress(score)
-    return ModelScore(name or _name(upscaler), scale, folder.resolve().name, protocol, tuple(scores))
+    known = getattr(getattr(upscaler, "info", None), "name", None)
+    name = name or known or getattr(upscaler, "__name__", type(upscaler).__name__)
+    return ModelScore(str(name), scale, folder.resolve().name, protocol, tuple(scores))
 
 
 def check_options(scale: int, protocol: str) -> None:
     """Raise OptionError unless the scale and the protocol are valid."""
     if protocol not in PROTOCOLS:
-        raise OptionError(f"There is no protocol {protocol!r}: name one of {', '.join(PROTOCOLS)}.")
+        raise OptionError(f"unknown protocol {protocol!r}: use {' or '.join(PROTOCOLS)}")
     if scale < 1:
-        raise OptionError(f"A scale of {scale} does not upscale: name a whole number, such as 2.")
-
-
-def _name(upscaler: Any) -> str:
-    """Return what an upscaler calls its model, else what Python calls the callable."""
-    info = getattr(upscaler, "info", None)
-    return str(getattr(info, "name", None) or getattr(upscaler, "__name__", type(upscaler).__name__))
+        raise OptionError(f"invalid scale {scale}: use a whole number above 0, such as 2")

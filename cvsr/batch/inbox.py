@@ -104,7 +104,8 @@ def events(root: Path, recursive: bool, out: Path) -> Generator[threading.Event 
 
     def dispatch(event: Any) -> None:
         # opening a folder to scan it is an event too
-        if event.event_type in ("created", "modified", "moved", "closed") and not _below(event.src_path, results):
+        changed = event.event_type in ("created", "modified", "moved", "closed")
+        if changed and not os.fsdecode(event.src_path).startswith(results):
             woken.set()
 
     handler = handlers.FileSystemEventHandler()
@@ -121,7 +122,3 @@ def events(root: Path, recursive: bool, out: Path) -> Generator[threading.Event 
     finally:
         observer.stop()
         observer.join()
-
-
-def _below(path: str | bytes, folder: str) -> bool:
-    return os.fsdecode(path).startswith(folder)

@@ -101,7 +101,10 @@ def plan(
     """
     jobs: list[Job] = []
     for source in sources:
-        name = source.path.stem + options.tag + _suffix_for(options.format, source.path.suffix)
+        suffix = (
+            f".{options.format.lower().lstrip('.')}" if options.format else formats.result_suffix(source.path.suffix)
+        )
+        name = source.path.stem + options.tag + suffix
         if output is None:
             target = source.path.with_name(name)
         else:
@@ -112,10 +115,6 @@ def plan(
     for job in jobs:
         makers.setdefault(_key(job.target), job.source)
     return [_judge(job, inputs, makers, overwrite) for job in jobs]
-
-
-def _suffix_for(format: str | None, suffix: str) -> str:
-    return f".{format.lower().lstrip('.')}" if format else formats.result_suffix(suffix)
 
 
 def check_target(target: Path, forced: Format | None) -> None:

@@ -54,16 +54,8 @@ def main(args: argparse.Namespace) -> int:
 
 def to_json(result: ModelScore, *, per_image: bool = False) -> dict[str, Any]:
     """Return a result as JSON takes it (an infinite PSNR becomes None), with every image's score if ``per_image``."""
-    fields: dict[str, Any] = {
-        "model": result.model,
-        "scale": result.scale,
-        "dataset": result.dataset,
-        "protocol": result.protocol,
-        "psnr": _finite(result.psnr),
-        "ssim": result.ssim,
-        "images": len(result.images),
-        "seconds": result.seconds,
-    }
+    means: dict[str, Any] = {"psnr": _finite(result.psnr), "ssim": result.ssim, "seconds": result.seconds}
+    fields = vars(result) | means | {"images": len(result.images)}
     if per_image:
         fields["per_image"] = [asdict(image) | {"psnr": _finite(image.psnr)} for image in result.images]
     return fields

@@ -33,19 +33,7 @@ def as_json() -> str:
     from cvsr.modelfiles import zoo
 
     entries: list[dict[str, Any]] = [
-        {
-            "name": entry.name,
-            "family": entry.family,
-            "scale": entry.scale,
-            "default": entry.family == zoo.DEFAULT,
-            "path": str(entry.path),
-            "sha256": entry.sha256,
-            "bytes": entry.bytes,
-            "parameters": entry.parameters,
-            "psnr": entry.psnr,
-            "use": entry.use,
-        }
-        for entry in zoo.models()
+        vars(entry) | {"path": str(entry.path), "default": entry.family == zoo.DEFAULT} for entry in zoo.models()
     ]
     return json.dumps({"models": entries, "interpolations": list(interpolation.METHODS)}, indent=2, ensure_ascii=False)
 

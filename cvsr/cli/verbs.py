@@ -79,7 +79,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     # importing what reads entry points takes twice as long as all the rest: only if they matter
     outside = {} if verb in VERBS and verb not in _PACKAGES else _entry_points()
-    summaries = VERBS | {name: f"({_distribution(found)})" for name, found in outside.items() if name not in VERBS}
+    origins = {name: found.dist.name if found.dist else found.value for name, found in outside.items()}
+    summaries = VERBS | {name: f"(from {origin})" for name, origin in origins.items() if name not in VERBS}
     for name, summary in summaries.items():
         if name != verb:
             verbs.add_parser(name, help=summary)
@@ -101,10 +102,6 @@ def _entry_points() -> dict[str, EntryPoint]:
     from importlib.metadata import entry_points
 
     return {found.name: found for found in entry_points(group=_GROUP)}
-
-
-def _distribution(found: EntryPoint) -> str:
-    return f"from {found.dist.name}" if found.dist else f"from {found.value}"
 
 
 def _module(verb: str, outside: dict[str, EntryPoint]) -> Any:

@@ -1,11 +1,10 @@
 """Maps: GeoTIFF to GeoTIFF with rasterio (extra ``geo``), strip by strip; georeferencing is kept.
 
-``cvsr.rasters.maps.upscale("scene.tif", "scene_x2.tif", cvsr.Upscaler("cvsr-small", max_memory="512M"))``
+:func:`cvsr.upscale_file` takes such files.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import logging
 import os
@@ -20,7 +19,6 @@ from cvsr.errors import FileError, OptionError, install_hint
 from cvsr.image import Image
 from cvsr.image.fill import Mask, nearest
 from cvsr.inference.stages import Report
-from cvsr.io import atomic
 from cvsr.rasters import map_metadata
 from cvsr.rasters.normalize import Normalize, enlarged, scale_of, share_of
 from cvsr.upscaler import Upscaler
@@ -42,33 +40,6 @@ def rasterio() -> Any:
         return importlib.import_module("rasterio")
     except ImportError as error:
         raise OptionError(f"maps are read with rasterio: {install_hint('geo')}") from error
-
-
-def upscale(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    upscaler: Upscaler,
-    *,
-    normalize: Normalize = None,
-    max_memory: int | str | None = None,
-    progress: Report | None = None,
-    cancel: Callable[[], bool] | None = None,
-) -> None:
-    """Write the GeoTIFF ``source`` enlarged to ``target``, which appears when it is whole.
-
-    The coordinate system is kept, pixels become smaller: the transform, ground control points and RPCs are rescaled.
-    Tags, descriptions, units, offsets and the value for "no data" (or the mask) are kept; missing pixels stay missing,
-    and their values do not spread. Red, green, blue and alpha are enlarged together, each other band separately, as
-    gray. ``normalize`` is that of :func:`cvsr.rasters.stacks.upscale`; other bands than colors have a range each.
-    ``progress`` is called with :class:`cvsr.Progress`, in groups of bands. ``max_memory`` bounds
-    what the upscaler takes; default: its own limit.
-    Raise FileError, OptionError, Cancelled, MemoryBudgetError.
-    """
-    source, target = Path(source), Path(target)
-    if os.path.realpath(source) == os.path.realpath(target):
-        raise FileError(f"{target} is the source itself and would be overwritten: give another name")
-    with Scene(source) as scene, atomic.atomic(target) as stream:
-        scene.write(stream, upscaler, normalize=normalize, max_memory=max_memory, progress=progress, cancel=cancel)
 
 
 class BandGroup:
@@ -155,7 +126,12 @@ class Scene:
         progress: Report | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> None:
-        """Write the result to the file that ``stream`` is, as :func:`upscale` does."""
+        """Write the result to the file that ``stream`` is.
+
+        The coordinate system is kept; the transform, ground control points and RPCs are rescaled. Missing pixels stay
+        missing, and their values do not spread. Red, green, blue and alpha are enlarged together, each other band
+        separately, as gray, with a range of its own. ``normalize``: see :meth:`cvsr.rasters.stacks.Stack.write`.
+        """
         if "palette" in [color.name for color in self._dataset.colorinterp] and upscaler.info.name != "nearest":
             raise FileError(f"{self._name} has colored classes, which cannot be interpolated: use -m nearest")
         scales = [scale_of([group], group.dtype, normalize, group.has_mask) for group in self.groups]

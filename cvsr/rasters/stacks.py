@@ -1,13 +1,12 @@
 """Stacks, and pages larger than memory: TIFF to TIFF, page by page and row by row (extra ``tiff``).
 
-``cvsr.rasters.stacks.upscale("cells.tif", "cells_x2.tif", cvsr.Upscaler("cvsr-small"))``
+:func:`cvsr.upscale_file` takes such files.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ import numpy as np
 
 from cvsr.errors import FileError
 from cvsr.inference.stages import Report
-from cvsr.io import atomic
 from cvsr.io.tiff import directories
 from cvsr.io.tiff.writer import TiffWriter, needs_big
 from cvsr.rasters import page_metadata
@@ -26,37 +24,6 @@ from cvsr.rasters.pages import Page, Pages, opened
 from cvsr.upscaler import Upscaler
 
 log = logging.getLogger("cvsr")
-
-
-def upscale(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
-    upscaler: Upscaler,
-    *,
-    normalize: Normalize = None,
-    max_memory: int | str | None = None,
-    progress: Report | None = None,
-    cancel: Callable[[], bool] | None = None,
-) -> None:
-    """Write the pages of the TIFF file ``source`` enlarged to ``target``, which appears when it is whole.
-
-    Pages are gray, RGB or RGBA of 8 or 16 bits, signed too, or floats, in strips or tiles; the order of axes and the
-    metadata of ImageJ and OME are kept, with the pixel size made smaller; also the type of samples.
-    ``normalize``: None leaves unsigned integers, and floats that all lie in 0..1, unchanged; in other files, the lowest
-    value of all pages is mapped to black and the highest to white, and the result is mapped back to the file's units.
-    True always does that; a pair (low, high) gives the two values (others are clipped to them). NaN stays NaN.
-    ``progress`` is called with :class:`cvsr.Progress`, in pages; ``cancel`` is asked before each
-    tile. Memory does not depend on the number of pages, nor on their size if ``max_memory`` bounds it (default:
-    the upscaler's own).
-    Raise FileError, OptionError, Cancelled, MemoryBudgetError.
-    """
-    source, target = Path(source), Path(target)
-    if target.suffix.lower() not in (".tif", ".tiff"):
-        raise FileError(f"{target}: stacks are written as TIFF: use a name that ends in .tif")
-    if os.path.realpath(source) == os.path.realpath(target):
-        raise FileError(f"{target} is the source itself and would be overwritten: give another name")
-    with Stack(source) as stack, atomic.atomic(target) as stream:
-        stack.write(stream, upscaler, normalize=normalize, max_memory=max_memory, progress=progress, cancel=cancel)
 
 
 class Stack:
@@ -111,7 +78,13 @@ class Stack:
         progress: Report | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> None:
-        """Write all pages enlarged to ``stream`` (seekable, empty), as :func:`upscale` does."""
+        """Write all pages enlarged to ``stream`` (seekable, empty), with their metadata; pixel sizes are made smaller.
+
+        ``normalize``: None leaves unsigned integers, and floats that all lie in 0..1, unchanged; in other files, the
+        lowest value of all pages is mapped to black and the highest to white, and the result is mapped back to the
+        file's units. True always does that; a pair (low, high) gives the two values. NaN stays NaN. ``progress`` counts
+        pages. Memory does not depend on their number, nor on their size if ``max_memory`` bounds it.
+        """
         for lost in page_metadata.lost(self._file):
             log.warning("not kept in the result: %s", lost)
         scales = self.scales(normalize)

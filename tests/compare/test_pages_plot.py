@@ -60,5 +60,5 @@ def test_a_notebook_gets_the_picture_and_the_figure_can_travel(photo):
 def test_without_matplotlib_the_extra_is_named(photo, monkeypatch):
     made = compare(photo("moon")[:32, :32], ["bilinear"])
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(OptionError, match=r'pip install "cvsr\[plot\]"'):
+    with pytest.raises(OptionError, match=r'pip install "\.\[plot\]"'):
         plot.figure(made)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kit.rasters import upscale_map
 
 import cvsr
-from cvsr.rasters import maps
 
 rasterio = pytest.importorskip("rasterio", reason="maps are read with rasterio")
 
@@ -49,7 +49,7 @@ def upscaler() -> cvsr.Upscaler:
 
 
 def enlarged(tmp_path, upscaler, **keywords):
-    maps.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, **keywords)
+    upscale_map(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, **keywords)
     return rasterio.open(tmp_path / "b.tif")
 
 
@@ -245,7 +245,7 @@ class TestCommandLine:
 def test_without_rasterio_it_says_what_to_type(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(cvsr.OptionError, match=r'pip install "\.\[geo\]"'):
-        maps.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
+        upscale_map(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
 
 
 @pytest.mark.parametrize(("width", "height"), [(8_000, 6_000), pytest.param(20_000, 12_000, marks=pytest.mark.long)])

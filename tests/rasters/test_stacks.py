@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from kit.rasters import upscale_stack
 
 import cvsr
 from cvsr._cv2 import cv2
 from cvsr.io import reader
-from cvsr.rasters import stacks
 from cvsr.rasters.normalize import Scale
 
 tifffile = pytest.importorskip("tifffile", reason="stacks are read with tifffile")
@@ -73,7 +73,7 @@ def expected(pages: np.ndarray, upscaler: cvsr.Upscaler) -> np.ndarray:
 def test_pages_are_enlarged_as_each_on_its_own(tmp_path, photo, upscaler, kind):
     pages = content(*KINDS[kind], photo)
     save(tmp_path / "a.tif", pages)
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler)
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", upscaler)
     result = tifffile.imread(tmp_path / "b.tif")
     assert result.dtype == pages.dtype
     np.testing.assert_array_equal(result, expected(pages, upscaler))
@@ -84,7 +84,7 @@ def test_every_layout_is_read(tmp_path, photo, upscaler, layout):
     for kind in ("gray 16", "rgb 8"):
         pages = content(*KINDS[kind], photo)
         save(tmp_path / "a.tif", pages, **LAYOUTS[layout])
-        stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
+        upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
         result = tifffile.imread(tmp_path / "b.tif")
         np.testing.assert_array_equal(result, pages.repeat(2, 1).repeat(2, 2), err_msg=kind)
 
@@ -94,7 +94,7 @@ def test_planes_one_after_the_other_are_read(tmp_path, photo):
     tifffile.imwrite(
         tmp_path / "a.tif", pages.transpose(0, 3, 1, 2), photometric="rgb", planarconfig="separate", rowsperstrip=9
     )
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), pages.repeat(2, 1).repeat(2, 2))
 
 
@@ -107,14 +107,14 @@ def test_what_tifffile_alone_does_not_decode_is_decoded_by_imagecodecs(tmp_path,
     parameters = [cv2.IMWRITE_TIFF_COMPRESSION, compression, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 16]
     assert cv2.imwritemulti(str(tmp_path / "a.tif"), [swapped(page) for page in pages], parameters)
     assert int(tifffile.TiffFile(tmp_path / "a.tif").pages[0].compression) == compression
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), pages.repeat(2, 1).repeat(2, 2))
 
 
 def test_each_of_65536_grays_stays_distinct(tmp_path):
     ramp = np.arange(65536, dtype=np.uint16).reshape(1, 256, 256)
     save(tmp_path / "a.tif", np.concatenate([ramp, ramp[:, ::-1]]))
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("cvsr-small", 2))
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("cvsr-small", 2))
     result = tifffile.imread(tmp_path / "b.tif")
     grays = len(np.unique(result[0]))
     assert grays > 60_000, f"{grays} grays of 65536 are left"
@@ -131,7 +131,7 @@ def test_measured_values_keep_their_unit_and_one_range_is_for_all_pages(tmp_path
     unit[0, 0, :2] = 0, 1
     pages = (low + unit * (high - low)).astype(dtype)
     save(tmp_path / "a.tif", pages)
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler)
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", upscaler)
     result = tifffile.imread(tmp_path / "b.tif").astype(float)
     assert tifffile.imread(tmp_path / "b.tif").dtype == dtype
     wanted = low + expected(unit, upscaler).astype(float) * (high - low)
@@ -145,14 +145,14 @@ def test_normalizing_can_be_asked_for_and_limits_can_be_named(tmp_path, photo):
     upscaler = cvsr.Upscaler("cvsr-small", 2)
     results = []
     for normalize in (None, True, (0, 4095)):
-        stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, normalize=normalize)
+        upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, normalize=normalize)
         results.append(tifffile.imread(tmp_path / "b.tif").astype(int))
     same = upscaler(pages[0].astype(np.float32) / 4095) * 4095
     assert np.abs(results[2][0] - same).max() <= 1
     assert np.abs(results[1] - results[2]).max() < 100
     assert (results[0] != results[2]).any()
     with pytest.raises(cvsr.FileError, match="invalid range"):
-        stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, normalize=(5, 5))
+        upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, normalize=(5, 5))
 
 
 def test_missing_values_stay_missing_and_do_not_spread(tmp_path, photo, upscaler):
@@ -161,13 +161,13 @@ def test_missing_values_stay_missing_and_do_not_spread(tmp_path, photo, upscaler
     pages[0, 20:30, 10:20] = np.nan
     pages[1, 5, 5] = np.inf
     save(tmp_path / "a.tif", pages)
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler)
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", upscaler)
     result = tifffile.imread(tmp_path / "b.tif")
     np.testing.assert_array_equal(np.isnan(result), np.isnan(pages).repeat(2, 1).repeat(2, 2))
     assert np.isinf(result[1, 10:12, 10:12]).all()
     assert np.isinf(result).sum() == 4
     save(tmp_path / "c.tif", clean)
-    stacks.upscale(tmp_path / "c.tif", tmp_path / "d.tif", upscaler)
+    upscale_stack(tmp_path / "c.tif", tmp_path / "d.tif", upscaler)
     far = np.abs(result - tifffile.imread(tmp_path / "d.tif"))[0]
     assert np.nanmax(far[:20]) < 0.01, "rows far from the gap changed"
 
@@ -178,7 +178,7 @@ def test_pages_of_several_sizes_and_types(tmp_path, photo):
         for page in pages:
             rgb = page.ndim == 3
             writer.write(page[..., ::-1] if rgb else page, photometric="rgb" if rgb else "minisblack", metadata=None)
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 3))
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 3))
     with tifffile.TiffFile(tmp_path / "b.tif") as file:
         assert len(file.pages) == 3
         for page, result in zip(pages, file.pages, strict=True):
@@ -189,7 +189,7 @@ def test_pages_of_several_sizes_and_types(tmp_path, photo):
 def test_pages_come_out_upright(tmp_path, photo, orientation):
     page = photo("camera")[:40, :50]
     save(tmp_path / "a.tif", np.array([page, page]), extratags=[(274, 3, 1, orientation, False)], rowsperstrip=7)
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
     cv2.imwrite(str(tmp_path / "one.tif"), page)
     upright = reader.turn(page, orientation).repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif")[1], upright)
@@ -201,7 +201,7 @@ def test_smaller_copies_are_no_pages(tmp_path, photo, caplog):
         for page in (gray, gray[::-1]):
             writer.write(page, photometric="minisblack", metadata=None)
             writer.write(page[::4, ::4], photometric="minisblack", subfiletype=1, metadata=None)
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
     assert [page.shape for page in tifffile.TiffFile(tmp_path / "b.tif").pages] == [(1024, 1024)] * 2
 
 
@@ -218,7 +218,7 @@ def test_smaller_copies_are_no_pages(tmp_path, photo, caplog):
 def test_pages_that_cannot_be_enlarged_are_refused_in_words_and_leave_nothing(tmp_path, pages, keywords, why):
     tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack", **keywords)
     with pytest.raises(cvsr.FileError, match=why):
-        stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
+        upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
 
 
@@ -229,7 +229,7 @@ def test_files_cut_short_are_refused(tmp_path, photo, keep, layout):
     data = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(data[: int(len(data) * keep)])
     with pytest.raises(cvsr.FileError):
-        stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
+        upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", cvsr.Upscaler("nearest", 2))
     assert not (tmp_path / "b.tif").exists()
 
 
@@ -237,19 +237,19 @@ def test_it_can_be_watched_and_stopped(tmp_path, photo):
     save(tmp_path / "a.tif", content((3, 90, 110), "uint8", photo))
     seen: list[float] = []
     upscaler = cvsr.Upscaler("cvsr-small", 2, tile=32)
-    stacks.upscale(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, progress=lambda step: seen.append(step.done))
+    upscale_stack(tmp_path / "a.tif", tmp_path / "b.tif", upscaler, progress=lambda step: seen.append(step.done))
     assert seen == sorted(seen) and seen[-1] == 3 and len(seen) > 30
     with pytest.raises(cvsr.Cancelled):
-        stacks.upscale(tmp_path / "a.tif", tmp_path / "c.tif", upscaler, cancel=lambda: len(seen) > 0)
+        upscale_stack(tmp_path / "a.tif", tmp_path / "c.tif", upscaler, cancel=lambda: len(seen) > 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tif", "b.tif"]
 
 
 def test_the_source_is_never_its_own_target(tmp_path):
     save(tmp_path / "a.tif", np.zeros((2, 9, 9), np.uint8))
-    with pytest.raises(cvsr.FileError, match="source itself"):
-        stacks.upscale(tmp_path / "a.tif", tmp_path / "a.tif", cvsr.Upscaler("nearest", 2))
-    with pytest.raises(cvsr.FileError, match=r"\.tif"):
-        stacks.upscale(tmp_path / "a.tif", tmp_path / "a.png", cvsr.Upscaler("nearest", 2))
+    with pytest.raises(cvsr.FileError, match="overwrite its own input"):
+        cvsr.upscale_file(tmp_path / "a.tif", tmp_path / "a.tif", model="nearest", overwrite=True)
+    with pytest.raises(cvsr.FileError, match="2 pages, and png holds one"):
+        cvsr.upscale_file(tmp_path / "a.tif", tmp_path / "a.png", model="nearest")
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int8", "int16", "float16", "float32", "float64"])

@@ -8,11 +8,11 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from kit.rasters import upscale_stack
 
 import cvsr
 from cvsr.io.tiff import directories
 from cvsr.io.tiff import writer as tiffwriter
-from cvsr.rasters import stacks
 
 tifffile = pytest.importorskip("tifffile", reason="stacks are read with tifffile")
 
@@ -21,7 +21,7 @@ NEAREST = cvsr.Upscaler("nearest", 2)
 
 
 def enlarged(tmp_path, name="a.tif", upscaler=NEAREST):
-    stacks.upscale(tmp_path / name, tmp_path / ("r_" + name), upscaler)
+    upscale_stack(tmp_path / name, tmp_path / ("r_" + name), upscaler)
     return tifffile.TiffFile(tmp_path / ("r_" + name))
 
 

@@ -128,7 +128,8 @@ def _in_child(request, timeout, say):
         if code is None:
             raise ModelError(f"it was stopped after {timeout:g} seconds, of which reading may take {READING:g}: {last}")
         if code:
-            raise ModelError(f"reading or converting it {_ending(code)}: {last}")
+            ending = f"crashed ({signal.Signals(-code).name})" if code < 0 else "failed"
+            raise ModelError(f"reading or converting it {ending}: {last}")
         report = Conversion.from_json(Path(folder, "report.json").read_text("utf-8"))
         return Path(folder, "model").read_bytes(), report
 
@@ -177,7 +178,3 @@ def _kill(process):
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError, AttributeError):
         process.kill()
-
-
-def _ending(code):
-    return f"crashed ({signal.Signals(-code).name})" if code < 0 else "failed"

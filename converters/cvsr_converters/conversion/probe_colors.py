@@ -72,7 +72,7 @@ def find(run, shapes, *, enlarge=1, color=None, range=None, hint=""):
 
     tries.sort(key=doubtful)
     if tries[0].error > HOPELESS:
-        return _look(tries, _usual(tries, color, range), "no way to feed it gave a picture: assumed what is usual")
+        return _look(tries, min(tries, key=_rank), "no color or range gave a recognizable image: using the default")
     near = [attempt for attempt in tries if doubtful(attempt) <= CLEAR * max(doubtful(tries[0]), 1e-4)]
     color = min(near, key=lambda attempt: (attempt.color not in hint.lower(), USUAL.index(attempt.color))).color
     return _look(tries, _best_range([attempt for attempt in tries if attempt.color == color]), None)
@@ -144,10 +144,6 @@ def _rank(attempt):
         USUAL.index(attempt.color),
         ranges.index(attempt.given),
     )
-
-
-def _usual(tries, color, range):
-    return min(tries, key=_rank)
 
 
 def _look(tries, chosen, said):

@@ -92,6 +92,11 @@ class Graph:
         """Return whether ``node`` is the one reader of ``value``, which is then free to change."""
         return self.consumers(value) == [node] and value not in self.outputs
 
+    def select(self, *ops):
+        """Return the nodes of some operations and, if there are any, :meth:`shapes`."""
+        nodes = [node for node in self.nodes if node.op in ops]
+        return nodes, self.shapes() if nodes else {}
+
     def shapes(self):
         """Return {value: static shape} as far as ONNX can infer it; a dimension that is not known is 0."""
         return self._inferred()[0]

@@ -17,54 +17,7 @@ from cvsr.errors import ModelError
 from cvsr_converters.targets import half, write_atomic
 from cvsr_converters.training import losses
 
-CARD = """# {family}
-
-{network}
-
-| file | options | parameters | multiplications per output pixel | size |
-|---|---|---|---|---|
-{files}
-
-## Use
-
-```python
-import cv2, cvsr
-
-large = cvsr.upscale(cv2.imread("photo.jpg"), {scale}, model="{family}")
-```
-{others}
-## Quality
-
-PSNR in dB / SSIM of luma, 8-bit images in and out, through the runtime
-(`cvsr eval {family} --data Set5 Set14 -s {scales}`); beside it bicubic interpolation:
-
-| scale | Set5 | Set14 | bicubic, Set5 | bicubic, Set14 |
-|---|---|---|---|---|
-{quality}
-
-## How it was made
-
-```
-export CVSR_DATA=…      # images/{folders} for training; {validate} to watch
-{commands}
-```
-
-Low resolution by {degradation}; loss: {loss}. `training.json` holds the recipe, the commit of the code and the curve.
-
-| file | recipe | steps | minutes | date | commit | TensorFlow |
-|---|---|---|---|---|---|---|
-{runs}
-
-One core of two, which were shared with other work: a quiet machine does more steps in the recipes' minutes.
-
-## Limits
-
-{limits}
-
-Licence: Apache-2.0. The training images state no licence of their own and are not part of it. To cite: this project,
-and the paper above.
-"""
-
+CARD = Path(__file__).with_name("card.md").read_text("utf-8")
 DEGRADATIONS = {
     "bicubic": "antialiased bicubic interpolation, as in the literature",
     "opencv-linear": "`cv2.resize` with INTER_LINEAR and no antialiasing, as in OpenCV's benchmark of dnn_superres",

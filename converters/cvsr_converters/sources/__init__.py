@@ -57,9 +57,10 @@ def modules():
 
 
 def find(path):
-    """Return the module that reads a file or folder; raise ModelError where none does."""
+    """Return the module that reads a file or folder; raise ModelError if none does."""
     path = Path(path)
-    if not path.exists() and not _is_prefix(path):
+    # TensorFlow names a checkpoint by the common prefix of its files
+    if not path.exists() and not path.with_name(path.name + ".index").is_file():
         raise ModelNotFoundError(f"there is no file or folder {path}")
     for module in modules():
         if module.matches(path):
@@ -77,8 +78,3 @@ def read(module, path, options=None):
     except Exception as error:  # frameworks have errors of their own for broken files, and seldom say that they are
         said = " ".join(str(error).split())[-400:] or type(error).__name__
         raise ModelError(f"{Path(path).name} could not be read as {module.TITLE}, it may be damaged: {said}") from error
-
-
-def _is_prefix(path):
-    """Return whether it is the common beginning of a checkpoint's files, as TensorFlow names checkpoints."""
-    return path.with_name(path.name + ".index").is_file()

@@ -18,7 +18,6 @@ TRUST = "anything in it could run; if you trust where it comes from, allow it wi
 
 
 def matches(path):
-    """Return whether the path is a PyTorch or safetensors file, by its name and first bytes."""
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return False
@@ -29,7 +28,6 @@ def matches(path):
 
 
 def read(path, options):
-    """Return the :class:`Original` of the network whose weights the file holds; raise ModelError."""
     path = Path(path)
     torch, spandrel = _libraries()
     state = _weights(path, torch, options.trust)

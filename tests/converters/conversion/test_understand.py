@@ -83,7 +83,7 @@ def test_colors_and_ranges_are_seen_on_the_photo(name):
 def test_what_gives_no_picture_is_taken_for_the_usual():
     found = understand(original(lambda x: enlarged(np.sin(50 * x), 2)), UNKNOWN)
     assert (found.facts.color, found.facts.range) == ("rgb", 1)
-    assert "assumed" in found.notes[-1]
+    assert "using the default" in found.notes[-1]
 
 
 def test_a_linear_network_shows_nothing_and_is_called_a_guess():

@@ -8,8 +8,7 @@ OpenCV 4.8 reduces channels to wrong numbers without a word.
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op in ("ReduceMax", "ReduceMin")]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("ReduceMax", "ReduceMin")
     for node in nodes:
         x, shape = node.inputs[0], shapes.get(node.inputs[0], ())
         if len(shape) != 4 or not shape[1] or not node.attrs.get("keepdims", 1):

@@ -23,8 +23,7 @@ from cvsr_converters.passes.graph import Node
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op == "DepthToSpace"]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("DepthToSpace")
     for node in nodes:
         if planes := shapes.get(node.inputs[0], (0, 0))[1]:
             s = node.attrs["blocksize"]

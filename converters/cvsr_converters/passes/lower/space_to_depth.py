@@ -9,8 +9,7 @@ import numpy as np
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op == "SpaceToDepth"]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("SpaceToDepth")
     for node in nodes:
         s, shape = node.attrs["blocksize"], shapes.get(node.inputs[0], ())
         if len(shape) == 4 and shape[1]:

@@ -11,8 +11,7 @@ from cvsr_converters.passes.graph import operand
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op == "BatchNormalization"]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("BatchNormalization")
     for node in nodes:
         numbers = [graph.array(node, place) for place in range(1, 5)]
         if any(n is None for n in numbers) or node.attrs.get("training_mode", 0):

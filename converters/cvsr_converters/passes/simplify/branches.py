@@ -18,8 +18,7 @@ from cvsr_converters.passes.simplify import conv_chain, linear
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op == "Add"]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("Add")
     for node in nodes:
         readers = graph.consumers(node.outputs[0])
         if len(readers) == 1 and readers[0].op == "Add" and node.outputs[0] not in graph.outputs:

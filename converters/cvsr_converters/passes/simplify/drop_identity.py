@@ -52,8 +52,7 @@ def _casts(graph):
 
 def _undone(graph):
     """Drop chains of reshapes that end in the shape they began with."""
-    nodes = [n for n in graph.nodes if n.op in SHAPING]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select(*SHAPING)
     for node in nodes:
         above = graph.producer(node.inputs[0])
         while above is not None and above.op in SHAPING:

@@ -58,7 +58,10 @@ def _into_after(node, factor, shapes, graph):
         return False
     if not all(known(conv, graph) and conv.inputs.count(value) == 1 for conv in readers):
         return False
-    if node.op == "Add" and not all(_unpadded(conv) for conv in readers):
+    if node.op == "Add" and not all(
+        conv.op == "Conv" and not any(conv.attrs.get("pads", [])) and conv.attrs.get("auto_pad", "") in ("", "VALID")
+        for conv in readers
+    ):
         return False
     channels = _in_channels(readers[0], graph)
     if factor.size != 1 and (factor.size != channels or shapes.get(source, (0, 0))[1] != channels):
@@ -74,10 +77,6 @@ def _into_after(node, factor, shapes, graph):
 def _in_channels(conv, graph):
     weight = graph.array(conv, 1)
     return weight.shape[1] * conv.attrs.get("group", 1) if conv.op == "Conv" else weight.shape[0]
-
-
-def _unpadded(conv):
-    return conv.op == "Conv" and not any(conv.attrs.get("pads", [])) and conv.attrs.get("auto_pad", "") in ("", "VALID")
 
 
 def _per_weight(conv, factor, graph):

@@ -10,8 +10,7 @@ import numpy as np
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op in ("Shape", "Size")]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("Shape", "Size")
     for node in nodes:
         shape = shapes.get(node.inputs[0])
         if shape is None or 0 in shape or node.outputs[0] in graph.outputs:

@@ -16,8 +16,7 @@ from cvsr_converters.passes.simplify.sink_transposes import ELEMENTWISE
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op == "Reshape"]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("Reshape")
     for node in nodes:
         before, after = shapes.get(node.inputs[0], ()), shapes.get(node.outputs[0], ())
         if len(before) != 4 or len(after) != 5 or 0 in before or before[:3] != after[:3] or before[0] != 1:

@@ -16,8 +16,7 @@ from cvsr_converters.passes.simplify.spell_out import normalise
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op == "InstanceNormalization"]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("InstanceNormalization")
     for node in nodes:
         flat = graph.producer(node.inputs[0], "Reshape")
         readers = graph.consumers(node.outputs[0])

@@ -17,8 +17,7 @@ AXES = np.array([2, 3])
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op in ("Reshape", "Squeeze", "Flatten", *REDUCTIONS)]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("Reshape", "Squeeze", "Flatten", *REDUCTIONS)
     for node in nodes:
         before, after = shapes.get(node.inputs[0], ()), shapes.get(node.outputs[0], ())
         if len(before) == 4 and len(after) == 2 and after[0] == 1 and after[1] > 0:

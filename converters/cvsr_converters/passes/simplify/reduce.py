@@ -17,8 +17,7 @@ OPS = ("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceSumSquare", "
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op in OPS]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select(*OPS)
     for node in nodes:
         shape, axes = shapes.get(node.inputs[0], ()), _axes(node, graph)
         if len(shape) != 4 or axes is None:

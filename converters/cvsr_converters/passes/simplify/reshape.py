@@ -9,8 +9,7 @@ moves nothing; ``merge_transposes`` drops both.
 
 
 def run(graph):
-    reshapes = [n for n in graph.nodes if n.op == "Reshape"]
-    shapes = graph.shapes() if reshapes else {}
+    reshapes, shapes = graph.select("Reshape")
     for node in reshapes:
         perm = permutation(shapes.get(node.inputs[0]), shapes.get(node.outputs[0]))
         if perm:

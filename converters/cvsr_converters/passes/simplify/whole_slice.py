@@ -8,8 +8,7 @@ the length itself: one beyond it may cut a larger image.
 
 
 def run(graph):
-    nodes = [n for n in graph.nodes if n.op == "Slice"]
-    shapes = graph.shapes() if nodes else {}
+    nodes, shapes = graph.select("Slice")
     for node in nodes:
         if _keeps_all(node, shapes.get(node.inputs[0]), graph):
             graph.bypass(node)

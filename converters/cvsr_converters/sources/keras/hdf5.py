@@ -9,7 +9,6 @@ TITLE = "Keras HDF5 model or weights (.h5, .hdf5, .weights.h5)"
 
 
 def matches(path):
-    """Return whether ``path`` is a file that is called or begins like HDF5."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

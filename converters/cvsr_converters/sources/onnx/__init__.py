@@ -16,7 +16,6 @@ def matches(path):
 
 
 def read(path, options):
-    """Return the :class:`Original` of an ONNX file; raise ModelError."""
     from cvsr_converters.sources.onnx import file
     from cvsr_converters.sources.onnx.network import Network
 

@@ -46,7 +46,6 @@ def _with(prefix, ending):
 
 
 def read(path, options):
-    """Return the :class:`Original` of a checkpoint; raise ModelError."""
     prefix = _prefix(Path(path))
     assert prefix is not None, "matches() has found it"
     _check_files(prefix)

@@ -16,7 +16,6 @@ TITLE = "frozen TensorFlow 1 graph (.pb)"
 
 
 def matches(path):
-    """Return whether it is a ``.pb`` that is no SavedModel."""
     path = Path(path)
     if path.suffix.lower() != ".pb" or not path.is_file() or path.name == "saved_model.pb":
         return False
@@ -25,7 +24,6 @@ def matches(path):
 
 
 def read(path, options):
-    """Return the :class:`Original` of a frozen graph; raise ModelError."""
     path = Path(path)
     data = path.read_bytes()
     try:

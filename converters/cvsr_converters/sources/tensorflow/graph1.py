@@ -20,7 +20,8 @@ def original(nodes, library, outputs, options, *, name, facts=UNKNOWN, notes=())
     _feed(graphdef.order(nodes, outputs, control=True), options.feeds, notes)
 
     def evaluate(tensors):
-        part = graphdef.prune({key: _copy(node) for key, node in nodes.items()}, tensors)
+        copies = {key: type(node).FromString(node.SerializeToString()) for key, node in nodes.items()}
+        part = graphdef.prune(copies, tensors)
         graphdef.check(part, library, options.trust)
         return [value.numpy() for value in _function(part, library, [], tensors)()]
 
@@ -40,10 +41,6 @@ def original(nodes, library, outputs, options, *, name, facts=UNKNOWN, notes=())
     taken = probe.images(form.outputs, notes)
     run = _function(graphdef.prune(kept, taken), library, form.inputs, taken)
     return probe.original(run, form, taken, name=name, facts=facts, notes=notes)
-
-
-def _copy(node):
-    return type(node).FromString(node.SerializeToString())
 
 
 def _function(nodes, library, inputs, outputs):

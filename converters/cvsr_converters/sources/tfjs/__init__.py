@@ -30,7 +30,6 @@ def _file(path):
 
 
 def read(path, options):
-    """Return the :class:`Original` of a TF.js layers model; raise ModelError."""
     file = _file(Path(path))
     try:
         return _read(file, options)

@@ -19,7 +19,6 @@ _QUANTISED = ("int8", "uint8", "int16", "uint16")
 
 
 def matches(path):
-    """Return whether it is a file with the suffix or the mark of TFLite."""
     path = Path(path)
     if not path.is_file():
         return False
@@ -28,7 +27,6 @@ def matches(path):
 
 
 def read(path, options):
-    """Return the :class:`Original` of a TFLite model; raise ModelError."""
     path = Path(path)
     try:
         return _read(path.read_bytes(), path.stem, options)
