@@ -9,6 +9,7 @@ from cvsr.errors import ModelError
 from cvsr_converters import passes, sources
 from cvsr_converters.conversion import adapters
 from cvsr_converters.conversion.trace import trace
+from cvsr_converters.facts import Facts
 from cvsr_converters.proof import runtime_model
 from cvsr_converters.proof.verify import verify
 from cvsr_converters.sources.keras import graph
@@ -43,7 +44,7 @@ def prove(name, pythons=()):
         model.SerializeToString(),
         lambda *blobs: original.run(*blobs)[0],
         name=name,
-        draw=runtime_model.draw(original.inputs, {"range": 1}),
+        draw=runtime_model.draw(original.inputs, Facts(range=1)),
         pythons=pythons,
         sizes=NETS[name].sizes,
     )
