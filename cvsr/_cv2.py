@@ -1,4 +1,4 @@
-"""The only door to cv2: import it, or say exactly what to type."""
+"""Import cv2, the only place that does, or raise OpenCVError with the command that installs it."""
 
 import re
 

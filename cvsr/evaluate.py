@@ -1,13 +1,13 @@
 """Measure models on a folder of images: shrink each image, upscale it again, compare with the original.
 
-Two protocols, which give different numbers for the same model:
+Two protocols give different numbers for the same model:
 
 ``literature``
     The image is cropped to a multiple of the scale and shrunk by the antialiased bicubic of MATLAB and Pillow, in
     color, to 8 bits. PSNR and SSIM compare the luma of the 8-bit results (`studio_luma`), less ``scale`` border pixels.
 ``opencv``
-    As in the benchmark of OpenCV's dnn_superres: cropped alike, shrunk by plain ``cv2.resize`` with INTER_LINEAR, which
-    does not antialias; ``cv2.PSNR`` over BGR with no border; SSIM as its quality module has it, averaged over channels.
+    As in the benchmark of OpenCV's dnn_superres: cropped likewise, shrunk by ``cv2.resize`` with INTER_LINEAR, which
+    does not antialias; ``cv2.PSNR`` of BGR including the border; SSIM as in its quality module, averaged over channels.
 """
 
 import math
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -29,17 +29,9 @@ from cvsr.io import encoder, formats, reader
 PROTOCOLS = ("literature", "opencv")
 
 
-class Upscaling(Protocol):
-    """What `evaluate` needs of an upscaler: called with an 8-bit image, it gives a larger one of the same kind."""
-
-    def __call__(self, image: Any, /) -> Any:
-        """Return the image upscaled."""
-        ...
-
-
 @dataclass(frozen=True)
 class ImageScore:
-    """One image's PSNR in dB (infinity where nothing differs), SSIM (0..1) and seconds of upscaling."""
+    """One image's PSNR in dB (infinity if nothing differs), SSIM (0..1) and seconds of upscaling."""
 
     name: str
     psnr: float
@@ -134,7 +126,7 @@ def compare(original: Image, upscaled: Image, scale: int, protocol: str = "liter
 
 
 def evaluate(
-    upscaler: Upscaling,
+    upscaler: Callable[[Any], Any],
     folder: str | Path,
     scale: int,
     protocol: str = "literature",
@@ -144,9 +136,9 @@ def evaluate(
 ) -> ModelScore:
     """Measure ``upscaler`` on the images directly in ``folder``.
 
-    ``upscaler`` is a `cvsr.Upscaler` or any callable that takes an 8-bit gray (H, W) or BGR (H, W, 3) image and gives
-    one ``scale`` times larger. ``name`` is what the result calls the model; by default what the upscaler calls it.
-    ``progress`` is called with each image's score. Errors: as `list_images`, `read_image`, `degrade`, the upscaler.
+    ``upscaler`` is a `cvsr.Upscaler` or any callable that takes an 8-bit gray (H, W) or BGR (H, W, 3) image and returns
+    one ``scale`` times larger. ``name`` is the model's name in the result, by default the upscaler's. ``progress`` is
+    called with each image's score. Raises what `list_images`, `read_image`, `degrade` and the upscaler raise.
     """
     check_options(scale, protocol)
     folder = Path(folder)

@@ -1,4 +1,4 @@
-"""What the system tells of the processor and of this process's memory."""
+"""The processor and the memory of this process, as the system reports them."""
 
 import functools
 import platform
@@ -10,7 +10,7 @@ _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 @functools.lru_cache(maxsize=1)
 def name() -> str:
-    """Return the name of the processor, as far as the system tells it."""
+    """Return the name of the processor, or of its architecture if the system does not report it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model")))
@@ -20,7 +20,7 @@ def name() -> str:
 
 @functools.lru_cache(maxsize=1)
 def cache() -> int:
-    """Return the bytes of a core's second-level cache, 0 where the system (all but Linux) does not tell."""
+    """Return the size of a core's second-level cache in bytes; 0 if unknown, as it is except on Linux."""
     for folder in sorted(_CACHES.glob("index*")):
         try:
             if (folder / "level").read_text("ascii").strip() == "2":
@@ -35,7 +35,7 @@ MB = 1 << 20
 
 
 def resident() -> int:
-    """Return the bytes of memory that the process holds now (where only the most so far is known: that)."""
+    """Return the memory of the process in bytes; its peak if the system reports no more than that."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
@@ -46,7 +46,7 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """Return the most bytes that the process has held; 0 where the system does not tell."""
+    """Return the peak memory of the process in bytes; 0 if unknown."""
     try:
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -1,11 +1,11 @@
-"""Change a script's ``cv2.dnn_superres`` to ``cvsr.dnn_superres``: imports, and what is read through ``cv2``.
+"""Change a script's ``cv2.dnn_superres`` to ``cvsr.dnn_superres``: imports, and attributes of ``cv2``.
 
-- ``from cv2 import dnn_superres, imread`` → ``from cv2 import imread``, and ``from cvsr import dnn_superres`` behind it
+- ``from cv2 import dnn_superres, imread`` → ``from cv2 import imread``, and ``from cvsr import dnn_superres`` after it
 - ``import cv2.dnn_superres as sr`` → ``import cvsr.dnn_superres as sr``
 - ``cv2.dnn_superres.DnnSuperResImpl_create()`` → ``dnn_superres.DnnSuperResImpl_create()``, and
-  ``from cvsr import dnn_superres`` behind the import of cv2
+  ``from cvsr import dnn_superres`` after the import of cv2
 
-Only these places of the text change, which the syntax tree names; neither cv2 nor the script is imported.
+The syntax tree locates these places, and the rest of the text stays as it is. Neither cv2 nor the script is imported.
 """
 
 import ast
@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from cvsr.errors import FileError
 
 _MODULE = "dnn_superres"
-_CLASS = f"{_MODULE}_DnnSuperResImpl"  # what cv2 calls the class beside that
-_NAMES = _MODULE, f"cvsr_{_MODULE}"  # what the drop-in may be called: the first that the script has no use for
+_CLASS = f"{_MODULE}_DnnSuperResImpl"  # the other name of the class in cv2
+_NAMES = _MODULE, f"cvsr_{_MODULE}"  # of the drop-in: the first that the script does not use otherwise
 
 
 @dataclass
 class Migrated:
-    """A script's bytes after the change, and before; what was left as it is, as (line, what and why)."""
+    """A script's bytes before and after the change; ``left``: (line, reason) of the places that were not changed."""
 
     before: bytes
     after: bytes
@@ -35,44 +35,44 @@ class Migrated:
 
     @property
     def changed(self) -> bool:
-        """Whether there was anything to change."""
+        """Whether the change did anything."""
         return self.before != self.after
 
 
 def migrated(source: bytes) -> Migrated:
-    """Return the change of a Python script; encoding, line ends and all other text stay. Raise FileError."""
+    """Change a Python script; encoding, line endings and all other text stay the same. Raises FileError."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
         text = source.decode(encoding)
         script = _Script(text, _parsed(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        raise FileError(f"it is no script that Python {version} can read: {error}") from error
+        raise FileError(f"Python {version} cannot parse it: {error}") from error
     script.change()
     after = script.edited()
     try:
         _parsed(after)
     except SyntaxError as error:
-        raise FileError(f"the change of its imports would not be right, so change them by hand: {error}") from error
+        raise FileError(f"changing its imports would break it, so change them by hand: {error}") from error
     return Migrated(source, after.encode(encoding), encoding, sorted(script.left))
 
 
 def _parsed(text: str) -> ast.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the script's own oddities
+        warnings.simplefilter("ignore")  # about the script itself
         return ast.parse(text)
 
 
 @dataclass
 class _Bindings:
-    """The names that stand for cv2 in a script, with the statements that bind them, and all other names."""
+    """The names bound to cv2 in a script, with the statements that bind them, and all other names."""
 
     cv2: dict[str, list[ast.stmt]] = field(default_factory=dict[str, list[ast.stmt]])
     others: set[str] = field(default_factory=set[str])
     star: bool = False
 
     def take(self, statement: ast.Import | ast.ImportFrom) -> None:
-        """Take an import into account."""
+        """Add the names that an import binds."""
         module = statement.module if isinstance(statement, ast.ImportFrom) else None
         for alias in statement.names:
             bound = alias.asname or alias.name.partition(".")[0]
@@ -88,7 +88,7 @@ class _Bindings:
 
 
 class _Script:
-    """A script with the edits to make. Positions are bytes of UTF-8, as the syntax tree counts them."""
+    """A script and the edits to make. Positions are bytes of UTF-8, as in the syntax tree."""
 
     def __init__(self, text: str, tree: ast.Module) -> None:
         self.tree = tree
@@ -109,7 +109,7 @@ class _Script:
         return data.decode()
 
     def change(self) -> None:
-        """Collect the edits, and what is left."""
+        """Collect the edits, and the places that are not changed."""
         found = _Bindings()
         statements: list[ast.Import | ast.ImportFrom] = []
         for node in ast.walk(self.tree):
@@ -141,7 +141,7 @@ class _Script:
                 self._replace(alias, re.escape(alias.name).encode(), alias.name.encode(), new.encode())
 
     def _split(self, statement: ast.ImportFrom, moved: list[ast.alias]) -> None:
-        """Take names out of an import from cv2, and import them from cvsr behind it."""
+        """Remove names from an import from cv2, and import them from cvsr after it."""
         names = statement.names
         for place, alias in enumerate(names):
             if alias in moved and any(other not in moved for other in names[place + 1 :]):
@@ -152,7 +152,7 @@ class _Script:
         self._behind(statement, f"from cvsr import {', '.join(texts)}")
 
     def _behind(self, statement: ast.stmt, new: str) -> None:
-        """Add a statement behind another: on a line of its own where that has one."""
+        """Add a statement after another: on its own line if that one has its own."""
         start, end = self._span(statement)
         head = self.data[self.starts[statement.lineno - 1] : start]
         last = (statement.end_lineno or statement.lineno) - 1
@@ -164,7 +164,7 @@ class _Script:
         self.edits.append((at, at, self.newline + head + new.encode()))
 
     def _uses(self, found: _Bindings, imported: set[str]) -> None:
-        """Change what is read as an attribute of cv2, and import what stands for that."""
+        """Change the attributes of cv2, and import their replacement."""
         uses = [node for node in ast.walk(self.tree) if _reads(node, set(found.cv2))]
         name = next((name for name in _NAMES if name in imported or name not in found.others), _NAMES[-1])
         used: set[str] = set()
@@ -184,21 +184,21 @@ class _Script:
                 self._behind(statement, new)
 
     def _mentions(self, found: _Bindings) -> None:
-        """Note what is done by name, which is left as it is."""
+        """Note lookups by name, which are not changed."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call):
                 texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
                 if any(re.search(rf"\b{_MODULE}\b", text) for text in texts) and _by_name(node):
-                    self._leave(node, f"{ast.unparse(node)} asks for it by name")
+                    self._leave(node, f"{ast.unparse(node)} looks it up by name")
             elif isinstance(node, ast.Name) and found.star and node.id in (_MODULE, _CLASS):
                 self._leave(node, f"{node.id} comes from `from cv2 import *`")
 
     def _replace(self, node: ast.expr | ast.stmt | ast.alias, pattern: bytes, old: bytes | None, new: bytes) -> bool:
-        """Replace ``old`` (all where None) of what ``pattern`` matches at a node's beginning."""
+        """Replace ``old`` in what ``pattern`` matches at the start of a node, or all of that if None."""
         start, end = self._span(node)
         match = re.match(pattern, self.data[start:end])
         if match is None or (old is None and match.end() != end - start):  # f-strings before Python 3.12, comments
-            self._leave(node, "its place in the text is not clear")
+            self._leave(node, "cannot locate it in the text")
             return False
         stop = start + match.end()
         self.edits.append((start if old is None else stop - len(old), stop, new))
@@ -213,14 +213,14 @@ class _Script:
 
 
 def _from_cv2(statement: ast.Import | ast.ImportFrom) -> list[ast.alias]:
-    """Return what an import takes from cv2 that cvsr has."""
+    """Return the names that an import takes from cv2 and that cvsr has."""
     if not isinstance(statement, ast.ImportFrom) or statement.module != "cv2" or statement.level:
         return []
     return [alias for alias in statement.names if alias.name == _MODULE]
 
 
 def _reads(node: ast.AST, names: set[str]) -> bool:
-    """Return whether a node is cv2.dnn_superres, or the class of it, by one of cv2's names."""
+    """Return whether a node is cv2.dnn_superres or its class, as an attribute of one of ``names``."""
     if not isinstance(node, ast.Attribute) or node.attr not in (_MODULE, _CLASS):
         return False
     return isinstance(node.value, ast.Name) and node.value.id in names

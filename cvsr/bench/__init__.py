@@ -1,5 +1,5 @@
-"""Times and memory of models, beside other runtimes on the same files: ``cvsr bench``.
+"""Measure the speed and memory of models, next to other runtimes on the same files: ``cvsr bench``.
 
-Every contestant is a process of its own, so that no thread pool or allocator disturbs another; the race gives each its
-turn in every round, so that what disturbs the machine disturbs all of them.
+Each contestant runs in its own process, so that thread pools and allocators do not interfere. The contestants take
+turns in every round, so that other load on the machine slows all of them alike.
 """

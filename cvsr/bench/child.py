@@ -1,8 +1,8 @@
-"""A contestant: a process that enlarges the same image whenever it is told to, and says how long that took.
+"""A contestant of the race: a process that enlarges the same image on request and reports the time.
 
     python -m cvsr.bench.child '{"kind": "cvsr", "model": "cvsr-small", "scale": 2, "size": [640, 360], …}'
 
-One line of JSON in, on standard input, is one turn; one line of JSON out is its answer.
+It reads one line of JSON from standard input for each turn, and answers with one line of JSON.
 """
 
 import json
@@ -26,9 +26,9 @@ _BLOCK = 256
 
 
 def picture(width: int, height: int, channels: int) -> Image:
-    """Return an image with detail of all sizes, uint8, (H, W) for one channel; the same every time.
+    """Return a fixed test image with detail at all scales, uint8, (H, W) for one channel.
 
-    A block of it and mirror images of that, so that making it takes hardly more memory than it has itself.
+    It is a reflected block, so that making it takes little more memory than the image itself.
     """
     random = np.random.default_rng(0)
     total = np.zeros((_BLOCK, _BLOCK, channels), np.float32)
@@ -46,7 +46,7 @@ def picture(width: int, height: int, channels: int) -> Image:
 
 
 def _made(spec: dict[str, Any]) -> tuple[Callable[[Image], Image], str]:
-    """Return what enlarges an image, and the version of the runtime in it."""
+    """Return the function that enlarges an image, and the version of its runtime."""
     info = zoo.find(spec["model"])[spec["scale"]]
     cv2.setNumThreads(spec["threads"])  # this process does nothing else
     if spec["kind"] == "cvsr":
@@ -60,7 +60,7 @@ def _made(spec: dict[str, Any]) -> tuple[Callable[[Image], Image], str]:
 def main() -> None:
     """Run the contestant that the first argument describes until standard input ends."""
     spec = json.loads(sys.argv[1])
-    # libraries print what they like: the answers have a channel of their own
+    # libraries print to stdout: keep a separate file descriptor for the answers
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 

@@ -1,4 +1,4 @@
-"""What a network must multiply, and what the machine can."""
+"""The multiply-accumulates of a network, and the peak rate of the machine."""
 
 import math
 import time
@@ -11,13 +11,13 @@ from cvsr.inference.network import as_onnx
 from cvsr.modelfiles import protobuf
 from cvsr.modelfiles.info import ModelInfo
 
-_ENLARGES = ("ConvTranspose", "DepthToSpace", "Reshape", "Resize", "Upsample")  # a shuffle is written in Reshapes
+_ENLARGES = ("ConvTranspose", "DepthToSpace", "Reshape", "Resize", "Upsample")  # shuffles are written as Reshapes
 
 
 def macs(info: ModelInfo, size: tuple[int, int]) -> int | None:
     """Return the multiply-accumulates of all convolutions for an image of ``size`` = (width, height).
 
-    None where convolutions lie after an enlargement inside the network: their size cannot be told without running it.
+    None if a convolution follows an upsampling layer, since its size is then unknown without running the network.
     """
     try:
         each = kernels(info)
@@ -29,9 +29,9 @@ def macs(info: ModelInfo, size: tuple[int, int]) -> int | None:
 
 
 def kernels(info: ModelInfo) -> list[int | None]:
-    """Return the multiply-accumulates for a pixel of each convolution, in order; None behind an enlargement.
+    """Return the multiply-accumulates per pixel of each convolution, in order; None after an upsampling layer.
 
-    Raises ModelError where the file cannot be read as ONNX.
+    Raises ModelError if the file cannot be read as ONNX.
     """
     graph = next(protobuf.messages(as_onnx(info).onnx, 7))
     weights = {protobuf.text(tensor, 8): math.prod(protobuf.ints(tensor, 1)) for tensor in protobuf.messages(graph, 5)}
@@ -47,7 +47,7 @@ def kernels(info: ModelInfo) -> list[int | None]:
 
 
 def machine(threads: int) -> float:
-    """Return the multiply-accumulates a second of a large float32 matrix product, the best of a few: the peak."""
+    """Return the peak multiply-accumulates per second: the best of several large float32 matrix products."""
     before = cv2.getNumThreads()
     side = 1024
     a = np.random.default_rng(0).random((side, side), np.float32)

@@ -1,4 +1,4 @@
-"""Where the time of a network goes: layer by layer, for one tile on one thread, as a worker computes it."""
+"""Time a network layer by layer, for one tile on one thread, as a worker computes it."""
 
 import statistics
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _ROUNDS = 20
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of OpenCV's: its name and kind, the median of its seconds, its multiply-accumulates (None: unknown)."""
+    """A layer of OpenCV: name, kind, median seconds, and multiply-accumulates (None if unknown)."""
 
     name: str
     kind: str
@@ -26,12 +26,12 @@ class Layer:
 
 
 def profile(info: ModelInfo) -> tuple[int, list[Layer]]:
-    """Return the side of a tile with its halo, and what its layers took; less those that OpenCV fused with others.
+    """Return the side of a tile with its halo, and its layers; those that OpenCV fused into others are missing.
 
-    Raise OptionError for what has no layers, and where this OpenCV does not time them.
+    Raises OptionError for an interpolation, or if this OpenCV does not time layers.
     """
     if info.format == "interpolation":
-        raise OptionError(f"{info.name} is no network: it has no layers to time")
+        raise OptionError(f"{info.name} is an interpolation: it has no layers to time")
     side = (plan.side(info, None) or 256) + 2 * (info.radius or 0)
     side += -side % info.multiple
     network = Network(info, devices.resolve("cpu"))
@@ -44,7 +44,7 @@ def profile(info: ModelInfo) -> tuple[int, list[Layer]]:
     found = network.layers()
     medians = [statistics.median(times) for times in zip(*taken[3:], strict=True)]
     if not any(medians):
-        raise OptionError("this OpenCV, or its new engine, does not time layers: use 4.x, or 5.0's classic engine")
+        raise OptionError("this OpenCV or its new engine does not time layers: use 4.x, or the classic engine of 5.0")
     kernels = iter(cost.kernels(network.info))
     area = side**2 * (info.scale**2 if info.inputs == "bicubic" else 1)
     rows: list[Layer] = []

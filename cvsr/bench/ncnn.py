@@ -1,7 +1,6 @@
-"""ONNX as ncnn reads it: chains of convolutions, activations and sums; its own converter is a program, no package.
+"""Convert ONNX to ncnn: convolutions, activations and sums only. ncnn's own converter is not in its Python package.
 
-The format: https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure. Networks with other operators are
-refused.
+The format: https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure
 """
 
 import struct
@@ -16,11 +15,11 @@ from cvsr.errors import ModelError
 from cvsr.modelfiles import onnx_reader, protobuf
 
 _MAGIC = "7767517"
-_AS_IT_IS = struct.pack("<i", 0)  # before weights: they are float32
+_AS_FLOAT32 = struct.pack("<i", 0)  # precedes weights
 
 
 class _Writer:
-    """The layers of a network, one after the other, as text and as weights."""
+    """Writes the layers of a network as text, and their weights."""
 
     def __init__(self, graph: memoryview) -> None:
         self.lines: list[str] = []
@@ -49,7 +48,7 @@ class _Writer:
             outputs, _, height, width = weight.shape
             numbers = {0: outputs, 1: width, 11: height, 4: width // 2, 14: height // 2, 6: weight.size}
             numbers |= {5: len(bias)}
-            self.weights += [_AS_IT_IS, weight.tobytes(), *(each.tobytes() for each in bias)]
+            self.weights += [_AS_FLOAT32, weight.tobytes(), *(each.tobytes() for each in bias)]
             self._layer("Convolution", sources, output, " ".join(f"{key}={value}" for key, value in numbers.items()))
         elif op == "PRelu":
             slopes = _values(constants[0])
@@ -62,21 +61,21 @@ class _Writer:
         elif op == "Add" and len(sources) == 2:
             self._layer("BinaryOp", sources, output, "0=0")
         else:
-            raise ModelError(f"{op} is not written for ncnn here")
+            raise ModelError(f"cvsr cannot convert {op} to ncnn")
 
     def _layer(self, kind: str, sources: list[str], output: str, numbers: str) -> None:
         self.lines.append(" ".join([kind, output, str(len(sources)), "1", *sources, output, numbers]))
         self._blobs += 1
         copies = self._readers[output]
         self._copies[output] = [output]
-        if copies > 1:  # a blob has one reader
+        if copies > 1:  # ncnn allows one reader for each blob
             self._copies[output] = [f"{output}_{i}" for i in range(copies)]
             parts = ["Split", f"{output}_split", "1", str(copies), output, *self._copies[output]]
             self.lines.append(" ".join(parts))
             self._blobs += copies
 
     def text(self) -> str:
-        """Return the file of layers."""
+        """Return the .param file."""
         return "\n".join([_MAGIC, f"{len(self.lines)} {self._blobs}", *self.lines]) + "\n"
 
 
@@ -87,7 +86,7 @@ def _names(node: memoryview, number: int) -> list[str]:
 def _values(tensor: memoryview) -> Any:
     raw = next(protobuf.messages(tensor, 9), None)
     if raw is None:
-        raise ModelError("weights that are not stored as raw bytes are not written for ncnn here")
+        raise ModelError("cvsr cannot convert weights to ncnn that are not stored as raw bytes")
     return np.frombuffer(raw, "<f4").reshape(protobuf.ints(tensor, 1))
 
 
@@ -99,7 +98,7 @@ def _alpha(node: memoryview) -> float:
 
 
 def load(module: Any, data: bytes, threads: int) -> tuple[Any, str, str]:
-    """Return (net, input name, output name) of ncnn, in float32, for the bytes of an ONNX file. Raises ModelError."""
+    """Return ncnn's (net, input name, output name), in float32, for the bytes of an ONNX file. Raises ModelError."""
     written = _Writer(next(protobuf.messages(data, 7)))
     net = module.Net()
     net.opt.num_threads = threads
@@ -111,5 +110,5 @@ def load(module: Any, data: bytes, threads: int) -> tuple[Any, str, str]:
         layers.write_text(written.text(), "utf-8")
         weights.write_bytes(b"".join(written.weights))
         if net.load_param(str(layers)) or net.load_model(str(weights)):
-            raise ModelError("ncnn does not load what was written for it")
+            raise ModelError("ncnn cannot load the converted model")
     return net, written.input, written.output

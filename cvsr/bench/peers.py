@@ -1,7 +1,7 @@
-"""Other runtimes in the place of cv2.dnn: each takes the same ONNX bytes and computes the same numbers.
+"""Run the same ONNX bytes in other runtimes instead of cv2.dnn.
 
-They get the host code of cvsr around them (color, range, pixel shuffle), on the whole image: what is compared is how
-the network is run. All compute in float32; OpenVINO would take bfloat16 by itself where the processor has it.
+cvsr's host code (color, range, pixel shuffle) surrounds each of them, on the whole image, so that only the execution
+of the network differs. All compute in float32; by default OpenVINO would use bfloat16 if the processor supports it.
 """
 
 import importlib
@@ -49,7 +49,7 @@ class Peer:
 
 
 def any_size(data: bytes) -> bytes:
-    """Return an ONNX file whose inputs and outputs have no size but their channels: other runtimes insist on it."""
+    """Return an ONNX file with symbolic heights and widths: other runtimes reject images of another size."""
     graph = next(protobuf.messages(data, 7))
     parts: list[bytes] = []
     for number, value in protobuf.fields(graph):
@@ -60,7 +60,7 @@ def any_size(data: bytes) -> bytes:
                     number, onnx_writer.value_info(name, (dims[0], dims[1], "height" + name, "width" + name))
                 )
             )
-        elif number != 13:  # the sizes of what lies between
+        elif number != 13:  # shapes of intermediate values
             parts.append(protobuf.field_of(number, value))
     return onnx_writer.with_graph(data, parts)
 
@@ -92,7 +92,7 @@ def openvino(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
 
     def run(fed: list[Image]) -> Image:
         shape = fed[0].shape
-        if shape not in compiled:  # a model of fixed size is the faster one
+        if shape not in compiled:  # a fixed shape is faster
             model.reshape({i: each.shape for i, each in enumerate(fed)})
             compiled[shape] = core.compile_model(model, "CPU", options).create_infer_request()
         found = compiled[shape].infer(dict(enumerate(fed)))
@@ -117,15 +117,12 @@ def ncnn(data: bytes, threads: int) -> Callable[[list[Image]], Image]:
 
 
 def opencv(data: bytes, _threads: int) -> Callable[[list[Image]], Image]:
-    """Return a function that runs a model in cv2.dnn as tutorials do: the whole image at once.
-
-    It has as many threads as OpenCV has in this process.
-    """
+    """Return a function that runs a model in cv2.dnn as tutorials do: the whole image, with OpenCV's threads."""
     net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
 
     def run(fed: list[Image]) -> Image:
         if len(fed) > 1:
-            raise OptionError("a network of two inputs is not compared with cv2.dnn by itself")
+            raise OptionError("a network with two inputs cannot be compared with plain cv2.dnn")
         net.setInput(fed[0])
         return net.forward()
 
@@ -140,7 +137,7 @@ def dnn_superres(info: ModelInfo) -> Callable[[Image], Image]:
     if not hasattr(cv2, "dnn_superres"):
         raise OpenCVError("this OpenCV has no dnn_superres: pip install opencv-contrib-python-headless")
     if info.format != "pb" or not info.algorithm:
-        raise OptionError(f"dnn_superres runs its .pb files only, not {info.name}")
+        raise OptionError(f"dnn_superres runs only its own .pb files, not {info.name}")
     original: Any = cv2.dnn_superres.DnnSuperResImpl_create()  # pyright: ignore[reportAttributeAccessIssue]
     original.readModel(str(info.path))
     original.setModel(info.algorithm, info.scale)
@@ -148,10 +145,10 @@ def dnn_superres(info: ModelInfo) -> Callable[[Image], Image]:
 
 
 def contestant(kind: str, info: ModelInfo, threads: int) -> Callable[[Image], Image]:
-    """Return what enlarges an image by a runtime's name. Raise OptionError where that is unknown or not installed."""
+    """Return the function that enlarges an image in a runtime; raise OptionError if it is unknown or not installed."""
     if kind == "dnn_superres":
         return dnn_superres(info)
     if kind not in RUNTIMES:
-        raise OptionError(f"{kind!r} is none of {', '.join([*RUNTIMES, 'dnn_superres'])}")
-    # cv2.dnn wants a size in the file, and takes any other; the others insist on the one in it
+        raise OptionError(f"unknown runtime {kind!r}: use one of {', '.join([*RUNTIMES, 'dnn_superres'])}")
+    # cv2.dnn needs a size in the file but accepts images of any size; the others do not
     return Peer(info, lambda data: RUNTIMES[kind](data if kind == "opencv" else any_size(data), threads))

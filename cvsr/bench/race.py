@@ -1,4 +1,4 @@
-"""The race: contestants take turns, round by round; what counts are medians, and medians of ratios within a round."""
+"""The race: contestants take turns in rounds; results are medians, and medians of the ratios within rounds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 
 from cvsr.errors import CvsrError, OptionError
 
-_REST = 0.05  # seconds after a turn: threads that wait for work by spinning give up in this time
+_REST = 0.05  # seconds after a turn, until threads that spin while waiting for work have stopped
 
 
 @dataclass
 class Contestant:
-    """What takes part: ``label`` names it in the table, ``spec`` describes it to its process, run by ``python``."""
+    """A contestant: its ``label`` in the table, and the ``spec`` for its process, run by ``python``."""
 
     label: str
     spec: dict[str, Any]
@@ -36,7 +36,7 @@ class Contestant:
 
     @property
     def spread(self) -> float:
-        """Return half the distance between the quartiles, as a part of the median."""
+        """Return half the interquartile range, as a fraction of the median."""
         if len(self.seconds) < 2:
             return 0.0
         low, _, high = statistics.quantiles(self.seconds, n=4)
@@ -61,14 +61,14 @@ class _Process:
             raise OptionError(f"cannot run {contestant.python}: {error.strerror or error}") from error
 
     def answer(self) -> dict[str, Any]:
-        """Return the next line of the process; raise CvsrError with what it said where it ended instead."""
+        """Return the next answer; raise CvsrError with the last line of stderr if the process ended."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if line:
             return json.loads(line)
         _, said = self.process.communicate()
         last = said.strip().splitlines()[-1] if said.strip() else f"exit code {self.process.returncode}"
-        raise CvsrError(f"it ended: {last}")
+        raise CvsrError(f"its process ended: {last}")
 
     def turn(self) -> dict[str, Any]:
         assert self.process.stdin is not None
@@ -76,7 +76,7 @@ class _Process:
             self.process.stdin.write("{}\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # its answer says why
+            pass  # answer() reports why
         return self.answer()
 
     def end(self) -> None:
@@ -85,13 +85,13 @@ class _Process:
 
 
 def run(contestants: list[Contestant], rounds: int, warmup: int = 2) -> list[Contestant]:
-    """Let them race for so many rounds; return those that finished, and leave the ``problem`` in the others."""
+    """Run the race; return the contestants that started, with their times, and set ``problem`` of the others."""
     running: list[tuple[Contestant, _Process]] = []
     try:
         for contestant in contestants:
             process = _Process(contestant, warmup)
             running.append((contestant, process))
-            try:  # one after the other: loading and warming up disturb
+            try:  # one at a time: loading and warming up slow the others
                 ready = process.answer()
             except CvsrError as error:
                 ready = {"error": str(error)}
@@ -110,6 +110,6 @@ def run(contestants: list[Contestant], rounds: int, warmup: int = 2) -> list[Con
 
 
 def peak_memory(contestant: Contestant, size: tuple[int, int]) -> int:
-    """Return the most bytes that a fresh process takes which enlarges one image of ``size`` twice."""
+    """Return the peak memory, in bytes, of a fresh process that enlarges an image of ``size`` twice."""
     alone = Contestant(contestant.label, contestant.spec | {"size": list(size)}, contestant.python)
     return alone.peak if run([alone], 1, warmup=1) else 0

@@ -1,4 +1,4 @@
-"""Which tiles and threads suit a model on this machine: plans to try, and their times."""
+"""Find the tile size and number of threads that suit a model on this machine, by measuring."""
 
 import statistics
 import time
@@ -12,20 +12,20 @@ from cvsr.upscaler import Upscaler
 SIDES = (64, 80, 96, 128, 160, 192, 256)
 _SIZE = (640, 360)
 _ROUNDS = 3  # at least, however slow the model is
-_WORTH = 1.03  # what a plan must gain over the rules to be kept: less is the noise of a measurement
+_WORTH = 1.03  # the speedup over the rules from which a plan is kept: less is measurement noise
 
 
 def plans(count: int) -> list[SavedPlan]:
-    """Return all that may be chosen where OpenCV has ``count`` threads.
+    """Return the plans to try if OpenCV has ``count`` threads.
 
-    The engine and Winograd are left to the rules: measured for seven networks of 12 to 64 channels on 4.14 and 5.0,
-    direct convolutions had 0.42 to 0.85 of the speed, and the new engine 0.45 to 0.74.
+    The rules choose engine and Winograd: for seven networks of 12 to 64 channels on OpenCV 4.14 and 5.0, direct
+    convolutions reached 0.42 to 0.85 of the speed, and the new engine 0.45 to 0.74.
     """
     return [SavedPlan(side, workers) for side in SIDES for workers in sorted({1, count})]
 
 
 def measured(info: ModelInfo, seconds: float, *, exact: bool = False) -> SavedPlan:
-    """Return the fastest plan for a model; one of tile 0, which stands for the rules, where none is worth keeping."""
+    """Return the fastest plan for a model, or one with tile 0 (follow the rules) if none is clearly faster."""
     image = picture(*_SIZE, 3)
     count = threads.count()
     candidates = plans(count)

@@ -1,4 +1,4 @@
-"""The page that compares models on an image, and its plot. Start with ``comparison.py``.
+"""Compare models on an image, as an HTML page or a plot. Start with ``comparison.py``.
 
-The page lies in ``assets/``; its viewer (``viewer.js``) is the server's, too.
+The page's templates are in ``assets/``; the server uses its viewer (``viewer.js``), too.
 """

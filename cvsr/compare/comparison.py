@@ -1,4 +1,4 @@
-"""Several models on one image, with what each took and, where there is an original, how close each came to it."""
+"""Run several models on one image, and measure the time and, if there is an original, PSNR and SSIM."""
 
 import math
 import time
@@ -19,9 +19,9 @@ from cvsr.upscaler import Upscaler
 
 BASELINE = "bicubic"
 LARGEST = 4 << 20
-"""Pixels of a result to show at most: a page of five such pictures has about 20 MB."""
+"""The most pixels of a result: a page of five such images has about 20 MB."""
 CROP = 96
-"""The side of what is looked at closely, in pixels of the results."""
+"""The side of the enlarged crops, in pixels of the results."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared. ``shown`` begins with bicubic and ends with the original, where there is one.
+    """The results. ``shown`` begins with bicubic and ends with the original, if there is one.
 
-    ``input_size``: (width, height) of what was enlarged. ``focus``: the (x, y) in the results where the models differ
-    most from bicubic. ``notes``: what a reader must know of how this was made.
+    ``input_size``: (width, height) of the image that was enlarged. ``focus``: the (x, y) in the results where the
+    models differ most from bicubic. ``notes``: remarks for the reader, such as on cropping.
     """
 
     title: str
@@ -60,7 +60,7 @@ class Comparison:
 
 @dataclass
 class _Task:
-    """What to enlarge, and the original of 8 bits (H, W) or (H, W, 3) to compare with."""
+    """The image to enlarge, and the 8-bit original, (H, W) or (H, W, 3), to compare with."""
 
     image: Image
     original: Image | None = None
@@ -78,11 +78,11 @@ def compare(
 ) -> Comparison:
     """Enlarge ``image`` by each of ``models`` and by bicubic interpolation, and measure them against ``reference``.
 
-    Images are as for :class:`cvsr.Upscaler`. Without ``image``, the reference is shrunk as ``cvsr eval`` does, and that
-    is enlarged. PSNR and SSIM are those of the literature's protocol (:mod:`cvsr.evaluate`). What is too large for a
-    page is cropped to its part with most detail, with a note. Without ``models``: all bundled ones of that scale.
+    Images are as for :class:`cvsr.Upscaler`. Without ``image``, the reference is shrunk as ``cvsr eval`` does, and
+    enlarged again. PSNR and SSIM follow the protocol of the literature (:mod:`cvsr.evaluate`). Images too large for a
+    page are cropped to the part with the most detail, with a note. ``models`` defaults to all bundled ones of a scale.
 
-    Raises OptionError, ImageError where image and reference do not go together, and what Upscaler raises.
+    Raises OptionError, ImageError if image and reference do not match, and what Upscaler raises.
     """
     scale = checked_scale(scale)
     task = _task(image, reference, scale)
@@ -96,14 +96,14 @@ def compare(
 
 
 def bundled(scale: float) -> list[str]:
-    """Return the bundled families that have a model of ``scale``; the default one where none has."""
+    """Return the bundled families that have a model of ``scale``, or the default one if none has."""
     return [family for family, entries in zoo.families().items() if scale in entries] or [zoo.DEFAULT]
 
 
 def _run(model: str, task: _Task, scale: float, device: str) -> Shown:
     interpolates = next(iter(zoo.find(model).values())).format == "interpolation"
     upscaler = Upscaler(model, scale, device="auto" if interpolates else device)
-    upscaler.warmup()  # loading and the first forward are no part of the seconds
+    upscaler.warmup()  # loading and the first forward are not timed
     start = time.perf_counter()
     result = upscaler(task.image)
     seconds = time.perf_counter() - start
@@ -123,49 +123,47 @@ def _task(image: Image | None, reference: Image | None, scale: float) -> _Task:
         reference = _opaque(_eight_bits(reference))
     if image is None:
         if reference is None:
-            raise OptionError("there is nothing to compare: give an image, a reference to shrink, or both")
+            raise OptionError("nothing to compare: pass an image, a reference to shrink, or both")
         return _shrunk(reference, scale)
     task = _Task(image, reference)
     if reference is not None:
         _fit_reference(task, reference, scale)
     _crop(task, scale)
     if image.dtype != np.uint8:
-        task.notes.append(f"The image has {image.dtype.name} samples; results are shown and compared in 8 bits.")
+        task.notes.append(f"The image is {image.dtype.name}; results are shown and compared in 8 bits.")
     return task
 
 
 def _shrunk(reference: Image, scale: float) -> _Task:
-    """Return the task of a reference alone."""
+    """Return the task for a reference alone."""
     whole = int(scale)
     if whole != scale:
-        raise OptionError(f"a reference is shrunk by whole numbers only, and the scale is {scale:g}: give -s 2, 3 or 4")
+        raise OptionError(f"a reference can only be shrunk by whole numbers, not by {scale:g}: pass -s 2, 3 or 4")
     reference, notes = _cropped(reference, LARGEST, whole)
     original, image = evaluate.degrade(reference, whole)
-    notes.append(
-        f"The original was shrunk by {whole} (antialiased bicubic, as in the literature), and that was enlarged."
-    )
+    notes.append(f"The original was shrunk by {whole} (antialiased bicubic, as in the literature) and enlarged again.")
     return _Task(image, original, notes)
 
 
 def _fit_reference(task: _Task, reference: Image, scale: float) -> None:
-    """Cut off from a reference what was lost when it was shrunk: less than a pixel of the image."""
+    """Crop a reference to the size of the results: shrinking may have dropped less than a pixel of the image."""
     (height, width), (tall, wide) = task.image.shape[:2], reference.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if not (0 <= wide - size[0] < max(1, scale) and 0 <= tall - size[1] < max(1, scale)):
         raise ImageError(
             f"the image is {width}x{height}, so the results are {size[0]}x{size[1]}, and the reference is "
-            f"{wide}x{tall}: give the scale with -s, or the reference alone to have it shrunk"
+            f"{wide}x{tall}: pass the scale with -s, or only the reference to have it shrunk"
         )
     task.original = np.ascontiguousarray(reference[: size[1], : size[0]])
 
 
 def _crop(task: _Task, scale: float) -> None:
-    """Crop image and original to what a page can hold."""
+    """Crop image and original to what fits on a page."""
     pixels = round(LARGEST / scale**2)
     if task.image.shape[0] * task.image.shape[1] <= pixels:
         return
     if task.original is not None and scale != int(scale):
-        raise OptionError("with a reference and a scale such as 1.5, a page holds smaller images only: crop both")
+        raise OptionError("the image is too large to compare with a reference at a fractional scale: crop both")
     x, y, width, height = _window(task.image, pixels, 1)
     task.notes.append(_crop_note(task.image, (x, y, width, height)))
     task.image = np.ascontiguousarray(task.image[y : y + height, x : x + width])
@@ -184,13 +182,13 @@ def _cropped(image: Image, pixels: int, multiple: int) -> tuple[Image, list[str]
 def _crop_note(image: Image, window: tuple[int, int, int, int]) -> str:
     x, y, width, height = window
     return (
-        f"Of {image.shape[1]}x{image.shape[0]} pixels, the {width}x{height} with most detail are compared, "
-        f"from ({x}, {y}) on: a page holds no more."
+        f"The image, {image.shape[1]}x{image.shape[0]}, is too large for a page: only the {width}x{height} pixels "
+        f"at ({x}, {y}), which have the most detail, are compared."
     )
 
 
 def _window(image: Image, pixels: int, multiple: int) -> tuple[int, int, int, int]:
-    """Return the (x, y, width, height) with most detail of as many pixels, in the image's proportions."""
+    """Return the (x, y, width, height) of the window with the most detail, in the image's proportions."""
     height, width = image.shape[:2]
     factor = math.sqrt(pixels / (height * width))
     wide, tall = (max(multiple, min(n, int(n * factor)) // multiple * multiple) for n in (width, height))
@@ -200,7 +198,7 @@ def _window(image: Image, pixels: int, multiple: int) -> tuple[int, int, int, in
 
 
 def _focus(baseline: Image, other: Image | None) -> tuple[int, int]:
-    """Return the middle of the crop where two results differ most; where there is one only, of most detail."""
+    """Return the center of the crop where two results differ most or, for one result, that has the most detail."""
     first = _gray(baseline)
     strength = np.abs(cv2.Laplacian(first, cv2.CV_32F)) if other is None else cv2.absdiff(first, _gray(other))
     side = min(CROP, *first.shape)
@@ -209,7 +207,7 @@ def _focus(baseline: Image, other: Image | None) -> tuple[int, int]:
 
 
 def _strongest(strength: Image, size: tuple[int, int]) -> tuple[int, int]:
-    """Return the left upper corner of the window of ``size`` = (width, height) with the largest mean."""
+    """Return the top left corner of the window of ``size`` = (width, height) with the largest mean."""
     wide, tall = size
     mean = cv2.boxFilter(strength.astype(np.float32), -1, (wide, tall), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
     inside = mean[: strength.shape[0] - tall + 1, : strength.shape[1] - wide + 1]
@@ -231,7 +229,7 @@ def _gray(image: Image) -> Image:
 
 
 def _alike(original: Image, image: Image) -> tuple[Image, Image]:
-    """Return both without alpha, and in color where one of them is."""
+    """Return both without alpha, and both in color if one is."""
     image = _opaque(image)
     if original.ndim == image.ndim:
         return original, image

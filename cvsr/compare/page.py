@@ -1,4 +1,4 @@
-"""The page of a comparison: one HTML file that needs no other, and no network."""
+"""The page of a comparison: one self-contained HTML file."""
 
 import base64
 import hashlib
@@ -21,12 +21,12 @@ _LOSSLESS = 101  # a "quality" above 100, to OpenCV
 
 
 def text(name: str, room: str = "compare") -> str:
-    """Return one of the files in the assets of a package of cvsr."""
+    """Return the text of a file in the assets of one of cvsr's packages."""
     return (files("cvsr") / room / "assets" / name).read_text(encoding="utf-8")
 
 
 def page(comparison: Comparison) -> str:
-    """Return the HTML of a comparison. Raise FileError where this OpenCV cannot encode its pictures."""
+    """Return the HTML of a comparison. Raise FileError if this OpenCV cannot encode the images."""
     encoded = [encode(shown.image) for shown in comparison.shown]
     style = text("viewer.css") + text("compare.css")
     script = text("viewer.js") + text("compare.js")
@@ -52,7 +52,7 @@ def page(comparison: Comparison) -> str:
 
 
 def encode(pixels: image.Image) -> tuple[str, bytes]:
-    """Return the media type and the bytes of an 8-bit image, lossless: as WebP where that can be, else as PNG."""
+    """Return the media type and the bytes of an 8-bit image, lossless: WebP if possible, else PNG."""
     webp, png = formats.format_of("webp"), formats.FORMATS["png"]
     if webp and max(pixels.shape[:2]) <= webp.longest_side:
         color = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 else pixels
@@ -61,22 +61,22 @@ def encode(pixels: image.Image) -> tuple[str, bytes]:
             return webp.media_type, data.tobytes()
     done, data = cv2.imencode(".png", pixels)
     if not done:
-        raise FileError(f"OpenCV {cv2.__version__} cannot encode a picture as PNG: install a build of it that can")
+        raise FileError(f"OpenCV {cv2.__version__} cannot write PNG: install a build that can")
     return png.media_type, data.tobytes()
 
 
 def _same(decoded: image.Image | None, pixels: image.Image) -> bool:
-    """Tell whether a picture came back as it was: some builds have an encoder of their own mind."""
+    """Return whether an image survived encoding: WebP is not lossless in some builds."""
     return decoded is not None and decoded.shape == pixels.shape and np.array_equal(decoded, pixels)
 
 
 def megabytes(size: int) -> str:
-    """Return a size for people."""
+    """Return a human-readable size."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
 
 
 def label(shown: Shown) -> str:
-    """Return the quality of a result as a figure's caption has it, "" where there is nothing to measure."""
+    """Return the PSNR of a result for a caption, or "" if it was not measured."""
     return "" if shown.psnr is None else f"{shown.psnr:.2f} dB" if math.isfinite(shown.psnr) else "identical"
 
 
@@ -85,7 +85,7 @@ def _hash(source: str) -> str:
 
 
 def _best(shown: tuple[Shown, ...]) -> int:
-    """Return which result to show beside bicubic: that with the best PSNR, or the last model."""
+    """Return the index of the result to show beside bicubic: the one with the best PSNR, or the last model."""
     models = [(index, each) for index, each in enumerate(shown) if index and each.seconds is not None]
     if not models:
         return len(shown) - 1
@@ -135,16 +135,16 @@ def _row(all_shown: tuple[Shown, ...], shown: Shown, measured: bool) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people."""
+    """Return a human-readable time."""
     return f"{seconds * 1e3:.{seconds < 0.01:d}f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    notes = [*comparison.notes, "Times are of one run each, on this image, after a first one to warm up."]
+    notes = [*comparison.notes, "Times are for a single run on this image, after a warm-up."]
     if _measured(comparison):
         border = math.ceil(comparison.scale)
         notes.append(
-            f"PSNR and SSIM are of luma in 8 bits, less a border of {border} pixels, against the original: the "
-            "protocol of the literature, as in cvsr eval."
+            f"PSNR and SSIM compare 8-bit luma with the original's, without a border of {border} pixels: the protocol "
+            "of the literature, as in cvsr eval."
         )
     return notes

@@ -1,4 +1,4 @@
-"""A comparison as a row of crops, for papers and notebooks. Needs matplotlib: the extra ``plot``."""
+"""Plot a comparison as a row of crops, for papers and notebooks. Needs matplotlib (the extra ``plot``)."""
 
 import importlib
 import io
@@ -13,10 +13,10 @@ from cvsr.image import Image
 
 
 def figure(comparison: Comparison, side: int = CROP) -> Any:
-    """Return a matplotlib figure: the crop of ``side`` pixels around the comparison's focus, from every result.
+    """Return a matplotlib figure: the crop of ``side`` pixels around the focus, from every result.
 
-    The titles are the names, with the PSNR where it was measured. A notebook shows what this returns; pyplot's state is
-    not touched. Raise OptionError if matplotlib is missing.
+    Its titles are the names, with the PSNR if it was measured. Notebooks display it; pyplot's state is not touched.
+    Raises OptionError if matplotlib is missing.
     """
     try:
         matplotlib: Any = importlib.import_module("matplotlib.figure")
@@ -28,7 +28,7 @@ def figure(comparison: Comparison, side: int = CROP) -> Any:
         axes.imshow(_rgb(crop(shown.image, comparison.focus, side)), interpolation="nearest")
         axes.set_title(f"{shown.name}\n{label(shown)}".rstrip(), fontsize=9)
         axes.set_axis_off()
-    made._repr_png_ = partial(_png, made)  # notebooks know figures of pyplot only, and ask others for this
+    made._repr_png_ = partial(_png, made)  # for notebooks, which display only pyplot's figures by themselves
     return made
 
 
@@ -39,7 +39,7 @@ def _png(made: Any) -> bytes:
 
 
 def crop(image: Image, focus: tuple[int, int], side: int) -> Image:
-    """Return the ``side`` x ``side`` pixels around ``focus`` = (x, y), moved inside; fewer of a smaller image."""
+    """Return the ``side`` x ``side`` pixels around ``focus`` = (x, y), moved inside; fewer if the image is smaller."""
     (height, width), (x, y) = image.shape[:2], focus
     left = min(max(x - side // 2, 0), max(0, width - side))
     top = min(max(y - side // 2, 0), max(0, height - side))

@@ -1,10 +1,10 @@
-"""Dask arrays of images, enlarged chunk by chunk, lazily, to what the whole image would have become.
+"""Enlarge dask arrays of images lazily, chunk by chunk, with the result of the whole image.
 
 >>> upscaler = cvsr.Upscaler("cvsr-small", 2, exact=True)
 >>> cvsr.dask.upscale(dask.array.from_zarr("scene.zarr"), upscaler).to_zarr("scene_x2.zarr")
 
-array ── windows (each chunk, and what the networks see around it) ── networks ── chunks ── bands of rows ── resized
-The last two are there where the scale is none that the model reaches by itself, as 1.5.
+array ── windows (each chunk and its halo) ── networks ── chunks ── bands of rows ── resized
+The last two steps are needed only for scales that the model does not reach by itself, such as 1.5.
 """
 
 import functools
@@ -33,19 +33,18 @@ try:
 except ImportError as error:
     raise OptionError(f"cvsr.dask needs dask ({error}): {install_hint('dask')}") from error
 
-_FILL = REACH + REACH // 8  # OpenCV's distances, by which invisible pixels get their color, are right to a few percent
+_FILL = REACH + REACH // 8  # invisible pixels take their color by OpenCV's distances, which are off by a few percent
 
 
 def upscale(array: Any, upscaler: Upscaler, *, channels: bool | None = None) -> Any:
-    """Return a dask array of images enlarged, lazily: a dask array of the same dtype and number of axes.
+    """Return a dask array of images enlarged lazily, with the same dtype and number of axes.
 
     ``array``: images (..., H, W) or (..., H, W, C) in any chunks, with C = 1, 3 (BGR) or 4 (BGRA), of uint8, uint16 or
-    float32 in 0..1; any axes before are those of a stack. ``channels`` says whether the last axis is C; where None, it
-    is if its length is 1, 3 or 4. The result's chunks are the array's, enlarged; bands of rows where the scale is none
-    that the networks reach by themselves.
-    With ``exact=True`` the upscaler's, the result is that of ``upscaler(image)`` bit for bit, whatever the chunks.
-    Chunks smaller than what the networks see (``upscaler.info.radius``) cost much more: the windows overlap.
-    Each process makes its networks once; the upscaler travels without them. Raises ImageError, OptionError, ModelError.
+    float32 in 0..1; leading axes are those of a stack. ``channels``: whether the last axis is C; by default it is if
+    its length is 1, 3 or 4. The result has the array's chunks, enlarged, or bands of rows if the networks do not reach
+    the scale by themselves. If the upscaler has ``exact=True``, the result equals ``upscaler(image)`` bit for bit for
+    any chunks. Chunks smaller than the receptive field (``upscaler.info.radius``) are slow, since their windows
+    overlap. Each process loads the networks once. Raises ImageError, OptionError, ModelError.
     """
     axis = _first_axis(array, upscaler, channels)
     height, width = array.shape[axis : axis + 2]
@@ -69,18 +68,18 @@ def upscale(array: Any, upscaler: Upscaler, *, channels: bool | None = None) -> 
 
 
 def _first_axis(array: Any, upscaler: Upscaler, channels: bool | None) -> int:
-    """Return the axis of the rows; raise what is wrong with the arguments."""
+    """Check the arguments and return the axis of the rows."""
     if not isinstance(upscaler, Upscaler):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise OptionError(f"the second argument is a cvsr.Upscaler, not {type(upscaler).__name__}")
+        raise OptionError(f"the second argument must be a cvsr.Upscaler, not {type(upscaler).__name__}")
     if not isinstance(array, da.Array):
-        raise ImageError(f"this is no dask array but {type(array).__name__}: dask.array.from_array(image) makes one")
+        raise ImageError(f"not a dask array but {type(array).__name__}: use dask.array.from_array(image)")
     if any(math.isnan(n) for n in array.shape):
-        raise ImageError(f"the array's shape, {array.shape}, is not known yet: call array.compute_chunk_sizes() before")
+        raise ImageError(f"the array's shape, {array.shape}, is unknown: call array.compute_chunk_sizes() first")
     if channels is None:
         channels = array.ndim > 2 and array.shape[-1] in (1, 3, 4)
     axis = array.ndim - 2 - channels
     if axis < 0:
-        raise ImageError(f"an array of images has the shape (..., H, W) or (..., H, W, C), not {array.shape}")
+        raise ImageError(f"an array of images must have the shape (..., H, W) or (..., H, W, C), not {array.shape}")
     if 0 in array.shape:
         raise ImageError(f"the array is empty: its shape is {array.shape}")
     check(np.zeros((1, 1, *array.shape[axis + 2 :]), array.dtype))
@@ -88,10 +87,7 @@ def _first_axis(array: Any, upscaler: Upscaler, channels: bool | None) -> int:
 
 
 def _reach(upscaler: Upscaler, chain: Sequence[int]) -> tuple[int, int] | None:
-    """Return how many pixels the networks see around one, and of what windows' edges must be multiples.
-
-    None where that is not known, or where more than what lies around a pixel says what becomes of it.
-    """
+    """Return the halo in pixels, and the multiple for windows' edges; None if the receptive field is not bounded."""
     if upscaler.interpolates or upscaler.engine == "superres":
         return None
     halo, multiple, scale = 0.0, 1, 1
@@ -106,11 +102,11 @@ def _reach(upscaler: Upscaler, chain: Sequence[int]) -> tuple[int, int] | None:
 
 
 def _whole(array: Any, axis: int, upscaler: Upscaler, size: tuple[int, int]) -> Any:
-    """Return images that can be enlarged as a whole only."""
+    """Return the array if each image must be enlarged as a whole."""
     if array.numblocks[axis : axis + 2] != (1, 1):
         raise ModelError(
-            f"{upscaler.info.name} needs each image whole, since what a pixel depends on is not known or not near it, "
-            f"and the array has several chunks an image: array.rechunk({{{axis}: -1, {axis + 1}: -1}}) before"
+            f"{upscaler.info.name} needs whole images, since its receptive field is unknown or global, but the array "
+            f"has several chunks per image: call array.rechunk({{{axis}: -1, {axis + 1}: -1}}) first"
         )
     array = array.rechunk({axis + 2: -1}) if array.ndim == axis + 3 else array
     chunks = (*array.chunks[:axis], (size[1],), (size[0],), *array.chunks[axis + 2 :])
@@ -122,7 +118,7 @@ def _whole_block(block: Image, *, axis: int, data: bytes) -> Image:
 
 
 def _by_windows(array: Any, axis: int, work: Callable[[Image], Image], halo: int, multiple: int, scale: int) -> Any:
-    """Return what ``work`` makes of the array's chunks, which enlarges by ``scale`` and sees ``halo`` pixels around."""
+    """Apply ``work`` to each chunk and ``halo`` pixels around it; it enlarges by ``scale``."""
     both = [_spans(array.chunks[a], halo, multiple) for a in (axis, axis + 1)]
     for a, spans in zip((axis, axis + 1), both, strict=True):
         array = _windows(array, a, spans)
@@ -134,7 +130,7 @@ def _by_windows(array: Any, axis: int, work: Callable[[Image], Image], halo: int
 
 
 def _spans(chunks: Sequence[int], halo: int, multiple: int) -> list[Span]:
-    """Return what to feed for each chunk of an axis: it and a halo, from a multiple of pixels to a multiple."""
+    """Return each chunk of an axis with its halo, from one multiple of pixels to another."""
     stops = [int(stop) for stop in np.cumsum([n for n in chunks if n])]
     halo, size = multiple * math.ceil(halo / multiple), stops[-1]
     spans: list[Span] = []
@@ -145,9 +141,9 @@ def _spans(chunks: Sequence[int], halo: int, multiple: int) -> list[Span]:
 
 
 def _windows(array: Any, axis: int, spans: Sequence[Span]) -> Any:
-    """Return an array whose chunks along ``axis`` are what the spans feed, one after the other: they overlap."""
+    """Return an array whose chunks along ``axis`` are the overlapping windows of the spans, one after the other."""
     parts = [array[(slice(None),) * axis + (span.feed,)] for span in spans]
-    # by tasks: the other way, through workers' disks, begins anew where a worker is lost
+    # "tasks": the other method, through workers' disks, starts over if a worker is lost
     return da.concatenate(parts, axis=axis).rechunk({axis: tuple(s.end - s.begin for s in spans)}, method="tasks")
 
 
@@ -172,9 +168,9 @@ def _filled(image: Image) -> Image:
 
 
 def _resized(array: Any, axis: int, size: tuple[int, int]) -> Any:
-    """Return images brought to ``size`` = (width, height), in bands of whole rows: sums of other rows round otherwise.
+    """Return images resized to ``size`` = (width, height), in bands of whole rows, so that all sums round alike.
 
-    The bands are about as large as ``array.chunk-size`` of dask's configuration says.
+    The bands are about as large as ``array.chunk-size`` in dask's configuration.
     """
     height, width = array.shape[axis : axis + 2]
     row = size[0] * math.prod(array.shape[axis + 2 :]) * array.dtype.itemsize
@@ -189,7 +185,7 @@ def _resized(array: Any, axis: int, size: tuple[int, int]) -> Any:
 
 
 def _under(n_in: int, n_out: int, start: int, stop: int) -> Span:
-    """Return the rows ``start:stop`` of a resized image, and those of its source that lie under their filters."""
+    """Return the rows ``start:stop`` of a resized image with the source rows that their filters read."""
     blocks = range(start, stop, resample.BLOCK)
     used = [resample.weights(n_in, n_out, a, min(a + resample.BLOCK, n_out)) for a in blocks]
     begin = min(first for first, _ in used)
@@ -219,7 +215,7 @@ def _band_block(
 
 @dataclass
 class _Rows:
-    """A stage of ``size`` of which only the rows from ``begin`` are here."""
+    """A stage of ``size`` that has only the rows from ``begin``."""
 
     image: Image
     begin: int
@@ -233,13 +229,13 @@ class _Rows:
 
 
 def _each(block: Image, axis: int, work: Callable[[Image], Image]) -> Image:
-    """Return the block with each of its images, whose rows are ``axis``, replaced by what ``work`` makes of it."""
+    """Apply ``work`` to each image of a block, whose rows are ``axis``."""
     stack = block.shape[:axis]
     made = [work(block[index]) for index in np.ndindex(*stack)]
     return np.stack(made).reshape(*stack, *made[0].shape)
 
 
 def _mapped(array: Any, work: Callable[..., Image], chunks: tuple[tuple[int, ...], ...]) -> Any:
-    """Return the array of what ``work`` makes of each chunk."""
+    """Apply ``work`` to each chunk of an array."""
     meta = np.empty((0,) * array.ndim, array.dtype)
     return array.map_blocks(work, chunks=chunks, dtype=array.dtype, meta=meta, token="cvsr")

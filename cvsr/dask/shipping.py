@@ -1,4 +1,4 @@
-"""Upscalers that travel: packed into bytes, and made once from them in each process that gets them."""
+"""Send upscalers to other processes as bytes; each process unpacks them once."""
 
 import copy
 import functools
@@ -17,9 +17,9 @@ _LOCK = threading.Lock()
 
 
 def pack(upscaler: Upscaler, scale: int | None = None) -> bytes:
-    """Return an upscaler as bytes for :func:`unpacked`: what it is asked to do, and the facts of its models.
+    """Return an upscaler as bytes for :func:`unpacked`: its options and the facts of its models.
 
-    ``scale`` replaces its scale or size. The model files do not travel: they are looked up where the bytes arrive.
+    ``scale`` replaces its scale or size. The model files are not included: the receiver looks them up.
     """
     if scale is not None:
         upscaler = copy.copy(upscaler)
@@ -28,11 +28,11 @@ def pack(upscaler: Upscaler, scale: int | None = None) -> bytes:
 
 
 def unpacked(data: bytes) -> Upscaler:
-    """Return the upscaler that :func:`pack` made ``data`` of: this process has one, however often it asks.
+    """Return the upscaler in ``data``, made once in each process.
 
-    Raises ModelNotFoundError where this machine has not the same model files.
+    Raises ModelNotFoundError if this machine does not have the same model files.
     """
-    with _LOCK:  # or several threads would make one each
+    with _LOCK:  # otherwise several threads would each make one
         return _made(data)
 
 
@@ -44,7 +44,7 @@ def _made(data: bytes) -> Upscaler:
 
 
 def _here(info: ModelInfo) -> ModelInfo:
-    """Return the facts of a model with the path that its file has on this machine."""
+    """Return the facts of a model with its file's path on this machine."""
     if info.path is None:  # an interpolation
         return info
     if info.path.is_file() and hashlib.sha256(info.path.read_bytes()).hexdigest() == info.sha256:
@@ -53,6 +53,6 @@ def _here(info: ModelInfo) -> ModelInfo:
         if entry.sha256 == info.sha256 and entry.intact():
             return replace(info, path=entry.path)
     raise ModelNotFoundError(
-        f"{platform.node()} has no such model as {info.name}: neither at {info.path} nor in its cvsr. Install the same "
-        "version of cvsr on all machines, or put the model's file into a folder that they share"
+        f"{platform.node()} does not have the model {info.name}, neither at {info.path} nor in its cvsr. Install the "
+        "same version of cvsr on all machines, or put the model file into a shared folder"
     )

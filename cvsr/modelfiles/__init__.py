@@ -1,1 +1,1 @@
-"""Model files: facts, and ONNX and frozen graphs read and written without a framework. Start with ``info.py``."""
+"""Read and write model files (ONNX, frozen TensorFlow graphs) without a framework. Start with ``info.py``."""

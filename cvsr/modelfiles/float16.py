@@ -1,4 +1,4 @@
-"""Weights in 16 bits, brought back to 32: OpenCV before 4.8 reads no others, nor does the code that takes graphs apart.
+"""Convert float16 weights to float32, for OpenCV before 4.8 and for the code that rewrites graphs.
 
 weight (float16) ── Cast to float32 ── Conv      →      weight (float32) ── Conv
 """
@@ -11,7 +11,7 @@ _FLOAT16 = 10
 
 
 def expanded(data: bytes) -> bytes:
-    """Return an ONNX file with its float16 constants as float32, without the Casts behind them; others as they are."""
+    """Return an ONNX file with float16 constants as float32, without the Casts after them; other files unchanged."""
     graph = next(protobuf.messages(data, 7), None)
     if graph is None:
         return data
@@ -29,17 +29,12 @@ def expanded(data: bytes) -> bytes:
         return data
     parts: list[bytes] = []
     for number, value in protobuf.fields(graph):
-        is_node, is_constant = number == 1, number == 5
-        if (
-            is_node
-            and isinstance(value, memoryview)
-            and protobuf.text(value, 4) == "Cast"
-            and protobuf.text(value, 1) in casts
-        ):
+        part = value if isinstance(value, memoryview) else b""
+        if number == 1 and protobuf.text(part, 4) == "Cast" and protobuf.text(part, 1) in casts:
             continue
-        if is_constant and isinstance(value, memoryview) and (name := protobuf.text(value, 8)) in casts:
-            raw = next(protobuf.messages(value, 9))
-            array = np.frombuffer(raw, "<f2").astype(np.float32).reshape(protobuf.ints(value, 1))
+        if number == 5 and isinstance(part, memoryview) and (name := protobuf.text(part, 8)) in casts:
+            raw = next(protobuf.messages(part, 9))
+            array = np.frombuffer(raw, "<f2").astype(np.float32).reshape(protobuf.ints(part, 1))
             parts.append(protobuf.block(5, onnx_writer.tensor(casts[name], array)))
         else:
             parts.append(protobuf.field_of(number, value))

@@ -79,7 +79,7 @@ class ModelInfo(ModelFacts):
 
 
 def overridden(facts: ModelFacts, **changes: object) -> ModelFacts:
-    """Return facts with those of ``changes`` that are not None in place of the old ones."""
+    """Return facts with the ``changes`` that are not None."""
     return replace(facts, **{name: value for name, value in changes.items() if value is not None})
 
 
@@ -123,7 +123,7 @@ def completed(facts: ModelFacts) -> ModelInfo:
     for key, hint in (("scale", "scale=2"), ("color", "color='luma'"), ("range", "range=1")):
         if getattr(facts, key) is None:
             raise ModelError(
-                f"{facts.path}: neither the metadata nor the name gives its {key}: pass it, as in "
+                f"{facts.path}: its {key} is neither in the metadata nor in the name: pass it, as in "
                 f"open_model(path, {hint})"
             )
     for key, kind in _CHOICES.items():
@@ -142,7 +142,7 @@ def completed(facts: ModelFacts) -> ModelInfo:
 
 
 def read_facts(path: str | PathLike[str]) -> ModelFacts:
-    """Return what a model file says of itself.
+    """Return the facts in a model file; some may be missing.
 
     Raises ModelNotFoundError, or ModelError if it is broken or of another format.
     """
@@ -169,7 +169,7 @@ def _onnx_facts(file: Path, data: bytes) -> ModelFacts:
     onnx = onnx_reader.read_onnx(data)
     meta = {k.removeprefix("cvsr."): v for k, v in onnx.metadata.items() if k.startswith("cvsr.")}
     if len(onnx.inputs) != 1 + ("," in meta.get("inputs", "")):
-        raise ModelError(f"it has {len(onnx.inputs)} inputs: cvsr runs networks with one, unless metadata says more")
+        raise ModelError(f"it has {len(onnx.inputs)} inputs: cvsr supports one, or two that its metadata names")
     inputs, outputs = (tuple(name for name, _ in several) for several in (onnx.inputs, onnx.outputs))
     (_, dims), (_, out) = onnx.inputs[0], onnx.outputs[-1]
     scale, named = None, re.search(r"[xX](\d)(?!\d)", file.stem)
@@ -198,7 +198,7 @@ def _with_metadata(facts: ModelFacts, meta: dict[str, str]) -> ModelFacts:
 
 
 def of_algorithm(facts: ModelFacts, algorithm: str) -> ModelFacts:
-    """Return facts with what dnn_superres does for an algorithm; raise OptionError if it has none of that name."""
+    """Return facts with the settings of a dnn_superres algorithm; raise OptionError if it is unknown."""
     name = algorithm.lower()
     if name not in superres_files.FAMILIES:
         raise OptionError(f"algorithm is {algorithm!r}: dnn_superres has {', '.join(superres_files.FAMILIES)}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from cvsr.errors import ModelError
 from cvsr.modelfiles.protobuf import fields, ints, messages, text
 
-# ops whose output at a place depends on the input at that place only, and those that move pixels by known distances
+# operations that are pointwise or move pixels by known distances
 POINTWISE = frozenset({
     "Abs", "Add", "AddV2", "BiasAdd", "Cast", "Clip", "Concat", "ConcatV2", "Const", "Constant", "DepthToSpace",
     "Div", "Elu", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Max", "Maximum", "Min",
@@ -16,11 +16,11 @@ POINTWISE = frozenset({
 
 @dataclass
 class OnnxFacts:
-    """What an ONNX file says of itself.
+    """The facts of an ONNX file.
 
-    ``inputs`` and ``outputs``: (name, dims), 0 where symbolic. ``reach``: an upper bound of the receptive field's
-    radius in input pixels (all convolutions in a row), None where the graph has ops for which it cannot be told.
-    ``width``: the channels of the widest convolution.
+    ``inputs`` and ``outputs``: (name, dims), 0 for symbolic ones. ``reach``: an upper bound of the receptive field's
+    radius in input pixels (all convolutions in a row), None if an operation makes it unknown. ``width``: the channels
+    of the widest convolution.
     """
 
     metadata: dict[str, str] = field(default_factory=dict[str, str])
@@ -31,7 +31,7 @@ class OnnxFacts:
     width: int = 1
 
     def add(self, node: memoryview) -> None:
-        """Take a node into account."""
+        """Add the facts of a node."""
         op = text(node, 4)
         self.ops.append(op)
         if op == "Conv":
@@ -48,7 +48,7 @@ class OnnxFacts:
 
 
 def value_info(data: memoryview) -> tuple[str, list[int]]:
-    """Return the name and the dims of an input or output of a graph, 0 where they are symbolic."""
+    """Return the name and the dims of a graph's input or output, 0 for symbolic ones."""
     dims: list[int] = []
     for kind in messages(data, 2):
         for tensor in messages(kind, 1):
@@ -60,11 +60,11 @@ def value_info(data: memoryview) -> tuple[str, list[int]]:
 
 
 def read_onnx(data: bytes) -> OnnxFacts:
-    """Return the facts of an ONNX model; raise ModelError where the bytes are none."""
+    """Return the facts of an ONNX model; raise ModelError if the bytes are not one."""
     facts = OnnxFacts()
     graphs = list(messages(data, 7))
     if len(graphs) != 1:
-        raise ModelError("the file is no ONNX model: it holds no graph")
+        raise ModelError("not an ONNX model: it has no graph")
     for entry in messages(data, 14):
         facts.metadata[text(entry, 1)] = text(entry, 2)
     initialised: set[str] = set()
@@ -82,8 +82,8 @@ def read_onnx(data: bytes) -> OnnxFacts:
             facts.inputs.append(value_info(value))
         elif number == 12:
             facts.outputs.append(value_info(value))
-    # files of ONNX IR 3 list their weights among the inputs too
+    # up to IR version 3 the weights are listed among the inputs, too
     facts.inputs = [(name, dims) for name, dims in facts.inputs if name not in initialised]
     if not facts.ops or not facts.outputs:
-        raise ModelError("the file is no ONNX model: its graph is empty")
+        raise ModelError("not an ONNX model: its graph is empty")
     return facts

@@ -1,4 +1,4 @@
-"""Write ONNX files without the onnx package: the few parts of onnx.proto3 that a super-resolution network needs."""
+"""Write ONNX files without the onnx package: the parts of onnx.proto3 that super-resolution networks need."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cvsr.modelfiles import protobuf
 from cvsr.modelfiles.protobuf import block, encode
 
-SIDE = 64  # pixels that the file names: OpenCV 4.x wants a size, and takes any other one too
+SIDE = 64  # the image size in the file: OpenCV 4.x needs one, but accepts images of any size
 
 Attribute = int | float | list[int]
 Shape = tuple[int, int, int, int]
@@ -30,14 +30,14 @@ class OnnxNode:
 
 
 class Graph:
-    """A network in the making: operations in the order in which they run, and constants."""
+    """A network under construction: operations in execution order, and constants."""
 
     def __init__(self) -> None:
         self.nodes: list[OnnxNode] = []
         self.constants: dict[str, NDArray[Any]] = {}
 
     def add(self, op: str, inputs: list[str], **attributes: Attribute) -> str:
-        """Add an operation; return the name of what it makes, which no TensorFlow node can have."""
+        """Add an operation; return the name of its output, which no TensorFlow node can have."""
         self.nodes.append(OnnxNode(op, inputs, f"#{len(self.nodes)}", attributes))
         return self.nodes[-1].output
 
@@ -50,8 +50,7 @@ class Graph:
     def serialized(self, source: tuple[str, Shape], outputs: dict[str, tuple[str, Shape]]) -> bytes:
         """Return the bytes of the file.
 
-        ``source``: the name and the shape of the image that it reads. ``outputs``: for each name the value of the graph
-        that it shall give, and the shape of that.
+        ``source``: the name and shape of the input image. ``outputs``: the value and its shape for each output name.
         """
         renamed: dict[str, str] = {}
         for name, (value, _) in outputs.items():
@@ -93,19 +92,19 @@ def _attribute(name: str, value: Attribute) -> bytes:
 
 
 def tensor(name: str, values: NDArray[Any]) -> bytes:
-    """Return a constant of a graph."""
+    """Return a TensorProto, a constant of a graph."""
     dims = b"".join(_integer(1, extent) for extent in values.shape)
     data = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
     return dims + _integer(2, _TYPES[values.dtype.name]) + _text(8, name) + block(9, data)
 
 
 def value_info(name: str, shape: Sequence[int | str]) -> bytes:
-    """Return what names an input or output, float32, of a shape of numbers and of names for what may differ."""
+    """Return a float32 ValueInfoProto, an input or output; names in its shape are symbolic dims."""
     dims = b"".join(block(1, _text(2, each) if isinstance(each, str) else _integer(1, each)) for each in shape)
     return _text(1, name) + block(2, block(1, _integer(1, _FLOAT) + block(2, dims)))
 
 
 def with_graph(data: bytes, parts: Sequence[bytes]) -> bytes:
-    """Return an ONNX file with another graph, which the ``parts`` make up; the rest of it as it is."""
+    """Return an ONNX file with its graph replaced by the concatenated ``parts``."""
     whole = [protobuf.field_of(number, value) for number, value in protobuf.fields(data) if number != 7]
     return b"".join([*whole, block(7, b"".join(parts))])

@@ -1,8 +1,7 @@
-"""Read and write protocol-buffer messages without protobuf, and the facts of an .onnx file.
+"""Read and write protocol-buffer messages, such as .onnx and .pb files, without protobuf.
 
-.onnx and .pb files are protocol-buffer messages: a row of fields, each a number, a wire type and a value. That is all
-that is needed here. See https://protobuf.dev/programming-guides/encoding/. Lengths in a file are checked against what
-is there before they are believed.
+A message is a sequence of fields: a number, a wire type and a value. Lengths are checked against the data first.
+See https://protobuf.dev/programming-guides/encoding/
 """
 
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
-            raise ModelError("the file is truncated or no model: a number runs past its end")
+            raise ModelError("the file is truncated or not a model: a number runs past its end")
         byte = data[at]
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
@@ -38,22 +37,22 @@ def fields(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif kind in (1, 5):
             length = 8 if kind == 1 else 4
         else:
-            raise ModelError(f"the file is no model: it has a field of wire type {kind}")
+            raise ModelError(f"not a model: the file has a field of wire type {kind}")
         if number == 0 or length > len(data) - at:
-            raise ModelError("the file is truncated or no model: a field runs past its end")
+            raise ModelError("the file is truncated or not a model: a field runs past its end")
         yield number, data[at : at + length]
         at += length
 
 
 def messages(data: bytes | memoryview, *numbers: int) -> Iterator[memoryview]:
-    """Yield the strings or sub-messages that a message has under some numbers."""
+    """Yield the strings or sub-messages of a message that have one of the field numbers."""
     for number, value in fields(data):
         if number in numbers and isinstance(value, memoryview):
             yield value
 
 
 def text(data: bytes | memoryview, number: int) -> str:
-    """Return the first string that a message has under a number, or ""."""
+    """Return the first string of a message with a field number, or ""."""
     for value in messages(data, number):
         return bytes(value).decode("utf-8", "replace")
     return ""
@@ -74,7 +73,7 @@ def ints(message: memoryview, number: int) -> list[int]:
 
 
 def encode(value: int) -> bytes:
-    """Return a number that is not negative as a varint."""
+    """Return a non-negative number as a varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -89,5 +88,5 @@ def block(number: int, payload: bytes | memoryview) -> bytes:
 
 
 def field_of(number: int, value: int | memoryview) -> bytes:
-    """Return a field as :func:`fields` gave it, which was no number of fixed width."""
+    """Return the bytes of a field that :func:`fields` yielded; not for numbers of fixed width."""
     return encode(number << 3) + encode(value) if isinstance(value, int) else block(number, value)

@@ -1,6 +1,6 @@
-"""Pixel shuffles and transposed convolutions, in terms that every OpenCV computes fast and right.
+"""Express pixel shuffles and transposed convolutions by operations that every OpenCV computes fast and correctly.
 
-The runtime's reader of frozen graphs and the converters write networks with them.
+Used by the importer of frozen graphs and by the converters.
 """
 
 from typing import Any
@@ -12,9 +12,9 @@ Steps = tuple[list[int], list[int], list[int], list[int], list[int], list[int]]
 
 
 def by_channels(channels: int, s: int) -> Steps:
-    """Return what shuffles planes (1, C s s, H, W) in the order (channel, row, column): shapes and permutations.
+    """Return the steps that shuffle planes (1, C s s, H, W) in the order (channel, row, column).
 
-    They are to be done in turn. In a shape, 0 stands for the size that is there already, -1 for the one that is left.
+    They alternate between shapes and permutations. In a shape, 0 keeps a size, and -1 stands for the remaining one.
     """
     return [-1, s, 0, 0], [2, 0, 3, 1], [0, channels, s, -1], [1, 0, 2, 3], [0, -1, 1, 0], [2, 0, 1, 3]
 
@@ -25,9 +25,9 @@ def by_pixels(channels: int, s: int) -> Steps:
 
 
 def phases(weight: NDArray[Any], s: int, begin: tuple[int, int]) -> tuple[NDArray[np.float32], list[int]]:
-    """Return the convolution to (channel, row, column) planes that a transposed one of stride ``s`` is.
+    """Return the convolution that computes a transposed one of stride ``s`` as planes (channel, row, column).
 
-    ``weight``: (Cin, C, kh, kw); ``begin``: what is cropped off the result's top and left. The result is a kernel
+    ``weight``: (Cin, C, kh, kw); ``begin``: the pixels cropped from the result's top and left. The result is a kernel
     (C * s², Cin, h, w) and its padding [top, left, bottom, right].
     """
     taps = [_taps(weight.shape[2 + axis], s, begin[axis]) for axis in (0, 1)]

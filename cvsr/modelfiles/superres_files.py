@@ -1,4 +1,4 @@
-"""The public models of OpenCV's dnn_superres, recognised by their bytes whatever a file is called; others by name."""
+"""Recognize the models for OpenCV's dnn_superres: the public ones by checksum, others by name."""
 
 import re
 import warnings
@@ -18,14 +18,14 @@ PUBLIC = {
     "d3e95c93cafae5ce5a8ed57ce9abf07f2de58da8c5d6d656b766774969835ee2": "LapSRN_x4",
     "a00211938b2b4c7d23691525a9267d9d0bbb345cdb9f38a7fc917414a5a1884f": "LapSRN_x8",
 }
-"""The names of the files that OpenCV's documentation links, by their SHA-256. EDSR is known by name and structure."""
+"""The files that OpenCV's documentation links, by SHA-256. EDSR is recognized by name and structure."""
 
-EDSR_MEAN = (103.1545782, 111.561547, 114.35629928)  # BGR, as OpenCV's dnn_superres has it
+EDSR_MEAN = (103.1545782, 111.561547, 114.35629928)  # BGR, as in OpenCV's dnn_superres
 
 
 @dataclass(frozen=True)
 class Family:
-    """What dnn_superres does before and after the networks of an algorithm, by the fields of ModelInfo."""
+    """The settings of an algorithm in dnn_superres, as fields of ModelInfo."""
 
     color: str
     range: float
@@ -44,28 +44,28 @@ def channels(algorithm: str) -> int:
 
 
 def named(stem: str) -> tuple[str, int] | None:
-    """Return the (algorithm, scale) that a file's name without its suffix says, None where it says none."""
+    """Return the (algorithm, scale) in a file name without suffix, or None."""
     match = re.fullmatch(rf"({'|'.join(FAMILIES)})\S*?[xX](\d)", stem, re.IGNORECASE)
     return (match[1].lower(), int(match[2])) if match else None
 
 
 def recognise(stem: str, sha256: str, takes: int | None) -> tuple[str, str, int] | None:
-    """Return the (name, algorithm, scale) of a frozen graph of dnn_superres's, None where it is no such.
+    """Return the (name, algorithm, scale) of a frozen graph for dnn_superres, or None for other graphs.
 
-    The bytes decide, then the name ``stem``, which must fit how many channels the network ``takes`` (None: not known).
-    Warns where a name contradicts what is in the file.
+    The checksum decides, else the name ``stem`` if it matches the channels that the network ``takes`` (None: unknown).
+    Warns if the name contradicts the content.
     """
     name, says = PUBLIC.get(sha256), named(stem)
     if name is None:
         if says is None or takes in (None, channels(says[0])):
             return (stem, *says) if says else None
         why = f"the network in it takes {takes} channels, and those of {says[0]} take {channels(says[0])}"
-        _warn(f"{stem}.pb is not what its name says: {why}. Its name is not believed")
+        _warn(f"{stem}.pb is not what its name says: {why}. Ignoring the name")
         return None
     algorithm, scale = named(name) or ("", 0)
     another = {other.casefold() for other in PUBLIC.values()} - {name.casefold()}
     if stem.casefold() in another or says not in (None, (algorithm, scale)):
-        _warn(f"{stem}.pb is not what its name says: by its checksum it is {name}.pb, and runs as that")
+        _warn(f"{stem}.pb is not what its name says: its checksum is that of {name}.pb. Using it as {name}")
     return name, algorithm, scale
 
 

@@ -1,4 +1,4 @@
-"""Find models: bundled, in a folder, by path."""
+"""Find models: bundled ones, folders and files."""
 
 import functools
 import hashlib
@@ -13,12 +13,12 @@ from cvsr.image import interpolation
 from cvsr.modelfiles.info import ModelInfo, open_model
 
 DEFAULT = "cvsr-small"
-"""The family that model="auto" means: the fastest; all of them are better than interpolation."""
+"""The family for model="auto": the fastest; all families are better than interpolation."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A bundled model, as models/index.json lists it. ``psnr``: dB of luma by test set; ``use``: what it is for."""
+    """A bundled model, from models/index.json. ``psnr``: of luma in dB, by test set; ``use``: its purpose."""
 
     name: str
     family: str
@@ -31,12 +31,12 @@ class Entry:
     use: str
 
     def intact(self) -> bool:
-        """Return whether the file is there with the bytes that the index promises."""
+        """Return whether the file exists and matches its checksum."""
         return self.path.is_file() and hashlib.sha256(self.path.read_bytes()).hexdigest() == self.sha256
 
 
 def roots() -> list[Path]:
-    """Return the folders of models, first found first: $CVSR_MODEL_PATH, the package's, an uninstalled checkout's."""
+    """Return the folders of models, by priority: $CVSR_MODEL_PATH, the package's, an uninstalled checkout's."""
     here = Path(__file__).resolve().parents[1]  # of the package cvsr
     places = [Path(p) for p in os.environ.get("CVSR_MODEL_PATH", "").split(os.pathsep) if p]
     places += [here / "models", here.parent / "models"]
@@ -54,13 +54,11 @@ def _entries(root: Path) -> list[Entry]:
             for row in rows
         ]  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{root / 'index.json'} is broken ({error!r}): install cvsr again, or mend the file"
-        ) from error
+        raise ModelError(f"{root / 'index.json'} is broken ({error!r}): reinstall cvsr, or repair the file") from error
 
 
 def models() -> list[Entry]:
-    """Return all indexed models, sorted by family and scale; of equal names, the one of the first root."""
+    """Return all indexed models, smallest first; for equal names, the one in the first root."""
     found: dict[str, Entry] = {}
     for root in roots():
         for entry in _entries(root):
@@ -77,7 +75,7 @@ def families() -> dict[str, dict[int, Entry]]:
 
 
 def find(model: str | os.PathLike[str] | ModelInfo) -> dict[int, ModelInfo]:
-    """Return the networks that ``model`` names, by scale: a family has several, a file one.
+    """Return the networks of a model by scale: a family has several, a file one.
 
     ``model``: "auto", a family ("cvsr-small"), one model ("cvsr-small_x2"), an interpolation ("bicubic"), the path of
     an .onnx or .pb file or of a folder of them, or facts from :func:`cvsr.open_model`. Raises ModelNotFoundError.
@@ -102,17 +100,17 @@ def find(model: str | os.PathLike[str] | ModelInfo) -> dict[int, ModelInfo]:
         return {facts.scale: facts}
     choices = ", ".join([*known, *interpolation.METHODS])
     raise ModelNotFoundError(
-        f"no model is called {name!r}, and no file or folder either. There are: {choices}; or give the path of an "
+        f"no model is called {name!r}, and there is no such file or folder: use one of {choices}, or the path of an "
         ".onnx or .pb file"
     )
 
 
 def chosen(model: str | os.PathLike[str] | ModelInfo, scale: int | None = None) -> ModelInfo:
-    """Return the one network that ``model`` names at a scale: x2 where None, or a file's own. Raises OptionError."""
+    """Return a model's network for a scale, by default 2 or a file's own. Raises OptionError."""
     infos = find(model)
     wanted = scale or (next(iter(infos)) if len(infos) == 1 else 2)
     if wanted not in infos:
-        raise OptionError(f"{model} has the scales {', '.join(map(str, infos))}: it cannot run with -s {wanted}")
+        raise OptionError(f"{model} has no network for -s {wanted}: use {', '.join(map(str, infos))}")
     return infos[wanted]
 
 
@@ -126,10 +124,10 @@ def _open(entry: Entry) -> ModelInfo:
     try:
         state = entry.path.stat()
     except OSError as error:
-        raise ModelNotFoundError(f"the index lists {entry.path}, which is not there: install cvsr again") from error
+        raise ModelNotFoundError(f"the index lists {entry.path}, which does not exist: reinstall cvsr") from error
     facts = _read(entry.path, (state.st_mtime_ns, state.st_size))
     if facts.sha256 != entry.sha256:
-        raise ModelError(f"{entry.path} is damaged: its checksum is not the one in index.json. Install cvsr again.")
+        raise ModelError(f"{entry.path} is damaged: its checksum differs from index.json. Reinstall cvsr.")
     return facts
 
 
@@ -139,15 +137,15 @@ def _folder(folder: Path) -> dict[int, ModelInfo]:
         facts = open_model(path)
         if facts.scale in found:
             raise ModelError(
-                f"{folder} holds two models of scale {facts.scale}, {found[facts.scale].name} and {facts.name}: "
-                "name one of the files"
+                f"{folder} contains two models of scale {facts.scale}, {found[facts.scale].name} and {facts.name}: "
+                "pass one of the files"
             )
         found[facts.scale] = facts
     if not found:
-        raise ModelNotFoundError(f"the folder {folder} holds no .onnx or .pb model")
+        raise ModelNotFoundError(f"the folder {folder} contains no .onnx or .pb model")
     return dict(sorted(found.items()))
 
 
 def info(name: str) -> ModelInfo:
-    """Return the facts of an interpolation; its scale, 1, is nominal: it does any."""
+    """Return the facts of an interpolation; its scale, 1, is nominal."""
     return ModelInfo(name=name, scale=1, format="interpolation", color="bgr")

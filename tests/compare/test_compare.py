@@ -128,7 +128,7 @@ def test_the_numbers_stand_in_the_page(measured):
     html = page(measured)
     best = max(measured.shown[:-1], key=lambda shown: shown.psnr)
     assert f'best">{best.psnr:.2f} dB' in html and f'best">{best.ssim:.4f}' in html
-    assert "shrunk by 2" in html and "less a border of 2 pixels" in html
+    assert "shrunk by 2" in html and "without a border of 2 pixels" in html
 
 
 def test_a_perfect_result_is_called_identical():

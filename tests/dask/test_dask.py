@@ -200,7 +200,7 @@ def test_models_are_found_where_they_arrive(model, tmp_path):
     own.write_bytes((model / "random_x2.onnx").read_bytes())
     data = shipping.pack(cvsr.Upscaler(own, 2))
     own.write_bytes((model / "random_x3.onnx").read_bytes())
-    with pytest.raises(ModelNotFoundError, match="a folder that they share"):
+    with pytest.raises(ModelNotFoundError, match="put the model file into a shared folder"):
         shipping.unpacked(data)
 
 

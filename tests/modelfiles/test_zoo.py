@@ -46,7 +46,7 @@ def test_damage_is_found(root):
     with pytest.raises(ModelError, match="damaged"):
         zoo.find("mine")
     path.unlink()
-    with pytest.raises(ModelNotFoundError, match="install cvsr again"):
+    with pytest.raises(ModelNotFoundError, match="reinstall cvsr"):
         zoo.find("mine")
 
 
@@ -63,7 +63,7 @@ def test_folders_and_paths(root, tmp_path):
     with pytest.raises(ModelError, match="two models of scale 2"):
         zoo.find(root)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelNotFoundError, match="holds no"):
+    with pytest.raises(ModelNotFoundError, match="contains no"):
         zoo.find(tmp_path / "empty")
 
 

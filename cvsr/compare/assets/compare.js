@@ -1,5 +1,5 @@
 "use strict";
-/* Glue of the page that compares: the viewer's stage, and one pane for each result, all at the same place. */
+/* The page that compares models: the viewer, and a pane for each result; all panes show the same part. */
 {
   const facts = JSON.parse(document.getElementById("facts").textContent);
   const panes = [...document.querySelectorAll(".crops .shot")];
@@ -13,7 +13,7 @@
     pane.classList.add("pane");
     pane.tabIndex = 0;
     pane.setAttribute("role", "group");
-    pane.setAttribute("aria-label", `Crop of ${pane.dataset.name}. Arrows move all crops, plus and minus zoom.`);
+    pane.setAttribute("aria-label", `Crop of ${pane.dataset.name}. Arrow keys pan all crops, plus and minus zoom.`);
     close.add(pane);
     gestures(pane, close);
   });

@@ -1,16 +1,16 @@
 "use strict";
-/* The viewer of both pages: pictures of one size behind a divider, and panes that show a place closely.
+/* The viewer of both pages: images of one size behind a divider, and panes that show a crop.
 
-   View      which part of a picture is looked at, and how large; the panes that show it
+   View      the visible part of an image and its zoom; the panes that show it
    gestures  wheel, drag, pinch and keys on an element, for a View
-   Viewer    two pictures on top of each other with a divider between them */
+   Viewer    two images on top of each other with a divider between them */
 
 class View {
   constructor(width, height) {
     Object.assign(this, { width, height, x: width / 2, y: height / 2, zoom: 0, panes: [], changed: [] });
   }
 
-  /* zoom is in CSS pixels per pixel of the picture; a pane has the size of its element */
+  /* zoom is in CSS pixels per image pixel; a pane has the size of its element */
   get fit() {
     const sizes = this.panes.map((pane) => Math.min(pane.clientWidth / this.width, pane.clientHeight / this.height));
     return Math.min(...sizes) || 1;
@@ -29,7 +29,7 @@ class View {
     new ResizeObserver(() => this.set(this.fitted === false ? {} : { zoom: 0 })).observe(pane);
   }
 
-  /* Take a new place or zoom, within what there is to see, and show it. */
+  /* Move or zoom, within the image, and update the panes. */
   set({ x = this.x, y = this.y, zoom = this.zoom } = {}) {
     this.zoom = Math.min(Math.max(zoom, this.fit), Math.max(32 / devicePixelRatio, this.fit));
     this.fitted = this.fits;
@@ -52,12 +52,12 @@ class View {
     });
   }
 
-  /* Where the picture's left upper corner lies in a pane. */
+  /* The position of the image's top left corner in a pane. */
   corner(pane) {
     return { left: pane.clientWidth / 2 - this.x * this.zoom, top: pane.clientHeight / 2 - this.y * this.zoom };
   }
 
-  /* The place in the picture under a place in a pane, in the page's coordinates. */
+  /* The image pixel under a point of a pane, given in client coordinates. */
   under(pane, clientX, clientY) {
     const box = pane.getBoundingClientRect();
     const { left, top } = this.corner(pane);
@@ -77,8 +77,8 @@ class View {
   }
 }
 
-/* Let wheel, drag, pinch and keys on a pane move a view. tap(event): a click that moved nothing; drag(event): a drag
-   where there is nothing to move, or one that began on the element ``handle``. */
+/* Let wheel, drag, pinch and keys on a pane move a view. tap(event): a click without a drag; drag(event): a drag
+   while the whole image is visible, or one that began on the element ``handle``. */
 function gestures(pane, view, { tap = () => {}, drag = () => {}, handle = null } = {}) {
   const fingers = new Map();
   let moved = false;
@@ -118,7 +118,7 @@ function gestures(pane, view, { tap = () => {}, drag = () => {}, handle = null }
   pane.addEventListener("pointerup", up);
   pane.addEventListener("pointercancel", up);
   pane.addEventListener("wheel", (event) => {
-    if (event.deltaY > 0 && view.fits) return; // nothing to zoom out of: the page scrolls
+    if (event.deltaY > 0 && view.fits) return; // already zoomed out: the page scrolls
     event.preventDefault();
     view.zoomBy(Math.exp(-event.deltaY * (event.deltaMode === 1 ? 0.05 : 0.002)), pane, event.clientX, event.clientY);
   }, { passive: false });
@@ -145,7 +145,7 @@ function element(tag, attributes = {}, ...children) {
 }
 
 class Viewer {
-  /* pictures: [{name, src}], all of one size; left, right: which two are shown. tap({x, y}): a place was clicked. */
+  /* pictures: [{name, src}], all of one size; left, right: the indices shown; tap({x, y}): called on a click. */
   constructor(home, { width, height, pictures, left = 0, right = 1, tap = () => {} }) {
     Object.assign(this, { pictures, left, right, position: 50 });
     this.view = new View(width, height);
@@ -165,13 +165,13 @@ class Viewer {
     this.layers = { left: layer("left"), right: layer("right") };
     this.tags = { left: element("span", { class: "tag left" }), right: element("span", { class: "tag right" }) };
     this.divider = element("div", {
-      class: "divider", role: "slider", tabindex: "0", "aria-label": "Divider between the two pictures",
+      class: "divider", role: "slider", tabindex: "0", "aria-label": "Divider between the two images",
       "aria-orientation": "horizontal", "aria-valuemin": "0", "aria-valuemax": "100",
     }, element("span", { class: "grip", "aria-hidden": "true" }));
     this.frame = element("div", { class: "frame", "aria-hidden": "true" });
     this.stage = element("div", {
       class: "stage pane", tabindex: "0", role: "group",
-      "aria-label": "Two pictures on top of each other. Arrows move them, plus and minus zoom, 0 shows all of it.",
+      "aria-label": "Two images on top of each other. Arrow keys pan, plus and minus zoom, 0 fits the image.",
     }, this.layers.right, this.layers.left, this.frame, this.tags.left, this.tags.right, this.divider);
     this.stage.style.aspectRatio = `${this.view.width} / ${this.view.height}`;
     home.append(this.controls(), this.stage);
@@ -200,15 +200,15 @@ class Viewer {
     const zooms = element("span", { class: "group" },
       button("−", "Zoom out", () => this.view.zoomBy(0.8)), this.readout,
       button("+", "Zoom in", () => this.view.zoomBy(1.25)),
-      button("Fit", "Show all of the picture", () => this.view.set({ zoom: 0 })),
-      button("1:1", "One pixel of the screen for each of the picture",
+      button("Fit", "Fit the whole image", () => this.view.set({ zoom: 0 })),
+      button("1:1", "Actual pixels",
         () => this.view.set({ zoom: 1 / devicePixelRatio })));
     const swap = button("⇄", "Swap left and right", () => this.show(this.right, this.left));
     return element("div", { class: "controls" },
       element("span", { class: "group sides" }, choice("left"), swap, choice("right")), zooms);
   }
 
-  /* Move the divider by a key on it. */
+  /* Move the divider with the keyboard. */
   pressed(event) {
     const at = this.position;
     const places = {
@@ -220,7 +220,7 @@ class Viewer {
     this.divide(places[event.key]);
   }
 
-  /* Show these two of the pictures, and say which. */
+  /* Show two of the images and their names. */
   show(left, right) {
     Object.assign(this, { left, right });
     for (const side of ["left", "right"]) {
@@ -250,7 +250,7 @@ class Viewer {
     this.divider.setAttribute("aria-valuetext", `${Math.round(at)} % ${left}, the rest ${right}`);
   }
 
-  /* Frame a part of the picture: its middle and its sides, in pixels. */
+  /* Frame a part of the image, given by its center and size in pixels. */
   mark(at) {
     const { left, top } = this.view.corner(this.stage);
     const { zoom } = this.view;

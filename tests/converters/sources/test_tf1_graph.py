@@ -263,7 +263,7 @@ def test_broken_files_are_refused(save, tmp_path):
         with pytest.raises(ModelError):
             frozen_graph.read(broken, Options())
     broken.write_bytes(b"\x0a" + b"\xff" * 9)
-    with pytest.raises(ModelError, match="truncated or no model"):
+    with pytest.raises(ModelError, match="truncated or not a model"):
         frozen_graph.read(broken, Options())
 
 
