@@ -110,7 +110,7 @@ def chosen(model: str | os.PathLike[str] | ModelInfo, scale: int | None = None) 
     infos = find(model)
     wanted = scale or (next(iter(infos)) if len(infos) == 1 else 2)
     if wanted not in infos:
-        raise OptionError(f"{model} has no network for -s {wanted}: use {', '.join(map(str, infos))}")
+        raise OptionError(f"{model} has no network for -s {wanted}: its scales are {', '.join(map(str, infos))}")
     return infos[wanted]
 
 
