@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 from pathlib import Path
 
 from cvsr.errors import ModelError
@@ -89,10 +88,9 @@ def networks_table(opencv):
 
 def torch_table(opencv):
     """Return the Markdown table of spandrel's architectures."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "converters" / "sources"))
-    import test_spandrel_table
+    from kit import spandrel_nets
 
-    return test_spandrel_table.table([environments.python(version) for version in opencv])
+    return spandrel_nets.table([environments.python(version) for version in opencv])
 
 
 def write(part, text):

@@ -296,9 +296,3 @@ def test_a_config_that_keras_never_wrote_is_a_model_error(tmp_path):
             file.create_group("model_weights")
         with pytest.raises(ModelError):
             hdf5.read(tmp_path / "bad.h5", Options())
-
-
-def test_a_generator_of_keras_2_fixed_to_96x96(data_root):
-    net = hdf5.read(data_root / "models" / "keras_full_h5_fast_srgan" / "generator.h5", Options())
-    assert "96x96" in net.notes[0]
-    assert net.run(image)[0].shape == (1, 3, 40, 56)

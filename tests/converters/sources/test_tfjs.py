@@ -290,13 +290,3 @@ def test_broken_json_is_refused(write):
 
         with pytest.raises(ModelError):
             tfjs.read(write(*small(), change=change), Options())
-
-
-@pytest.mark.parametrize("scale", [2, 4])
-def test_models_of_upscalerjs(data_root, scale):
-    folder = data_root / "models" / "tfjs_layers_esrgan_slim" / f"x{scale}"
-    if not folder.is_dir():
-        pytest.skip("CVSR_DATA has no models/tfjs_layers_esrgan_slim")
-    net = tfjs.read(folder, Options())
-    assert (net.name, net.inputs) == (f"x{scale}", [Input("LR", 3)])
-    assert set(operations(net)) == {"Conv", "Relu", "Concat", "Add", "Resize"}
