@@ -122,7 +122,7 @@ def test_a_teacher_turns_the_image_and_its_results_back(folder):
 
 
 def test_a_teacher_that_does_not_fit_is_refused(folder, tmp_path):
-    with pytest.raises(ValueError, match="has the scales 3"):
+    with pytest.raises(ValueError, match="its scales are 3"):
         data.prepare([folder], data.Wanted(2), tmp_path, teacher=teacher.Teacher("cvsr-small_x3"))
     with pytest.raises(ValueError, match="1 to 8 turns"):
         teacher.Teacher("cvsr-small_x2", turns=9)
