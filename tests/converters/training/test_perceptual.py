@@ -40,7 +40,7 @@ def test_features_of_vgg16_are_a_content_loss(photo):
 def test_without_the_package_it_says_what_to_install(monkeypatch):
     perceptual.weights.cache_clear()
     monkeypatch.setattr(perceptual, "PACKAGE", "no_such_package")
-    with pytest.raises(FileNotFoundError, match=r"cvsr\[perceptual\]"):
+    with pytest.raises(FileNotFoundError, match=r"\.\[perceptual\]"):
         losses.content("vgg16")
     perceptual.weights.cache_clear()
 
