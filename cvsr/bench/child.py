@@ -10,13 +10,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from cvsr import Upscaler
 from cvsr._cv2 import cv2
 from cvsr.bench import peers
+from cvsr.bench.race import Spec
 from cvsr.errors import CvsrError
 from cvsr.image import Image
 from cvsr.machine import peak
@@ -45,21 +45,20 @@ def picture(width: int, height: int, channels: int) -> Image:
     return image[:, :, 0] if image.ndim == 3 and channels == 1 else image
 
 
-def _made(spec: dict[str, Any]) -> tuple[Callable[[Image], Image], str]:
+def _made(spec: Spec) -> tuple[Callable[[Image], Image], str]:
     """Return the function that enlarges an image, and the version of its runtime."""
-    info = zoo.find(spec["model"])[spec["scale"]]
-    cv2.setNumThreads(spec["threads"])  # this process does nothing else
-    if spec["kind"] == "cvsr":
-        upscaler = Upscaler(info, spec["scale"], **spec.get("options", {}))
-        return upscaler, f"OpenCV {cv2.__version__}"
-    made = peers.contestant(spec["kind"], info, spec["threads"])
-    module = sys.modules.get(spec["kind"], cv2)
+    info = zoo.find(spec.model)[spec.scale]
+    cv2.setNumThreads(spec.threads)  # this process does nothing else
+    if spec.kind == "cvsr":
+        return Upscaler(info, spec.scale, exact=spec.exact), f"OpenCV {cv2.__version__}"
+    made = peers.contestant(spec.kind, info, spec.threads)
+    module = sys.modules.get(spec.kind, cv2)
     return made, str(getattr(module, "__version__", ""))
 
 
 def main() -> None:
     """Run the contestant that the first argument describes until standard input ends."""
-    spec = json.loads(sys.argv[1])
+    spec = Spec(**json.loads(sys.argv[1]))
     # libraries print to stdout: keep a separate file descriptor for the answers
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -69,10 +68,9 @@ def main() -> None:
         answers.flush()
 
     try:
-        (width, height), gray = spec["size"], spec["what"] == "gray"
-        image = picture(width, height, 1 if gray else 3)
+        image = picture(*spec.size, 1 if spec.what == "gray" else 3)
         run, version = _made(spec)
-        for _ in range(spec["warmup"]):
+        for _ in range(spec.warmup):
             run(image)
     except CvsrError as error:
         return answer(error=str(error))

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,28 @@ from cvsr.errors import CvsrError, OptionError
 _REST = 0.05  # seconds after a turn, until threads that spin while waiting for work have stopped
 
 
+@dataclass(frozen=True)
+class Spec:
+    """What a contestant runs: a model in a runtime (``kind``) on an image of ``size``, (width, height)."""
+
+    kind: str
+    model: str
+    scale: int
+    size: tuple[int, int]
+    what: str
+    """``"picture"``, 8-bit color, or ``"gray"``."""
+    threads: int
+    exact: bool = False
+    warmup: int = 2
+
+
 @dataclass
 class Contestant:
     """A contestant: its ``label`` in the table, and the ``spec`` for its process, run by ``python``."""
 
     label: str
-    spec: dict[str, Any]
+    spec: Spec
+    macs: int | None = None
     python: str = sys.executable
     version: str = ""
     seconds: list[float] = field(default_factory=list[float])
@@ -51,7 +67,8 @@ class _Process:
     """The process of a contestant."""
 
     def __init__(self, contestant: Contestant, warmup: int) -> None:
-        command = [contestant.python, "-m", "cvsr.bench.child", json.dumps(contestant.spec | {"warmup": warmup})]
+        spec = json.dumps(asdict(replace(contestant.spec, warmup=warmup)))
+        command = [contestant.python, "-m", "cvsr.bench.child", spec]
         paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -111,5 +128,5 @@ def run(contestants: list[Contestant], rounds: int, warmup: int = 2) -> list[Con
 
 def peak_memory(contestant: Contestant, size: tuple[int, int]) -> int:
     """Return the peak memory, in bytes, of a fresh process that enlarges an image of ``size`` twice."""
-    alone = Contestant(contestant.label, contestant.spec | {"size": list(size)}, contestant.python)
+    alone = Contestant(contestant.label, replace(contestant.spec, size=size), python=contestant.python)
     return alone.peak if run([alone], 1, warmup=1) else 0

@@ -1,14 +1,16 @@
 """The verb ``cvsr bench``: how fast models run here, beside other runtimes on the same files."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 
 from cvsr import machine as processor
 from cvsr._cv2 import cv2
 from cvsr.bench import cost, peers, race
-from cvsr.bench.race import Contestant
+from cvsr.bench.race import Contestant, Spec
 from cvsr.cli import arguments
 from cvsr.errors import OptionError, install_hint
 from cvsr.modelfiles import zoo
@@ -23,6 +25,19 @@ EPILOG = f"""examples:
   cvsr bench cvsr-small --python opencv5/bin/python      also on the OpenCV of another environment
 other runtimes: {install_hint("bench")}
 """
+
+
+@dataclass(frozen=True)
+class _Row:
+    contestant: str
+    version: str
+    size: tuple[int, int]
+    milliseconds: float
+    per_megapixel: float
+    spread: float
+    speed: float
+    megabytes: int | None
+    of_peak: float | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
     problems = {each.label: each.problem for each in contestants if each.problem}
     if args.json:
         machine = {"processor": processor.name(), "threads": threads, "macs_per_second": speed}
-        print(json.dumps({"machine": machine, "rows": rows, "problems": problems}, indent=2))
+        print(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows], "problems": problems}, indent=2))
     else:
         print(f"{processor.name()}, {threads} threads, {', '.join(wanted)}, {args.what}\n")
         print(_table(rows))
@@ -102,43 +117,41 @@ def _contestants(args: argparse.Namespace, size: tuple[int, int], *, several: bo
     found: list[Contestant] = []
     for model in args.models:
         info = zoo.chosen(model, args.scale)
-        spec = {"model": model if model in zoo.families() else str(info.path), "scale": info.scale, "size": list(size)}
-        spec |= {"what": args.what, "threads": threads, "name": info.name, "macs": cost.macs(info, size)}
-        own = {"kind": "cvsr", "options": {"exact": args.exact}}
+        file = model if model in zoo.families() else str(info.path)
+        own = Spec("cvsr", file, info.scale, size, args.what, threads, args.exact)
+        macs = cost.macs(info, size)
         name = f"{info.name}, {size[0]}x{size[1]}" if several else info.name
-        found.append(Contestant(f"{name}, cvsr", spec | own))
-        found += [Contestant(f"{name}, cvsr", spec | own, path) for path in args.python]
+        found += [Contestant(f"{name}, cvsr", own, macs, path) for path in [sys.executable, *args.python]]
         if info.format != "interpolation":
             found += [
-                Contestant(f"{name}, {kind}", spec | {"kind": kind})
+                Contestant(f"{name}, {kind}", replace(own, kind=kind), macs)
                 for kind in kinds
                 if kind != "dnn_superres" or info.format == "pb"
             ]
     return found
 
 
-def _row(each: Contestant, first: Contestant, speed: float) -> dict[str, object]:
-    macs = each.spec["macs"]
-    return {
-        "contestant": each.label,
-        "version": each.version,
-        "size": each.spec["size"],
-        "milliseconds": round(each.median * 1e3, 1),
-        "per_megapixel": round(each.median * 1e9 / (each.spec["size"][0] * each.spec["size"][1]), 1),
-        "spread": round(each.spread, 3),
-        "speed": round(each.speed_of(first), 2),
-        "megabytes": round(each.peak / 2**20) or None,
-        "of_peak": round(macs / each.median / speed, 2) if macs else None,
-    }
+def _row(each: Contestant, first: Contestant, speed: float) -> _Row:
+    width, height = each.spec.size
+    return _Row(
+        contestant=each.label,
+        version=each.version,
+        size=each.spec.size,
+        milliseconds=round(each.median * 1e3, 1),
+        per_megapixel=round(each.median * 1e9 / (width * height), 1),
+        spread=round(each.spread, 3),
+        speed=round(each.speed_of(first), 2),
+        megabytes=round(each.peak / 2**20) or None,
+        of_peak=round(each.macs / each.median / speed, 2) if each.macs else None,
+    )
 
 
-def _table(rows: list[dict[str, object]]) -> str:
+def _table(rows: list[_Row]) -> str:
     lines = [["contestant", "version", "ms", "ms/MP", "+-", "speed", "MB", "of peak"]]
     for row in rows:
-        times = [f"{row['milliseconds']:.1f}", f"{row['per_megapixel']:.0f}"]
-        numbers = [*times, f"{row['spread']:.0%}", f"{row['speed']:.2f}"]
-        rest = [str(row["megabytes"] or "-"), "-" if row["of_peak"] is None else f"{row['of_peak']:.0%}"]
-        lines.append([str(row["contestant"]), str(row["version"]), *numbers, *rest])
+        numbers = [f"{row.milliseconds:.1f}", f"{row.per_megapixel:.0f}", f"{row.spread:.0%}", f"{row.speed:.2f}"]
+        rest = [str(row.megabytes or "-"), "-" if row.of_peak is None else f"{row.of_peak:.0%}"]
+        lines.append([row.contestant, row.version, *numbers, *rest])
     return _aligned(lines)
 
 

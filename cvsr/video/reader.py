@@ -174,24 +174,25 @@ class Reader:
         frame = next(self._raw(None), None)
         if frame is None:
             raise FileError(f"{self.path}: no frame can be decoded; copy or download it again")
-        return replace(self.facts, **_about(frame))
+        return _with_frame(self.facts, frame)
 
 
-def _about(frame: Any) -> dict[str, Any]:
-    """Return the facts of a decoded frame."""
+def _with_frame(facts: FilmFacts, frame: Any) -> FilmFacts:
+    """Return the facts with those that only a decoded frame has."""
     side = {str(data.type).rpartition(".")[2]: data for data in frame.side_data}
     matrix = bytes(side["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in side else None
     format_ = frame.format
-    return {
-        "size": (frame.width, frame.height),
-        "bits": max(component.bits for component in format_.components),
-        "chroma": _chroma(format_),
-        "color": color.of(frame),
-        "matrix": struct.unpack("9i", matrix) if matrix else None,
-        "interlaced": bool(frame.interlaced_frame),
-        "alpha": format_.name.startswith(("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya")),
-        "mastering": "MASTERING_DISPLAY_METADATA" in side,
-    }
+    return replace(
+        facts,
+        size=(frame.width, frame.height),
+        bits=max(component.bits for component in format_.components),
+        chroma=_chroma(format_),
+        color=color.of(frame),
+        matrix=struct.unpack("9i", matrix) if matrix else None,
+        interlaced=bool(frame.interlaced_frame),
+        alpha=format_.name.startswith(("yuva", "gbrap", "rgba", "bgra", "argb", "abgr", "ya")),
+        mastering="MASTERING_DISPLAY_METADATA" in side,
+    )
 
 
 def _chroma(format_: Any) -> str:

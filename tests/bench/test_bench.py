@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ from cvsr.modelfiles.info import open_model
 
 
 def contestant(label="a", **more):
-    spec = {"kind": "cvsr", "model": "cvsr-small", "scale": 2, "size": [40, 30], "what": "picture", "threads": 1}
-    return race.Contestant(label, spec | more)
+    spec = race.Spec(kind="cvsr", model="cvsr-small", scale=2, size=(40, 30), what="picture", threads=1)
+    return race.Contestant(label, dataclasses.replace(spec, **more))
 
 
 def test_all_get_as_many_turns():
@@ -33,12 +33,13 @@ def test_who_cannot_take_part_does_not_keep_the_others():
     broken, good = contestant("x", model="cvsr-small", kind="dnn_superres"), contestant()
     assert race.run([broken, good], rounds=1, warmup=0) == [good]
     assert "dnn_superres" in broken.problem
-    gone = race.Contestant("y", good.spec | {"kind": "cvsr", "model": "nothing"}, sys.executable)
+    gone = contestant("y", model="nothing")
     assert race.run([gone], rounds=1) == [] and "nothing" in gone.problem
 
 
 def test_numbers_of_a_race():
-    slow, fast = race.Contestant("s", {}, seconds=[0.4, 0.2, 0.6]), race.Contestant("f", {}, seconds=[0.1, 0.1, 0.2])
+    slow, fast = contestant("s"), contestant("f")
+    slow.seconds, fast.seconds = [0.4, 0.2, 0.6], [0.1, 0.1, 0.2]
     assert fast.speed_of(slow) == pytest.approx(3)  # the median of 4, 2 and 3
     assert slow.median == pytest.approx(0.4) and fast.spread > 0
 
