@@ -1,4 +1,4 @@
-"""The verb ``cvsr convert``: arguments in, report out. The package ``cvsr`` finds it by its entry point."""
+"""The verb ``cvsr convert``: parse the arguments, convert, print the report. An entry point adds it to ``cvsr``."""
 
 import ast
 import sys
@@ -7,47 +7,45 @@ from pathlib import Path
 from cvsr.errors import ModelError, OptionError
 from cvsr_converters.targets import write_atomic
 
-DESCRIPTION = """Convert a trained super-resolution model into a file that every OpenCV runs, and prove it.
+DESCRIPTION = """Convert a trained super-resolution model into a file that every OpenCV can run, and verify the result.
 
 Reads Keras (.keras, .h5), SavedModel and TF-Hub folders, frozen graphs (.pb), TF1 and TF2 checkpoints, TF.js layers
-models, TFLite, ONNX, and PyTorch through spandrel. Nothing is written unless OpenCV gives what the original gives."""
+models, TFLite, ONNX, and PyTorch through spandrel. Nothing is written unless OpenCV's output matches the original's."""
 EPILOG = """examples:
   cvsr convert model.keras -o model_x2.onnx
   cvsr convert saved_model/ -o model_x4.onnx --opencv 4.8.1.78,4.14.0.94,5.0.0.93
   cvsr convert weights.h5 -o espcn_x3.onnx --network espcn:scale=3,channels=3
-  cvsr convert srcnn.h5 -o srcnn_x2.onnx --scale 2       a network that takes an image enlarged before
+  cvsr convert srcnn.h5 -o srcnn_x2.onnx --scale 2       a network that expects an enlarged image
   cvsr convert model.keras -o FSRCNN_x2.pb --to pb       for cv2.dnn_superres
   cvsr convert model.keras -o plain_x2.onnx --to standalone      8-bit BGR in and out, for C++, Java, JavaScript
-exit codes: 0 written, 1 not written: it could not be proven right, 2 refused, with the reason"""
+exit codes: 0 written, 1 not written because verification failed, 2 refused, with the reason"""
 
 
 def add_arguments(parser):
     """Declare the verb's arguments."""
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a model file, the folder of one, or the common name of a checkpoint's files")
+    add("source", metavar="SOURCE", help="a model file or folder, or the common prefix of a checkpoint's files")
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="the file to write")
     add("--to", choices=("onnx", "standalone", "pb"), help="default: pb for OUT.pb, else onnx")
-    add("--scale", type=int, help="how much it enlarges, where the network itself does not say it")
-    add(
-        "--color", choices=("luma", "ycrcb", "ycbcr", "rgb", "bgr"), help="what it takes; default: found out on a photo"
-    )
-    add("--range", type=int, choices=(1, 255), help="the number for white; default: found out on a photo")
-    add("--mean", type=_numbers, metavar="M[,M,M]", help="what to subtract from each channel, in units of the range")
+    add("--scale", type=int, help="upscaling factor, if the model itself does not state it")
+    add("--color", choices=("luma", "ycrcb", "ycbcr", "rgb", "bgr"), help="input color; default: detected on a photo")
+    add("--range", type=int, choices=(1, 255), help="the value of white; default: detected on a photo")
+    add("--mean", type=_numbers, metavar="M[,M,M]", help="subtracted from each channel, in units of the range")
     add(
         "--network",
         type=_network,
         metavar="NAME[:OPTION=VALUE,…]",
-        help="what network a file of weights alone belongs to",
+        help="the network that a weights-only file belongs to",
     )
-    add("--outputs", type=_words, default=(), metavar="NAME[,NAME]", help="which outputs to take")
-    add("--signature", metavar="NAME", help="of a SavedModel")
-    add("--feed", type=_feed, action="append", default=[], metavar="NAME=VALUE", help="a placeholder that is no image")
-    add("--opencv", type=_words, default=(), metavar="VERSION[,…]", help="prove it in these too (made once, by pip)")
-    add("--half", action="store_true", help="store the weights in 16 bits: half the file")
-    add("--trust", action="store_true", help="let code in the file run: only for files whose author you know")
-    add("--timeout", type=float, default=3600, metavar="SECONDS", help="give up after so long; default 3600")
-    add("--max-memory", default="12G", metavar="SIZE", help="what the conversion may take; default 12G")
-    add("--report", type=Path, metavar="FILE", help="write the report there too: .md (for a model card) or .json")
+    add("--outputs", type=_words, default=(), metavar="NAME[,NAME]", help="the outputs to convert")
+    add("--signature", metavar="NAME", help="a signature of the SavedModel")
+    add("--feed", type=_feed, action="append", default=[], metavar="NAME=VALUE", help="value of a non-image input")
+    add("--opencv", type=_words, default=(), metavar="VERSION[,…]", help="also verify in these (pip-installed once)")
+    add("--half", action="store_true", help="store the weights in 16 bits, to halve the file")
+    add("--trust", action="store_true", help="let code in the file run: only for files that you trust")
+    add("--timeout", type=float, default=3600, metavar="SECONDS", help="give up after this time; default 3600")
+    add("--max-memory", default="12G", metavar="SIZE", help="memory limit of the conversion; default 12G")
+    add("--report", type=Path, metavar="FILE", help="also write the report to FILE: .md (for a model card) or .json")
 
 
 def main(args):
@@ -57,7 +55,7 @@ def main(args):
     name, options = args.network or (None, {})
     try:
         if args.report and args.report.suffix not in (".md", ".json"):
-            raise OptionError(f"{args.report.name} is no name for a report: it must end in .md or .json")
+            raise OptionError(f"invalid report name {args.report.name}: it must end in .md or .json")
         report = convert(
             args.source, args.output, to=args.to or ("pb" if args.output.suffix.lower() == ".pb" else "onnx"),
             scale=args.scale, color=args.color, range=args.range, mean=args.mean, network=name, network_options=options,
@@ -73,7 +71,7 @@ def main(args):
         text = report.json() if args.report.suffix == ".json" else report.markdown()
         write_atomic(args.report, text.encode())
     if not report.ok:
-        print(f"not written: {args.output} would give wrong pictures somewhere, see the table", file=sys.stderr)
+        print(f"not written: {args.output} failed verification; see the table", file=sys.stderr)
         return 1
     print(f"written: {args.output} ({report.bytes} bytes)")
     return 0

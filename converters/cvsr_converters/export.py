@@ -1,7 +1,7 @@
 """Turn a finished training run into a bundled model file: ``python -m cvsr_converters.export RUN -o FAMILY_xS.onnx``.
 
-The network is traced, rewritten, and compared with the trained one in ONNX and in OpenCV. Only if all of them agree is
-the file written, and the record of its training added to the ``training.json`` beside it.
+The network is traced, rewritten, and compared with the trained one in ONNX and in OpenCV. Only if all agree is the
+file written and its training record added to the ``training.json`` beside it.
 """
 
 import argparse
@@ -22,9 +22,9 @@ CURVE = 40  # points of the training log that are kept
 
 
 def load(run, scale):
-    """Return (trained Keras model, record) of a run folder: the path to ``scale`` where the network has several.
+    """Return (trained Keras model, record) of a run folder; of a multi-scale network, only the path to ``scale``.
 
-    Raises ModelError if the run is not finished, or was for another scale.
+    Raises ModelError if the run is not finished or was not for this scale.
     """
     import keras
 
@@ -34,14 +34,14 @@ def load(run, scale):
     try:
         record = json.loads((run / "record.json").read_text("utf-8"))
     except FileNotFoundError:
-        raise ModelError(f"{run} has no record.json: the training there has not ended; run it to its end") from None
+        raise ModelError(f"{run} has no record.json: its training has not finished; run it to the end") from None
     model = task.built(record["recipe"]["network"])
     model.load_weights(run / "average.weights.h5")
     made = {f"x{task.Task(record['recipe']['network']).scales[0]}": model.output}
     if isinstance(model.output, dict):
         made = model.output
     if f"x{scale}" not in made:
-        raise ModelError(f"{run} is no run for x{scale}: the network there gives {', '.join(made)}")
+        raise ModelError(f"{run} was not trained for x{scale}: its network outputs {', '.join(made)}")
     return keras.Model(model.input, made[f"x{scale}"], name=model.name), record
 
 
@@ -63,13 +63,13 @@ def export(run, path, *, pythons=(), use=None, half=False, bits=None):
     """Write the model file of a finished run to ``path``; return the verification's Report.
 
     ``path`` is named FAMILY_xSCALE.onnx, or .pb for ``cv2.dnn_superres``. ``pythons`` are interpreters with other
-    OpenCVs to verify in. ``use`` is a line that says what the model is for; ``half`` stores weights in 16 bits;
-    ``bits``: so many of them significant, so that the wheel is smaller. Nothing is written unless all is ok.
+    OpenCV versions to verify in. ``use`` says in one line what the model is for. ``half`` stores weights in 16 bits;
+    ``bits`` keeps only that many significant bits, for a smaller wheel. Nothing is written if verification fails.
     """
     path = Path(path)
     named = re.fullmatch(r".+_x(\d)\.(onnx|pb)", path.name)
     if not named:
-        raise ModelError(f"{path.name} is no name for a model; name it FAMILY_xSCALE.onnx, or .pb")
+        raise ModelError(f"invalid model name {path.name}: use FAMILY_xSCALE.onnx or FAMILY_xSCALE.pb")
     model, record = load(run, int(named[1]))
     made = built(model, record, path.stem, int(named[1]), named[2], half, bits)
     report = made.verify(pythons)
@@ -81,14 +81,14 @@ def export(run, path, *, pythons=(), use=None, half=False, bits=None):
 
 
 def _remember(path, run, record, use):
-    """Put the record of the training into the ``training.json`` beside the model."""
+    """Add the training record to the ``training.json`` beside the model."""
     import cv2
     import tensorflow as tf
 
     book = path.with_name("training.json")
     entries = json.loads(book.read_text("utf-8")) if book.exists() else {}
     before = entries.get(path.name, {})
-    finished = (Path(run) / "record.json").stat().st_mtime  # not today: exporting again changes nothing
+    finished = (Path(run) / "record.json").stat().st_mtime  # not today's date: exporting again changes nothing
     extra = {
         "use": use or before.get("use") or record["recipe"].get("use", ""),
         "date": datetime.fromtimestamp(finished, timezone.utc).date().isoformat(),
@@ -96,12 +96,12 @@ def _remember(path, run, record, use):
         "versions": {"tensorflow": tf.__version__, "opencv": cv2.__version__},
         "curve": thinned(Path(run) / "log.jsonl"),
     }
-    entries[path.name] = extra | record | measured(path)  # a record that knows its own hardware and versions is right
+    entries[path.name] = extra | record | measured(path)  # the record's own hardware and versions take precedence
     write_atomic(book, (json.dumps(dict(sorted(entries.items())), indent=1) + "\n").encode())
 
 
 def measured(path, sets=("Set5", "Set14")):
-    """Return {"psnr": …, "ssim": …} of the written file, run as users run it, on those test sets that are here."""
+    """Return {"psnr": …, "ssim": …} of the written file, run as users run it, on the available test sets."""
     from cvsr import open_model
 
     folders = [Path(os.environ.get("CVSR_DATA", "")) / "images" / name for name in sets]
@@ -109,7 +109,7 @@ def measured(path, sets=("Set5", "Set14")):
 
 
 def quality(what, scale, folders):
-    """Return {"psnr": {folder's name: …}, "ssim": …} of a model, which is what Upscaler takes, on folders of images."""
+    """Return {"psnr": {folder's name: …}, "ssim": …} of a model that Upscaler accepts, on folders of images."""
     from cvsr import Upscaler
     from cvsr.evaluate import evaluate
 
@@ -119,7 +119,7 @@ def quality(what, scale, folders):
 
 
 def thinned(log, points=CURVE):
-    """Return at most ``points`` lines of a JSON-lines log, the first and the last among them."""
+    """Return at most ``points`` lines of a JSON-lines log, including the first and the last."""
     if not log.exists():
         return []
     lines = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.strip()]
@@ -135,16 +135,16 @@ def main(argv=None):
     )
     parser.add_argument("run", type=Path, help="the folder of a finished training run")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write: FAMILY_xSCALE.onnx or .pb")
-    parser.add_argument("--python", action="append", default=[], help="an interpreter with another OpenCV to verify in")
-    parser.add_argument("--half", action="store_true", help="store the weights in 16 bits: half the file")
+    parser.add_argument("--python", action="append", default=[], help="a Python with another OpenCV to verify in")
+    parser.add_argument("--half", action="store_true", help="store the weights in 16 bits, to halve the file")
     parser.add_argument(
         "--bits",
         type=int,
         choices=range(4, 25),
         metavar="4…24",
-        help="significant bits of weights: a wheel is smaller",
+        help="significant bits to keep of the weights, for a smaller wheel",
     )
-    parser.add_argument("--use", help="one line that says what the model is for")
+    parser.add_argument("--use", help="what the model is for, in one line")
     args = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -156,7 +156,7 @@ def main(argv=None):
         return 1
     print(report.markdown())
     if not report.ok:
-        print(f"not written: {args.output} would give wrong pictures somewhere; see the table", file=sys.stderr)
+        print(f"not written: {args.output} failed verification; see the table", file=sys.stderr)
         return 1
     print(f"written: {args.output} ({args.output.stat().st_size} bytes)")
     return 0

@@ -1,4 +1,4 @@
-"""What the runtime must know of a network, as far as it is known: the one form in which every step passes it on."""
+"""The facts about a network that the runtime needs, as all steps pass them on; unknown facts are None."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cvsr.modelfiles.info import Chroma, Color, Inputs, Skip, Tail
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts in the metadata of a model file, the fields of :class:`cvsr.ModelInfo`; None if unknown.
+    """The facts in a model file's metadata, named as the fields of :class:`cvsr.ModelInfo`; None if unknown.
 
-    ``radius`` is "global" if an output pixel sees the whole image. ``family``: what ``cv2.dnn_superres`` calls the
+    ``radius`` is "global" if the receptive field is the whole image. ``family``: what ``cv2.dnn_superres`` calls the
     network; ``kind``: "standalone" for a file that includes the color conversion.
     """
 
@@ -34,7 +34,7 @@ class Facts:
     license: str | None = None
 
     def __or__(self, other: Facts) -> Facts:
-        """Return these facts, overruled by those that ``other`` knows."""
+        """Return these facts, overridden by the known ones of ``other``."""
         return replace(self, **other.known())
 
     def known(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What every source format becomes: a trained network to run, and its graph at any size of image."""
+"""The common form of all source formats: a trained network to run, and its graph at any image size."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from cvsr_converters.facts import UNKNOWN, Facts
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a network: its name in the user's model and its channels.
+    """One input of a network: its name in the user's model and its number of channels.
 
-    ``factor``: how much larger than the first input it is, for networks that also read an interpolated image.
+    ``factor``: its size relative to the first input, for networks that also read an interpolated image.
     """
 
     name: str
@@ -22,11 +22,11 @@ class Input:
 class Original:
     """A trained network as it was stored; the converted file is traced from it and compared with it.
 
-    ``run(*blobs)`` computes it, in the framework it came from: float32 (1, C, H, W) arrays, one for each of ``inputs``,
-    to a list of such arrays, one for each of ``outputs``. ``graph(size)`` gives its ONNX model for images of exactly
+    ``run(*blobs)`` runs it in its own framework, from float32 (1, C, H, W) arrays, one for each of ``inputs``, to a
+    list of such arrays, one for each of ``outputs``. ``graph(size)`` returns its ONNX model for images of exactly
     ``size`` = (H, W), with inputs and outputs in the same order and layout; each node's name (or ``doc_string``) is the
     layer's in the user's model. ``facts`` are what the file or its format states: scale, color, range, mean …
-    ``notes`` tell the user what was dropped, replaced or assumed in reading.
+    ``notes`` tell the user what was dropped, replaced or assumed.
     """
 
     name: str

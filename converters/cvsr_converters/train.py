@@ -1,7 +1,7 @@
 """Train a model from a recipe: ``python -m cvsr_converters.train RECIPE [--minutes M] [--out FOLDER]``.
 
-A recipe is a TOML file (a path, or the name of one in ``training/recipes``): network, data, loss and schedule.
-A run that was interrupted goes on where it was when the same command is given again.
+A recipe is a TOML file (a path, or a name in ``training/recipes``) that sets network, data, loss and schedule.
+To resume an interrupted run, run the same command again.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def load(recipe):
     path = Path(recipe) if Path(recipe).is_file() else RECIPES / f"{recipe}.toml"
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise SystemExit(f"no recipe {recipe!r}: give the path of a .toml file, or one of {names}")
+        raise SystemExit(f"no recipe {recipe!r}: pass the path of a .toml file, or one of {names}")
     return {"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))}
 
 
@@ -33,16 +33,12 @@ def main(argv=None):
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m cvsr_converters.train", description="Train a model from a recipe.")
     parser.add_argument("recipe")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs, with one subfolder per recipe")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs"), help="folder of runs; each recipe has its own below it"
+        "--cache", type=Path, default=Path.home() / ".cache" / "cvsr" / "training", help="folder of prepared images"
     )
-    parser.add_argument(
-        "--cache", type=Path, default=Path.home() / ".cache" / "cvsr" / "training", help="prepared images"
-    )
-    parser.add_argument(
-        "--minutes", type=float, help="length of the run; the learning rate falls to its end accordingly"
-    )
-    parser.add_argument("--threads", type=int, help="threads for TensorFlow (one process per core wastes least)")
+    parser.add_argument("--minutes", type=float, help="length of the run; the learning rate schedule is fitted to it")
+    parser.add_argument("--threads", type=int, help="threads for TensorFlow (one process per core is most efficient)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -63,7 +59,7 @@ def main(argv=None):
 
 
 def train(recipe, args):
-    """Train a recipe, after the one whose run it starts from where there is no such run; return its record."""
+    """Train a recipe, first the one whose run it starts from if that run is missing; return its record."""
     from cvsr_converters.training.loop import Training
 
     before = recipe.get("start", {}).get("run")

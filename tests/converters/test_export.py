@@ -151,8 +151,8 @@ def test_nothing_is_written_when_verification_fails(run, tmp_path, monkeypatch, 
 @pytest.mark.training
 def test_refusals_before_any_work(run, tmp_path, capsys):
     assert export.main([str(run), "-o", str(tmp_path / "tiny_x3.onnx")]) == 1
-    assert "is no run for x3" in capsys.readouterr().err
-    with pytest.raises(ModelError, match="has not ended"):
+    assert "was not trained for x3" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="has not finished"):
         export.load(tmp_path, 2)
 
 

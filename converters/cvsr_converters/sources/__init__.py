@@ -1,13 +1,13 @@
-"""Readers of trained models: one module, or one folder of them, for each input format.
+"""Readers of trained models: one module or package for each input format.
 
 Each has
 
 - ``TITLE``: the format in words, for messages;
-- ``matches(path) -> bool``: whether a file or folder is of this format, by its name and first bytes; loads nothing;
-- ``read(path, options) -> Original``: read it; raise :class:`cvsr.errors.ModelError` that says what is wrong and what
-  to do. Nothing in the file is executed unless ``options.trust``, and no size in it is believed before it is checked.
+- ``matches(path) -> bool``: whether a file or folder has this format, by its name and first bytes; loads nothing;
+- ``read(path, options) -> Original``: read it, or raise a :class:`cvsr.errors.ModelError` that says what is wrong and
+  what to do. Code in the file runs only if ``options.trust``, and sizes in it are checked before they are used.
 
-To add a format: write its module, put its name into SOURCES, and test both functions.
+To add a format: write its module, add its name to SOURCES, and test both functions.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cvsr.errors import CvsrError, ModelError, ModelNotFoundError
 
-# In this order: the first that matches reads. Names, not modules, because each needs a framework of its own.
+# The first one that matches is used. Names, not modules, because each module needs a different framework.
 SOURCES: tuple[str, ...] = (
     "keras.archive",
     "keras.hdf5",
@@ -33,12 +33,12 @@ SOURCES: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class Options:
-    """What a user says of a model beyond its path.
+    """What a user specifies about a model besides its path.
 
-    ``network``: the name of the network (``cvsr_converters.networks``) that weights-only files belong to, and
-    ``network_options`` its arguments. ``outputs``: which outputs to take, by name. ``feeds``: values of placeholders
-    that are no image, such as ``is_training``. ``signature`` of a SavedModel. ``scale``: where the file cannot say it.
-    ``trust``: whether code in the file may run.
+    ``network``: the name of the network (``cvsr_converters.networks``) that a weights-only file belongs to;
+    ``network_options``: its arguments. ``outputs``: the names of the outputs to convert. ``feeds``: values of
+    placeholders that are not images, such as ``is_training``. ``signature``: which one of a SavedModel to use.
+    ``scale``: if the file does not state it. ``trust``: whether code in the file may run.
     """
 
     network: str | None = None
@@ -51,7 +51,7 @@ class Options:
 
 
 def modules():
-    """Yield the modules of the formats; they import no framework before they read."""
+    """Yield the modules of the formats; they import frameworks only in ``read``."""
     for name in SOURCES:
         yield importlib.import_module(f"cvsr_converters.sources.{name}")
 
@@ -66,15 +66,15 @@ def find(path):
         if module.matches(path):
             return module
     titles = "\n  ".join(module.TITLE for module in modules())
-    raise ModelError(f"{path.name} is none of the formats that can be converted:\n  {titles}")
+    raise ModelError(f"{path.name} has none of the supported formats:\n  {titles}")
 
 
 def read(module, path, options=None):
-    """Return the :class:`~cvsr_converters.original.Original` that a module of a format reads; raise ModelError."""
+    """Return the :class:`~cvsr_converters.original.Original` read by a format's module; raise ModelError."""
     try:
         return module.read(Path(path), options or Options())
     except (CvsrError, ModuleNotFoundError):
         raise
-    except Exception as error:  # frameworks have errors of their own for broken files, and seldom say that they are
+    except Exception as error:  # frameworks raise all kinds of errors for broken files, and seldom say why
         said = " ".join(str(error).split())[-400:] or type(error).__name__
-        raise ModelError(f"{Path(path).name} could not be read as {module.TITLE}, it may be damaged: {said}") from error
+        raise ModelError(f"{Path(path).name} could not be read as {module.TITLE}; it may be damaged: {said}") from error

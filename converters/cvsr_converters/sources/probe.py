@@ -1,4 +1,4 @@
-"""Find out by trying what a file does not say: channels and layout of inputs, layout and scale of outputs."""
+"""Find by trial what a file does not state: channels and layout of inputs, layout and scale of outputs."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from cvsr_converters.facts import UNKNOWN, Facts
 from cvsr_converters.original import Input
 from cvsr_converters.sources.keras import graph
 
-SIZES = (32, 48), (40, 64)  # two that differ in both sides: what changes with them is an image
+SIZES = (32, 48), (40, 64)  # both sides differ: an output that changes with them is an image
 CHANNELS = (1, 3, 4)
 _FACTORS = (2, 3, 4, 8, 1)
 
 
 @dataclass(frozen=True)
 class Output:
-    """What an output turned out to be: NHWC, NCHW or None if it is no image; its whole scale or None; its values."""
+    """The layout of an output, NHWC, NCHW or None if it is not an image; its integer scale or None; its values."""
 
     layout: str | None
     scale: int | None
@@ -26,7 +26,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Form:
-    """Inputs that a network takes, whether each is NCHW, and its :class:`Output` by name."""
+    """The inputs of a network, whether each is NCHW, and the :class:`Output` of each name."""
 
     inputs: list[Input]
     flips: list[bool]
@@ -34,7 +34,7 @@ class Form:
 
 
 def forms(dims):
-    """Yield (channels, whether NCHW) that an input of these dims may have, the likeliest first; -1 is unknown."""
+    """Yield the possible (channels, whether NCHW) of an input with these dims, likeliest first; -1 is unknown."""
     if dims[3] in CHANNELS or (dims[3] > 0 and dims[1] not in CHANNELS):
         yield dims[3], False
     elif dims[1] in CHANNELS:
@@ -47,7 +47,7 @@ def forms(dims):
 def candidates(images, scale=None):
     """Yield (list of Input, whether each is NCHW) for one or two images, given as {name: dims}; the smaller is first.
 
-    ``scale`` is that of the network, if the user said it.
+    ``scale`` is that of the network, if the user passed it.
     """
     if len(images) == 1:
         ((name, dims),) = images.items()
@@ -63,9 +63,9 @@ def candidates(images, scale=None):
 
 
 def find(make, tries, names):
-    """Return the :class:`Form` of the first of ``tries`` that runs; raise ModelError where none does.
+    """Return the :class:`Form` of the first of ``tries`` that runs; raise ModelError if none does.
 
-    ``make(inputs)`` gives a function of tensors to a list of tensors, one for each of ``names``.
+    ``make(inputs)`` returns a function from tensors to a list of tensors, one for each of ``names``.
     """
     failure = None
     for inputs, flips in tries:
@@ -81,12 +81,12 @@ def find(make, tries, names):
     reason = " ".join(str(failure).split("\n\nStack trace")[0].split())[:400]
     raise ModelError(
         f"the network does not run on an image of {SIZES[0][0]}x{SIZES[0][1]}: {reason}\n"
-        "If one size is fixed in it, export it again with heights and widths left open."
+        "If its input size is fixed, export it again with dynamic height and width."
     )
 
 
 def run_at(run, inputs, flips, size):
-    """Return what ``run`` makes of random images of ``size``, the same ones each time."""
+    """Return the outputs of ``run`` for random images of ``size``, the same ones each time."""
     random, tensors = np.random.default_rng(0), []
     for one, flip in zip(inputs, flips, strict=True):
         height, width = (n * one.factor for n in size)
@@ -109,28 +109,28 @@ def _output(first, second):
 
 
 def images(outputs, notes):
-    """Return the names of those ``outputs``, {name: Output}, that are images, each once; say in ``notes`` which not."""
+    """Return the names of those ``outputs``, {name: Output}, that are distinct images; list the others in ``notes``."""
     taken = {}
     for name in sorted(outputs):
         same = next((other for other in taken if np.array_equal(taken[other].array, outputs[name].array)), None)
         if outputs[name].layout is None:
-            notes.append(f"output {name} is no image and was dropped")
+            notes.append(f"output {name} is not an image and was dropped")
         elif same:
             notes.append(f"output {name} is the same as {same} and was dropped")
         else:
             taken[name] = outputs[name]
     if not taken:
-        raise ModelError(f"no output is an image (N, H, W, C) or (N, C, H, W): {', '.join(outputs)}; name another")
+        raise ModelError(f"none of these outputs is an image (N, H, W, C) or (N, C, H, W): {', '.join(outputs)}")
     scales = {name: output.scale for name, output in taken.items()}
     if len(set(scales.values())) > 1:
-        notes.append("outputs of several scales: " + ", ".join(f"{name} x{scale}" for name, scale in scales.items()))
+        notes.append("the outputs differ in scale: " + ", ".join(f"{name} x{scale}" for name, scale in scales.items()))
     return list(taken)
 
 
 def original(run, form, taken, *, name, notes, facts=UNKNOWN):
-    """Return the Original of ``run``, a function of tensors in the ``form`` to a list, one for each name in ``taken``.
+    """Return the Original of ``run``, which maps tensors in the ``form`` to a list, one for each name in ``taken``.
 
-    The scale that was found goes before the one in ``facts``.
+    The scale found by trial takes precedence over the one in ``facts``.
     """
     flips_out = [form.outputs[output].layout == "NCHW" for output in taken]
 
@@ -139,7 +139,7 @@ def original(run, form, taken, *, name, notes, facts=UNKNOWN):
         given = [tf.transpose(t, (0, 3, 1, 2)) if flip else t for t, flip in zip(tensors, form.flips, strict=True)]
         made = run(*given)
         for tensor in made:
-            tensor.set_shape((None,) * 4)  # which has been seen, even where TensorFlow cannot tell
+            tensor.set_shape((None,) * 4)  # known by trial, even if TensorFlow cannot infer it
         pairs = zip(made, flips_out, strict=True)
         return dict(zip(taken, [tf.transpose(t, (0, 2, 3, 1)) if flip else t for t, flip in pairs], strict=True))
 

@@ -1,47 +1,47 @@
-"""Which TensorFlow operations compute and do nothing else.
+"""Find TensorFlow operations that do more than compute.
 
-A TensorFlow graph is data, but some operations in it read and write files, open connections or call Python. A graph
-from somebody else is looked through before any of it runs.
+A TensorFlow graph is data, but some operations in it read and write files, open connections or call Python. An
+untrusted graph is checked before any of it runs.
 """
 
 import re
 
 from cvsr.errors import ModelError
 
-# Of the operations that TensorFlow calls stateful, these touch variables, random numbers and their own function only.
+# Operations that TensorFlow calls stateful, but that only touch variables, random numbers and their own function.
 STATEFUL = re.compile(
     r"Assert|Assign(Add|Sub)?VariableOp|Case|CheckNumerics(V2)?|DestroyResourceOp|DisableCopyOnRead|Empty|GuaranteeConst|"
     r"If|Multinomial|(Parameterized)?TruncatedNormal|RandomShuffle|Random(StandardNormal|Uniform|UniformInt)|"
     r"ReadVariableOp|Resource(Apply|Gather)\w*|Stateful\w+|StatelessRandomGetAlg|TensorArray\w*|VarHandleOp|"
     r"VarIsInitializedOp|Variable(V2|Shape)?|While"
 )
-# TensorFlow does not call all of these stateful, but they look outside of the graph.
+# TensorFlow does not call all of these stateful, but they access something outside the graph.
 OUTSIDE = re.compile(
     r"File|PyFunc|Debug|Dump|Print|Save|Restore|Checkpoint|Proto|Reader|Dataset|Iterator|Rpc|Summary|TPU"
 )
 
 
 def check(nodes, trust=False):
-    """Raise ModelError if any of the NodeDefs is an operation that does more than compute; ``trust`` lets all pass."""
+    """Raise ModelError if any of the NodeDefs does more than compute; ``trust`` accepts all."""
     found = {node.op: node.name for node in nodes if danger(node.op)}
     if found and not trust:
         lines = [f"the operation {op} ({name!r}) {danger(op)}" for op, name in sorted(found.items())]
         raise ModelError(
-            "this model does more than compute:\n  " + "\n  ".join(lines[:10]) + "\nIt was not run. If you trust where "
-            "it comes from, say --trust; else export the network again without them."
+            "this model does more than compute:\n  " + "\n  ".join(lines[:10]) + "\nIt was not run. If you trust its "
+            "source, pass --trust; otherwise export the network again without these operations."
         )
 
 
 def of_objects(graph):
-    """Return the NodeDefs that TensorFlow can run of a MetaGraphDef of its version 2: those behind its objects."""
+    """Return the NodeDefs of a TensorFlow 2 MetaGraphDef that can run: those reachable from its objects."""
     functions = {one.signature.name: one for one in graph.graph_def.library.function}
     return _with_functions([], functions, set(graph.object_graph_def.concrete_functions))
 
 
 def of_session(graph):
-    """Return the NodeDefs that TensorFlow can run of a MetaGraphDef of its version 1.
+    """Return the NodeDefs of a TensorFlow 1 MetaGraphDef that can run.
 
-    Those that read the variables from their file, which every such graph has, are left out.
+    Those that restore the variables, which every such graph has, are omitted.
     """
     nodes = {node.name: node for node in graph.graph_def.node}
     wanted = [info.name for one in graph.signature_def.values() for info in one.outputs.values()]
@@ -55,7 +55,7 @@ def of_session(graph):
 
 
 def _behind(nodes, tensors):
-    """Return the nodes, by name, that the tensors come from, control inputs included."""
+    """Return the nodes, by name, that the tensors depend on, including control inputs."""
     found, waiting = {}, list(tensors)
     while waiting:
         name = waiting.pop().lstrip("^").partition(":")[0]
@@ -89,9 +89,9 @@ def danger(op):
 
     known = op_def_registry.get(op)
     if known is None:
-        return "is not one of TensorFlow's own"
+        return "is not part of TensorFlow"
     if OUTSIDE.search(op):
-        return "reads or writes outside of the model, or calls Python"
+        return "reads or writes outside the model, or calls Python"
     if known.is_stateful and not STATEFUL.fullmatch(op):
-        return "keeps something outside of the graph"
+        return "keeps state outside the graph"
     return ""

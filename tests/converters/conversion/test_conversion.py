@@ -139,8 +139,8 @@ def test_a_file_that_would_be_wrong_is_not_written(source, tmp_path, monkeypatch
     [
         ("none.onnx", None, "no file or folder"),
         ("empty.onnx", b"", "no ONNX graph"),
-        ("photo.onnx", b"\x89PNG\r\n\x1a\n" * 100, "no ONNX file"),
-        ("model.xyz", b"what is this", "none of the formats"),
+        ("photo.onnx", b"\x89PNG\r\n\x1a\n" * 100, "not an ONNX file"),
+        ("model.xyz", b"what is this", "none of the supported formats"),
     ],
 )
 def test_refusals_say_why_and_leave_nothing(tmp_path, name, content, message, capsys):

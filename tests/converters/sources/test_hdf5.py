@@ -144,7 +144,7 @@ LAMBDA = ("Lambda", {"name": "mine", "function": ["4wEA", None, None], "function
     ("layer", "message"),
     [
         (LAMBDA, r"layer 'mine' is a Lambda.*--trust.*--network"),
-        (("Mine", {"name": "mine"}, [["a", 0, 0, {}]]), r"layer 'mine' is or uses 'Mine', which is no part of Keras"),
+        (("Mine", {"name": "mine"}, [["a", 0, 0, {}]]), r"layer 'mine' is or uses 'Mine', which is not part of Keras"),
         (
             ("TFOpLambda", {"name": "mine", "function": "io.read_file"}, ["a", 0, 0, {}]),
             r"'mine' calls tf.io.read_file",
@@ -173,7 +173,7 @@ def test_a_lambda_runs_if_the_file_is_trusted(tmp_path):
 def test_a_network_made_for_one_size_only_is_refused_and_says_so(tmp_path):
     x = keras.Input((24, 32, 3), name="image")
     keras.Model(x, keras.layers.PReLU(name="per_pixel")(x)).save(tmp_path / "fixed.h5")
-    with pytest.raises(ModelError, match=r"cannot be built for images of any size \(the file has it for 24x32\)"):
+    with pytest.raises(ModelError, match=r"cannot be built for images of any size \(it is fixed to 24x32\)"):
         hdf5.read(tmp_path / "fixed.h5", Options())
 
 
@@ -233,10 +233,10 @@ def test_files_that_are_cut_short_or_no_hdf5_are_refused_before_they_are_opened(
     monkeypatch.setattr(h5py, "File", None)
     broken = {
         b"": "is empty",
-        b"PK\x03\x04": "no HDF5 file: it begins with",
-        data[:-100]: "cut short",
-        data[:60]: "cut short|header",
-        data[:8] + b"\x09" + data[9:]: "header is none that HDF5 writes",
+        b"PK\x03\x04": "not an HDF5 file: it begins with",
+        data[:-100]: "truncated",
+        data[:60]: "truncated|header",
+        data[:8] + b"\x09" + data[9:]: "header is not valid HDF5",
     }
     for content, message in broken.items():
         (tmp_path / "broken.h5").write_bytes(content)
@@ -255,9 +255,9 @@ def opened(write):
 
 def test_data_sets_that_are_larger_than_the_file_or_lie_elsewhere_are_refused():
     assert opened(lambda file: file.create_dataset("a", data=np.ones(1000))) == ["a"]
-    with pytest.raises(ModelError, match=r"/a says it has the shape \(1000000000000,\)"):
+    with pytest.raises(ModelError, match=r"/a has the shape \(1000000000000,\)"):
         opened(lambda file: file.create_dataset("a", shape=(10**12,), chunks=(1000,), dtype="f4"))
-    with pytest.raises(ModelError, match="lie in another file"):
+    with pytest.raises(ModelError, match="is in another file"):
         opened(lambda file: file.create_dataset("a", shape=(4,), dtype="f4", external=[("/etc/hostname", 0, 16)]))
     with pytest.raises(ModelError, match="link to another file"):
         opened(lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/hostname", "/")))

@@ -115,7 +115,7 @@ def test_an_archive_of_keras_2(tmp_path):
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-6)
     assert "24x32" in net.notes[0]
     rewrite(path, lambda entries: keras_2(entries, b, a, clip))  # Keras 3 sorts them by their calls
-    with pytest.raises(ModelError, match="another order than Keras 2"):
+    with pytest.raises(ModelError, match="differently from Keras 2"):
         keras_archive.read(path, Options())
 
 
@@ -154,7 +154,7 @@ def test_a_layer_whose_code_is_elsewhere_is_refused_by_name(tmp_path):
         entries["config.json"] = entries["config.json"].replace(*(k.encode() for k in [*change, *change.values()]))
 
     rewrite(path, rename)
-    with pytest.raises(ModelError, match=r"layer 'mine' is or uses 'theirs>Gone', which is no part of Keras"):
+    with pytest.raises(ModelError, match=r"layer 'mine' is or uses 'theirs>Gone', which is not part of Keras"):
         keras_archive.read(path, Options())
 
 
@@ -177,7 +177,7 @@ def test_functions_of_other_modules_are_never_called(tmp_path, module):
 
 def test_weights_that_are_not_all_there_are_refused(tmp_path):
     path, other = tmp_path / "net.keras", tmp_path / "other.keras"
-    for larger, message in ((4, "do not fit"), (None, "holds 4 arrays of weights, but .* has 2")):
+    for larger, message in ((4, "do not fit"), (None, "contains 4 weight arrays, but .* has 2")):
         save(path, lambda x: conv(name="one")(x))
         save(other, lambda x, n=larger: conv(n, name="one")(x) if n else conv(name="two")(conv(name="one")(x)))
         with zipfile.ZipFile(other) as archive:
@@ -191,8 +191,8 @@ def test_broken_archives_are_refused(tmp_path):
     path = tmp_path / "net.keras"
     save(path, conv())
     data = path.read_bytes()
-    broken = {b"": "no whole .keras file", data[:-50]: "no whole .keras file", b"HDF" * 99: "no whole .keras file"}
-    broken[data.replace(b'"class_name"', b'"class_nam\xff"')] = "no whole .keras file|no JSON"  # the checksum tells
+    broken = dict.fromkeys((b"", data[:-50], b"HDF" * 99), "not a complete .keras file")
+    broken[data.replace(b'"class_name"', b'"class_nam\xff"')] = "not a complete .keras file|JSON"  # the checksum tells
     for content, message in broken.items():
         path.write_bytes(content)
         with pytest.raises(ModelError, match=message):
@@ -207,12 +207,12 @@ def test_broken_archives_are_refused(tmp_path):
         (lambda e: e.pop("model.weights.h5"), "0 entries model.weights.h5"),
         (lambda e: e.update({"model.weights.h5": bytes(10**8)}), r"unpack model.weights.h5 to 100000000 bytes"),
         (lambda e: e.update({"config.json": b" " * 10**8}), r"unpack config.json to 100000000 bytes"),
-        (lambda e: e.update({"config.json": b"[" * 10**5}), "no JSON"),
-        (lambda e: e.update({"config.json": b"[]"}), "no model"),
-        (lambda e: e.update({"config.json": b"[" * 900 + b"]" * 900}), "nested deeper|no model|no JSON"),
+        (lambda e: e.update({"config.json": b"[" * 10**5}), "not valid JSON"),
+        (lambda e: e.update({"config.json": b"[]"}), "not a model"),
+        (lambda e: e.update({"config.json": b"[" * 900 + b"]" * 900}), "nested too deeply|not a model|not valid JSON"),
         (
             lambda e: e.update({"model.weights.h5": e["model.weights.h5"][:-9]}),
-            "model.weights.h5 of net.keras is cut sh",
+            "model.weights.h5 of net.keras is trunc",
         ),
     ],
 )

@@ -26,4 +26,4 @@ def test_converts_right_or_is_refused_with_a_reason(name, tmp_path):
         assert result.report.ok, result.report.markdown()
     else:
         assert result.refusal, "it converts now: say so here"
-        assert re.search(r"layer '/.*|takes square|cannot export \w+ to ONNX", result.refusal)
+        assert re.search(r"layer '/.*|accepts square|cannot export \w+ to ONNX", result.refusal)

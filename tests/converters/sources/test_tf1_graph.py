@@ -95,7 +95,7 @@ def test_feeds_go_before_what_is_assumed(save):
     assert np.abs(inference.run(*blobs)[0] - training.run(*blobs)[0]).max() > 0.01
     with pytest.raises(ModelError, match=r"random numbers \('dropout.*keep_prob to 1"):
         save(two_images, Options(feeds={"dropout_keep": 0.5}))
-    with pytest.raises(ModelError, match="need no placeholder 'keep'; they need: dropout_keep, is_training, x, x2"):
+    with pytest.raises(ModelError, match="do not need placeholder 'keep'; they need: dropout_keep, is_training, x, x2"):
         save(two_images, Options(feeds={"keep": 1}))
     with pytest.raises(ModelError, match="'is_training' cannot be 'no'"):
         save(two_images, Options(feeds={"is_training": "no"}))
@@ -127,7 +127,7 @@ def test_several_outputs(save):
     assert net.outputs == ["y1", "y2", "y2_again"]
     assert net.facts == Facts(scale=1)
     assert net.notes == [
-        "output mean is no image and was dropped",
+        "output mean is not an image and was dropped",
         "outputs of several scales: y1 x1, y2 x2, y2_again x2",
     ]
     one = save(several, Options(outputs=("y2:0",)))

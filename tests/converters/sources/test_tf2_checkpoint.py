@@ -58,7 +58,7 @@ def test_a_trained_model_is_found_beside_its_optimizer_and_other_networks(tmp_pa
 def test_of_two_that_fit_the_first_is_taken_and_the_notes_say_so(tmp_path, model, wanted):
     save(tmp_path, net=model, slower=randomised(networks.build("fsrcnn", **SMALL)))
     net = checkpoint2.read(tmp_path, OPTIONS)
-    assert "net was taken, not slower" in net.notes[0].replace("/_operations", "")
+    assert "using net, not slower" in net.notes[0].replace("/_operations", "")
     np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-6)
 
 
@@ -82,7 +82,7 @@ def test_layers_of_other_names_go_by_order_or_else_by_shape(tmp_path):
         net = checkpoint2.read(tmp_path / f"{prefix}.index", Options(network="espcn", network_options=options))
         np.testing.assert_allclose(net.run(image)[0], wanted, atol=1e-6)
         assert bool(net.notes) is (order is reversed)
-    assert "matched by their shapes" in net.notes[0]
+    assert "matched by shape" in net.notes[0]
 
 
 def test_weights_that_do_not_fit_are_refused_with_a_table(tmp_path, model):
@@ -118,18 +118,18 @@ def test_broken_and_cut_files_are_refused(tmp_path, model):
     data, index = tmp_path / f"{prefix}.data-00000-of-00001", tmp_path / f"{prefix}.index"
     whole = data.read_bytes()
     data.write_bytes(whole[:200])
-    with pytest.raises(ModelError, match=r"variables are \d+ bytes.*data file has 200: it is cut short"):
+    with pytest.raises(ModelError, match=r"variables need \d+ bytes.*data file has 200: it is truncated"):
         checkpoint2.read(tmp_path, OPTIONS)
     data.write_bytes(bytes(len(whole)))  # as long as it was: the checksums tell
     with pytest.raises(ModelError, match="cannot be read"):
         checkpoint2.read(tmp_path, OPTIONS)
     data.unlink()
-    with pytest.raises(ModelError, match=r"there is no .*\.data-00000-of-00001: get both files"):
+    with pytest.raises(ModelError, match=r"\.data-00000-of-00001 is missing .*: get both files"):
         checkpoint2.read(tmp_path, OPTIONS)
     data.write_bytes(whole)
     for content in (b"", index.read_bytes()[:-30], b"\xff" * 300):
         index.write_bytes(content)
-        with pytest.raises(ModelError, match="index is cut short or broken"):
+        with pytest.raises(ModelError, match="index is truncated or broken"):
             checkpoint2.read(tmp_path, OPTIONS)
 
 

@@ -124,7 +124,7 @@ def test_sequential_model_of_a_fixed_size_as_tfjs_writes_it(write, listed):
     folder = write({}, arrays, change=lambda content: content.update(modelTopology=topology))
     net = tfjs.read(folder, Options())
     np.testing.assert_allclose(net.run(X)[0], expected(X, arrays), atol=1e-5)
-    assert net.notes == ["its input was fixed to 24x32; it now takes any size"]
+    assert net.notes == ["its input was fixed to 24x32; it now accepts any size"]
 
 
 def affine(bits):
@@ -249,12 +249,12 @@ def test_manifest_and_shards_must_agree(write):
         content["weightsManifest"][0]["weights"][0]["shape"] = [-3, 3, 3, -4]
 
     for change, message in (
-        (shape, r"speaks of .* bytes of weights.*but there are"),
-        (kind, "not known"),
-        (outside, "outside of its own folder"),
-        (negative, "the shape"),
+        (shape, r"lists .* bytes of weights.*but they have"),
+        (kind, "invalid weight entry"),
+        (outside, "outside its own folder"),
+        (negative, "an invalid shape"),
         (lambda content: content["weightsManifest"][0]["paths"].append("more.bin"), r"more\.bin is not beside"),
-        (lambda content: content.pop("weightsManifest"), "no list"),
+        (lambda content: content.pop("weightsManifest"), "not a list"),
         (lambda content: content.pop("modelTopology"), "no modelTopology"),
     ):
         with pytest.raises(ModelError, match=message):
@@ -270,16 +270,16 @@ def test_weights_must_fit_the_layers(write):
     topology, arrays = small()
     with pytest.raises(ModelError, match="no weight 'bias' for the layer 'out'"):
         tfjs.read(write(topology, {k: v for k, v in arrays.items() if k != "out/bias"}), Options())
-    with pytest.raises(ModelError, match=r"'a/bias' is \[5\], and its layer needs \[4\]"):
+    with pytest.raises(ModelError, match=r"'a/bias' is \[5\], but its layer needs \[4\]"):
         tfjs.read(write(topology, arrays | {"a/bias": np.zeros(5, np.float32)}), Options())
     net = tfjs.read(write(topology, arrays | {"iterations": np.zeros(1, np.float32)}), Options())
-    assert net.notes == ["weights that no layer takes were ignored: iterations"]
+    assert net.notes == ["unused weights were ignored: iterations"]
 
 
 def test_broken_json_is_refused(write):
     folder = write(*small())
     whole = (folder / "model.json").read_text()
-    for text, message in ((whole[:300], "no valid JSON"), ("[]", "no TF.js model"), ("[" * 100000, "no valid JSON")):
+    for text, message in ((whole[:300], "valid JSON"), ("[]", "not a TF.js model"), ("[" * 100000, "valid JSON")):
         (folder / "model.json").write_text(text)
         with pytest.raises(ModelError, match=message):
             tfjs.read(folder, Options())

@@ -96,7 +96,7 @@ def test_torchscript_is_refused_unless_trusted(tmp_path):
 
 def test_weights_that_nobody_knows_are_refused(tmp_path):
     torch.save({"weight": torch.zeros(3, 3)}, tmp_path / "net.pth")
-    with pytest.raises(ModelError, match=r"does not know.*export the network as ONNX"):
+    with pytest.raises(ModelError, match=r"does not support.*export the network as ONNX"):
         source.read(tmp_path / "net.pth", Options())
 
 

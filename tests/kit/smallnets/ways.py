@@ -129,7 +129,7 @@ def _(x):
 @net(
     "Dense on a flattened image, saved",
     saved=True,
-    refused="fit one size of image only: 'flatten",
+    refused="fit only one image size: 'flatten",
 )
 def _():
     x = keras.Input((16, 24, 1))

@@ -1,1 +1,1 @@
-"""Keras models: ``.keras`` archives (``archive.py``) and HDF5 files (``hdf5.py``), without running their code."""
+"""Keras models: ``.keras`` archives (``archive.py``) and HDF5 files (``hdf5.py``), read without running their code."""

@@ -13,12 +13,12 @@ from cvsr_converters.facts import UNKNOWN
 from cvsr_converters.original import Input, Original
 from cvsr_converters.passes.graph import OPSET
 
-PROBE = (48, 64)  # a size at which networks are traced to see their outputs: "valid" ones lose a border
+PROBE = (48, 64)  # a size at which networks are traced to find their outputs; large enough for "valid" padding
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A TensorFlow GraphDef without variables, optimised by grappler, and the names of its inputs and outputs."""
+    """A TensorFlow GraphDef without variables, optimized by grappler, and the names of its inputs and outputs."""
 
     graph: tf.compat.v1.GraphDef
     inputs: list
@@ -28,9 +28,9 @@ class Frozen:
 def original(model, channels=None, *, inputs=None, name="model", layout="NHWC", facts=UNKNOWN, notes=()):
     """Return the :class:`Original` of a network in TensorFlow.
 
-    ``model`` is a Keras model or a function of float32 tensors, one for each input, to a tensor, or a list or dict of
-    them, all in ``layout``. Give ``channels`` for one input, or ``inputs``, a list of :class:`Input`; Keras models know
-    theirs. Raises ModelError.
+    ``model`` is a Keras model or a function from float32 tensors, one for each input, to a tensor, or a list or dict
+    of them, all in ``layout``. Unless it is a Keras model, pass ``channels`` for one input, or ``inputs``, a list of
+    :class:`Input`. Raises ModelError.
     """
     inputs = inputs or _inputs(model, channels)
     function = _function(model, layout)
@@ -39,7 +39,7 @@ def original(model, channels=None, *, inputs=None, name="model", layout="NHWC", 
     outputs = named(traced.structured_outputs)
     for label, spec in outputs.items():
         if len(spec.shape) != 4:
-            raise ModelError(f"the output {label!r} has the shape {spec.shape}, which is no image: name another output")
+            raise ModelError(f"the output {label!r} has the shape {spec.shape}, which is not an image: choose another")
     order = list(outputs)
 
     def run(*blobs):
@@ -65,7 +65,7 @@ def _inputs(model, channels):
 
 
 def _function(model, layout):
-    """Return a function of tensors that runs ``model`` as for inference."""
+    """Return a function of tensors that runs ``model`` in inference mode."""
 
     def call(*tensors):
         fed = tensors[0] if len(tensors) == 1 else list(tensors)
@@ -77,7 +77,7 @@ def _function(model, layout):
 
 
 def named(result):
-    """Return {name: tensor} of what a network gave: a tensor, a list or a dict."""
+    """Return {name: tensor} of a network's result: a tensor, a list or a dict."""
     if isinstance(result, dict):
         return dict(sorted(result.items()))
     if isinstance(result, (list, tuple)):
@@ -99,7 +99,7 @@ def freeze(model, shapes, layout="NHWC"):
         return list(named(function(*tensors)).values())
 
     specs = [tf.TensorSpec(shape, tf.float32, name=f"image{i}") for i, shape in enumerate(shapes)]
-    # Keras wraps grouped convolutions into functions of their own that nothing inlines later; "eagerly" does it here
+    # Keras wraps grouped convolutions in functions that are not inlined later; running eagerly avoids them
     eagerly = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
@@ -110,9 +110,9 @@ def freeze(model, shapes, layout="NHWC"):
     inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (frozen.inputs, frozen.outputs))
     if len(inputs) != len(shapes):
         raise ModelError(
-            f"the network reads {len(inputs)} inputs after freezing ({', '.join(inputs)}); it must be {len(shapes)}"
+            f"the network reads {len(inputs)} inputs after freezing ({', '.join(inputs)}); it must read {len(shapes)}"
         )
-    with tf.Graph().as_default():  # tf2onnx's use of grappler needs a graph to be there
+    with tf.Graph().as_default():  # tf2onnx needs a current graph to run grappler
         graph = tf2onnx.tf_loader.tf_optimize(inputs, outputs, frozen.graph.as_graph_def())
     return Frozen(graph, inputs, outputs)
 

@@ -1,4 +1,4 @@
-"""HDF5 files of Keras 2 and 3: whole models, and weights alone for a network that the user names."""
+"""HDF5 files of Keras 2 and 3: whole models, or only the weights of a network that the user names."""
 
 import json
 
@@ -18,7 +18,7 @@ def matches(path):
 def read(path, options):
     """Return the Original of a whole model, or of the network in ``options`` with the weights of the file.
 
-    The input takes any size even if the file fixes one. Raises ModelError.
+    The input accepts any size even if the file fixes one. Raises ModelError.
     """
     with path.open("rb") as raw, hdf5_file.opened(raw, path.name) as file:
         from cvsr_converters.sources.keras import model as keras_model
@@ -41,12 +41,12 @@ def _weights(file, path, options):
     elif path.name.endswith(".weights.h5"):
         keras_model.load_weights(model, path, path.name, hdf5_file.count(file))
     else:
-        raise ModelError(f"{path.name} holds no weights of Keras 2 or 3; those of Keras 3 are called NAME.weights.h5")
+        raise ModelError(f"{path.name} contains no weights of Keras 2 or 3; those of Keras 3 are named NAME.weights.h5")
     return keras_model.original(model, options, path.name.split(".")[0], facts)
 
 
 def _group(file, path):
-    """Return the group that the layers' weights lie in."""
+    """Return the group that contains the layers' weights."""
     if "model_config" not in file.attrs and "model_weights" not in file:
         return file
     if "model_weights" not in file:
@@ -62,4 +62,4 @@ def _config(file, path):
     try:
         return legacy.modern(json.loads(text))
     except (ValueError, RecursionError, TypeError) as error:
-        raise ModelError(f"{path.name} is broken: its model_config is no JSON: {error}") from error
+        raise ModelError(f"{path.name} is broken: its model_config is not valid JSON: {error}") from error

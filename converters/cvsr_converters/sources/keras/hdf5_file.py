@@ -1,4 +1,4 @@
-"""HDF5 files of Keras, opened only after their sizes, links and data sets have been checked against the file."""
+"""Keras HDF5 files, opened only after their sizes, links and datasets have been checked against the file."""
 
 import os
 import struct
@@ -9,14 +9,14 @@ import numpy as np
 from cvsr.errors import ModelError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_RATIO = 100  # how much larger than in the file weights may be; trained ones hardly shrink
-_SMALL = 1 << 20  # bytes that may come from nothing: zeros and ones, which HDF5 need not store
+_RATIO = 100  # how many times weights may expand; trained ones hardly compress
+_SMALL = 1 << 20  # bytes that need no storage: zeros and ones, which HDF5 may omit
 _OBJECTS = 100_000
 
 
 @contextmanager
 def opened(file, name):
-    """Open the binary file object ``file`` as an h5py.File, checked; ``name`` is for messages. Raises ModelError."""
+    """Check the binary file object ``file``, open it as an h5py.File; ``name`` is for messages. Raises ModelError."""
     import h5py
 
     _check_end(file, name)
@@ -25,7 +25,7 @@ def opened(file, name):
             _check_objects(found, name)
             yield found
     except (OSError, KeyError, RuntimeError, UnicodeError) as error:
-        raise ModelError(f"{name} is broken: HDF5 says {error}; get the file again") from error
+        raise ModelError(f"{name} is broken: HDF5 reports {error}; get the file again") from error
 
 
 def _check_end(file, name):
@@ -36,20 +36,20 @@ def _check_end(file, name):
     file.seek(0)
     if head[:8] != SIGNATURE:
         what = "it is empty" if not size else f"it begins with {head[:8]!r}"
-        raise ModelError(f"{name} is no HDF5 file: {what}; get the file again")
+        raise ModelError(f"{name} is not an HDF5 file: {what}; get the file again")
     version, end = head[8] if len(head) > 8 else -1, None
-    # where the size of an address, and the third address, the end of the file, lie
+    # offsets of the address size and of the first address; the third address is the end of the file
     sizes_at, base = {0: (13, 24), 1: (13, 28), 2: (9, 12), 3: (9, 12)}.get(version, (None, None))
     if base is not None and len(head) >= base + 24 and head[sizes_at] == 8:
         (end,) = struct.unpack_from("<Q", head, base + 16)
     if end is None:
-        raise ModelError(f"{name} is broken: its header is none that HDF5 writes; get the file again")
+        raise ModelError(f"{name} is broken: its header is not valid HDF5; get the file again")
     if end > size:
-        raise ModelError(f"{name} is cut short: it has {size} bytes of {end}; get the file again")
+        raise ModelError(f"{name} is truncated: it has {size} of {end} bytes; get the file again")
 
 
 def _check_objects(file, name):
-    """Raise ModelError if a link leads out of the file or a data set is larger than what the file can hold."""
+    """Raise ModelError if a link leads outside the file or a dataset is larger than the file can hold."""
     import h5py
 
     waiting, seen, total = [file], set(), 0
@@ -64,34 +64,34 @@ def _check_objects(file, name):
                 continue
             seen.add(address)
             if len(seen) > _OBJECTS:
-                raise ModelError(f"{name} has more than {_OBJECTS} objects: that is no model")
+                raise ModelError(f"{name} has more than {_OBJECTS} objects: it is not a model")
             if isinstance(item, h5py.Group):
                 waiting.append(item)
             else:
                 total += _bytes(item, name)
     if total > _RATIO * file.id.get_filesize():
-        raise ModelError(f"{name} would unpack to {total} bytes, {_RATIO} times its size: the file lies")
+        raise ModelError(f"{name} would unpack to {total} bytes, over {_RATIO} times its size: it is broken")
 
 
 def _bytes(item, name):
-    """Return how many bytes a data set unpacks to; raise ModelError where that, or where they lie, is no good."""
+    """Return how many bytes a dataset unpacks to; raise ModelError if they are too many or in another file."""
     import h5py
 
     if not isinstance(item, h5py.Dataset):
         return 0
     if item.external or item.is_virtual:
-        raise ModelError(f"{name}: the data of {item.name} lie in another file; save the model into one file")
+        raise ModelError(f"{name}: the data of {item.name} is in another file; save the model as one file")
     stored = item.id.get_storage_size()
     if item.nbytes > _SMALL + _RATIO * stored:
         raise ModelError(
-            f"{name}: {item.name} says it has the shape {item.shape}, but the file holds {stored} bytes of it: "
-            "the file is broken, or lies"
+            f"{name}: {item.name} has the shape {item.shape}, but the file contains only {stored} bytes of it: "
+            "the file is broken"
         )
     return item.nbytes
 
 
 def strings(attributes, key):
-    """Return the list of names that Keras stored under ``key``, in pieces where it was long."""
+    """Return the list of names that Keras stored under ``key``, in parts if it was long."""
     parts = [key] if key in attributes else []
     while f"{key}{len(parts)}" in attributes and key not in attributes:
         parts.append(f"{key}{len(parts)}")
@@ -111,7 +111,7 @@ def layers(group):
 
 
 def count(file):
-    """Return how many weights of a network lie in a file of Keras 3: not its optimizer's, not random states."""
+    """Return the number of network weights in a Keras 3 file, without optimizer and random states."""
     import h5py
 
     found = []

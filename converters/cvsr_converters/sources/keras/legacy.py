@@ -1,7 +1,7 @@
-"""The config of a model of Keras 2, or in an HDF5 file of Keras 3 → that of a ``.keras`` file, which Keras 3 builds.
+"""The config of a Keras 2 model, or of an HDF5 file of Keras 3 → that of a ``.keras`` file, which Keras 3 builds.
 
-Keras 3 reads only a part of what Keras 2 wrote: TensorFlow functions between layers (TFOpLambda since TensorFlow 2.4,
-TensorFlowOpLayer before), layers inside layers and some options are missing, and so are keras.ops in its own HDF5.
+Keras 3 reads only part of what Keras 2 wrote: TensorFlow functions between layers (TFOpLambda since TensorFlow 2.4,
+TensorFlowOpLayer before), layers inside layers and some options are missing, as are keras.ops in its own HDF5.
 """
 
 import importlib
@@ -20,7 +20,7 @@ from cvsr_converters.sources import safe_ops
 
 _OP_LAYERS = frozenset({"TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"})
 _MODELS = frozenset({"Functional", "Model", "Sequential"})
-# Options that Keras 3 does not know, with the values that change nothing.
+# Options that Keras 3 lacks, with their values that have no effect.
 _GONE = {"groups": (1,), "ragged": (False,), "sparse": (False,), "renorm": (False,), "fused": (None, True, False)}
 _GONE |= {
     "virtual_batch_size": (None,),
@@ -29,7 +29,7 @@ _GONE |= {
     "input_dtype": (None, "float32"),
 }
 _OP_MODULES = ("numpy", "nn", "core", "image", "math", "linalg")
-# TensorFlow's functions that compute and nothing else.
+# TensorFlow functions that only compute.
 _PURE = re.compile(
     r"(compat\.v1\.)?((math|nn|image|linalg|signal|bitwise|__operators__)\.(?!_|decode)\w+|abs|add|add_n|boolean_mask|"
     r"broadcast_\w+|cast|clip_by_\w+|concat|constant|convert_to_tensor|cos|cumsum|depth_to_space|divide|einsum|equal|exp|"
@@ -42,7 +42,7 @@ _PURE = re.compile(
 
 @keras.saving.register_keras_serializable("cvsr")
 class TensorFlowOp(keras.Operation):
-    """A function of TensorFlow by its name, or an operation by its NodeDef with the constants among its inputs.
+    """A TensorFlow function by name, or an operation by its NodeDef and its constant inputs.
 
     The first argument of a function is called ``first``, because Keras 2 stores the others by name only.
     """
@@ -87,7 +87,7 @@ class TensorFlowOp(keras.Operation):
 
 
 def _dtype(node, index):
-    """Return the numpy type of an input of a NodeDef, as far as its constants need it."""
+    """Return the numpy type of an input of a NodeDef, for its constants."""
     definition: Any = op_def_registry.get(node.op)
     argument = definition.input_arg
     attr = argument[index].type_attr if index < len(argument) else ""
@@ -96,7 +96,7 @@ def _dtype(node, index):
 
 
 def _plain(value):
-    """Return an attribute of a NodeDef as raw_ops take it."""
+    """Return an attribute of a NodeDef as raw_ops expect it."""
     kind = value.WhichOneof("value")
     if kind == "list":
         return next((list(items) for _, items in value.list.ListFields()), [])
@@ -108,15 +108,15 @@ def _plain(value):
 
 
 def modern(config):
-    """Return the config as Keras 3 has it in a ``.keras`` file; raise ModelError where it is none."""
+    """Return the config as Keras 3 has it in a ``.keras`` file; raise ModelError if it is invalid."""
     try:
         return _object(config)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
-        raise ModelError(f"the model in this file is described in a way that Keras never wrote: {error!r}") from error
+        raise ModelError(f"the model config in this file is not valid in Keras: {error!r}") from error
 
 
 def _object(entry):
-    """Return a layer's or model's entry with the module of its class and what Keras 3 knows of its options."""
+    """Return a layer's or model's entry with the module of its class and the options that Keras 3 has."""
     name, inner = entry["class_name"], dict(entry["config"])
     if name in _MODELS:
         inner["layers"] = [_object(layer) for layer in inner["layers"]]
@@ -134,7 +134,7 @@ def _object(entry):
         "module": "keras.layers" if known else None,
         "registered_name": None if known else entry.get("registered_name") or name,
     }
-    for wrapped in ("layer", "backward_layer"):  # of the layers that hold another
+    for wrapped in ("layer", "backward_layer"):  # of layers that wrap another
         if isinstance(inner.get(wrapped), dict) and "module" not in inner[wrapped]:
             inner[wrapped] = _object(inner[wrapped])
     return _named(entry, None, name, _options(inner, known)) | layer
@@ -146,7 +146,7 @@ def _named(entry, module, name, inner):
 
 
 def _options(inner, known):
-    """Return a layer's options as Keras 3 knows them; of those that it has not, what changes something stays."""
+    """Return a layer's options as Keras 3 names them; of those that it lacks, only ones with an effect are kept."""
     takes = set() if known is None else set(known.__init__.__code__.co_varnames)
     for key, nothing in _GONE.items():
         if key in inner and key not in takes and inner[key] in nothing:
@@ -188,19 +188,19 @@ def _op(entry, inner):
     options = {"name": name, "function": inner.get("function")}
     if entry["class_name"] == "TensorFlowOpLayer":
         options = {"name": name, "node": inner["node_def"], "constants": inner.get("constants")}
-    TensorFlowOp(**options)  # refuses what does more than compute
+    TensorFlowOp(**options)  # refuses anything that does more than compute
     return _named(entry, None, "TensorFlowOp", options) | {"registered_name": "cvsr>TensorFlowOp"}
 
 
 def _wire(inner):
-    """Write the calls of a Functional model's layers as Keras 3 does, in place, if Keras 2 wrote them."""
+    """Convert the layer calls of a Functional model from Keras 2's form to Keras 3's, in place."""
     kinds = {layer["name"]: layer["class_name"] for layer in inner["layers"]}
     calls = [call for layer in inner["layers"] for call in layer["inbound_nodes"]]
     if all(isinstance(call, dict) and "args" in call for call in calls):
         return
 
     def tensor(name, call, index, *_):
-        # Keras 2 called a model once when it was made, so that its first call in another model is number 1
+        # Keras 2 called a model once when creating it, so its first call in another model is number 1
         history = [name, call - (kinds[name] in _MODELS), index]
         return {
             "class_name": "__keras_tensor__",
@@ -235,7 +235,7 @@ def _layer_call(call):
 
 
 def _function_call(call):
-    """Return the arguments of a TensorFlow function, all by name; a list of them is that of its first argument."""
+    """Return the arguments of a TensorFlow function, all by name; a list of values is its first argument."""
     leaves = call if isinstance(call[0], list) else [call]
     values = [leaf[2] if leaf[0] == "_CONSTANT_VALUE" else leaf[:3] for leaf in leaves]
     keywords = leaves[-1][3] if len(leaves[-1]) > 3 else {}

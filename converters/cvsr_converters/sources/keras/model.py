@@ -1,4 +1,4 @@
-"""What the formats of Keras share: refuse code in them, free the size of their input, build, and fill in weights."""
+"""Shared by the Keras formats: refuse code, make the input size dynamic, build the model, assign its weights."""
 
 import copy
 import importlib
@@ -13,7 +13,7 @@ from cvsr_converters import networks
 from cvsr_converters.facts import UNKNOWN
 from cvsr_converters.sources.keras import graph
 
-# Layers that open other files or hold another framework's code; networks for images have no need of them.
+# Layers that open other files or contain another framework's code; image networks do not need them.
 _OUTSIDE = frozenset({
     "FlaxLayer", "HashedCrossing", "Hashing", "IntegerLookup", "JaxLayer", "StringLookup", "TFSMLayer",
     "TextVectorization", "TorchModuleWrapper",
@@ -45,23 +45,22 @@ def walk(config, layer=""):
 
 
 def refuse_code(config, trust=False):
-    """Raise ModelError, naming the layers, if a config of Keras 3 holds Python code, or needs classes of its author."""
+    """Raise ModelError, naming the layers, if a config of Keras 3 has Python code or needs its author's classes."""
     for entry, layer in walk(config):
         name, module = entry["class_name"], entry.get("module")
         if name in _LAMBDA and not trust:
             raise ModelError(
-                f"layer {layer!r} is a Lambda: Python code inside the model file, which is not run unless you trust "
-                "the file (--trust). Or build the network with a layer of Keras in its place (for a pixel shuffle, "
-                "keras.ops.depth_to_space) and save it again; or name the network (--network), and only the weights "
-                "are read"
+                f"layer {layer!r} is a Lambda: Python code in the model file, which only runs if you trust the file "
+                "(--trust). Otherwise, replace it with a Keras layer (for a pixel shuffle, keras.ops.depth_to_space) "
+                "and save the model again, or name the network (--network) to read only the weights"
             )
         if name in _OUTSIDE and not trust:
-            raise ModelError(f"layer {layer!r} is a {name}, which may open other files; say --trust if you trust it")
+            raise ModelError(f"layer {layer!r} is a {name}, which may open other files; pass --trust if you trust it")
         if not _is_known(entry, name, module):
             raise ModelError(
-                f"layer {layer!r} is or uses {entry.get('registered_name') or name!r}, which is no part of Keras, and "
-                "its code is not in the file. Save the model as a SavedModel (model.export(folder)), which holds the "
-                "graph itself, or build it from Keras's own layers"
+                f"layer {layer!r} is or uses {entry.get('registered_name') or name!r}, which is not part of Keras, and "
+                "its code is not in the file. Save the model as a SavedModel (model.export(folder)), which has the "
+                "graph, or build it from Keras's own layers"
             )
 
 
@@ -79,21 +78,21 @@ def _is_known(entry, name, module):
         return True
     if name == "function":
         return module is not None and module.startswith(_FUNCTIONS)
-    if module is None:  # as Keras 2 names what is its own
+    if module is None:  # as Keras 2 writes for its own classes
         return any(hasattr(place, name) for place in (keras.layers, keras.activations, keras.initializers, keras))
     return module in ("keras", "builtins") or module.startswith("keras.")
 
 
 def is_channels_first(config):
-    """Return whether the layers of a config take (N, C, H, W)."""
+    """Return whether the layers of a config expect (N, C, H, W)."""
     settings = (entry.get("config") for entry, _ in walk(config))
     return any(isinstance(one, dict) and one.get("data_format") == "channels_first" for one in settings)
 
 
 def free(config):
-    """Return (a copy of the config that takes images of any size, the sizes "HxW" that it was made for).
+    """Return (a copy of the config that accepts images of any size, the sizes "HxW" that it was fixed to).
 
-    What only matters in training goes too: initializers, regularizers, constraints, the loss and half precision.
+    Settings for training are dropped too: initializers, regularizers, constraints, the loss and half precision.
     """
     config = copy.deepcopy(config)
     sides = slice(2, 4) if is_channels_first(config) else slice(1, 3)
@@ -124,37 +123,37 @@ def build(config, trust=False):
         freed, sizes = free(config)
         refuse_code(freed, trust)
     except RecursionError as error:
-        raise ModelError("this model's description is nested deeper than any network") from error
+        raise ModelError("this model's config is nested too deeply") from error
     try:
         model = keras.saving.deserialize_keras_object(freed, safe_mode=not trust)
     except Exception as error:  # Keras raises whatever its layers raise
-        made = f"for images of any size (the file has it for {sizes[0]})" if sizes else ""
+        made = f"for images of any size (it is fixed to {sizes[0]})" if sizes else ""
         said = f"this network cannot be built {made}: {_brief(error)}".replace(" :", ":")
         raise ModelError(f"{said}{_way_out(config)}") from error
     if not isinstance(model, keras.Model):
-        raise ModelError(f"the file holds a {type(model).__name__}, which is no model")
-    notes = [f"its input was fixed to {sizes[0]}; it now takes any size"] if sizes else []
+        raise ModelError(f"the file contains a {type(model).__name__}, which is not a model")
+    notes = [f"its input was fixed to {sizes[0]}; it now accepts any size"] if sizes else []
     return model, notes
 
 
 def _way_out(config):
-    """Return what to do about the layers of a config that fit one size only, or ""."""
+    """Return what to do about layers of a config that fit only one size, or ""."""
     found = [(layer, entry["class_name"]) for entry, layer in walk(config)]
     layers = [f"{layer!r} ({kind})" for layer, kind in found if kind in ("Flatten", "Reshape")]
     if not layers:
         return ""
     return (
-        f". Layers that put all pixels into one row fit one size of image only: {', '.join(layers)}. Use convolutions "
-        "there (1x1 in place of Dense), or GlobalAveragePooling2D in place of Flatten, and save the model again"
+        f". Layers that flatten all pixels fit only one image size: {', '.join(layers)}. Use convolutions instead (1x1 "
+        "instead of Dense), or GlobalAveragePooling2D instead of Flatten, and save the model again"
     )
 
 
 def network(options, name):
-    """Return (Keras model, facts) of the network that ``options`` name for a file of weights. Raises ModelError."""
+    """Return (Keras model, facts) of the network that ``options`` name for a weights file. Raises ModelError."""
     if options.network is None:
         raise ModelError(
-            f"{name} holds weights without a network: name the one that they belong to and its options "
-            f"(--network NAME:scale=2,…); there are {', '.join(sorted(networks.NETWORKS))}"
+            f"{name} contains weights but no network: name the network that they belong to and its options "
+            f"(--network NAME:scale=2,…); available: {', '.join(sorted(networks.NETWORKS))}"
         )
     arguments = dict(options.network_options)
     if options.network in networks.NETWORKS:
@@ -165,15 +164,13 @@ def network(options, name):
     try:
         return networks.build(options.network, **arguments), networks.facts(options.network, **arguments)
     except (ValueError, TypeError) as error:
-        raise ModelError(f"the network {options.network!r} cannot be built so: {_brief(error)}") from error
+        raise ModelError(f"{options.network!r} cannot be built with these options: {_brief(error)}") from error
 
 
 def assign(model, found, name):
-    """Give ``model`` the weights ``found`` in a file, [(layer, [(weight, array)])]: by layer if it has all the names.
+    """Assign the weights ``found`` in a file, [(layer, [(weight, array)])], by layer name, or by order if names differ.
 
-    If the names differ, they belong together by their order.
-
-    Raises ModelError with a table of the layers whose shapes differ; then nothing was assigned.
+    Raises ModelError with a table of the layers whose shapes differ; then nothing is assigned.
     """
     wanted = [(layer.name, layer.trainable_weights + layer.non_trainable_weights) for layer in model.layers]
     wanted = [(layer, weights) for layer, weights in wanted if weights]
@@ -201,7 +198,7 @@ def misfit(model, rows, name):
     more = f"\n  and {len(rows) - 12} more" if len(rows) > 12 else ""
     return ModelError(
         f"the weights in {name} do not fit the network {model.name!r}:\n  {table}{more}\n"
-        "Give the options that the network was trained with: scale, channels, widths, depths (--network NAME:scale=2,…)"
+        "Pass the options that the network was trained with: scale, channels, widths, depths (--network NAME:scale=2,…)"
     )
 
 
@@ -210,15 +207,15 @@ def _shapes(shapes):
 
 
 def load_weights(model, path, name, count):
-    """Read Keras 3's own file of weights, of which ``count`` arrays are the network's. Raises ModelError."""
+    """Load a weights file of Keras 3, in which ``count`` arrays are the network's. Raises ModelError."""
     if count != len(model.weights):
         raise ModelError(
-            f"{name} holds {count} arrays of weights, but the network {model.name!r} has {len(model.weights)}: give "
+            f"{name} contains {count} weight arrays, but the network {model.name!r} has {len(model.weights)}: pass "
             "the options that it was trained with"
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Keras only warns where it leaves layers as they are
+            warnings.simplefilter("error")  # Keras only warns if it skips layers
             model.load_weights(path)
     except Exception as error:
         raise ModelError(f"the weights in {name} do not fit the network {model.name!r}: {_brief(error)}") from error
@@ -228,7 +225,7 @@ def original(model, options, name, facts=UNKNOWN, notes=(), *, channels_first=Fa
     """Return the Original of a Keras model with the outputs that ``options`` name. Raises ModelError."""
     for weight in model.weights:
         if not np.isfinite(np.asarray(keras.ops.convert_to_numpy(weight), np.float64)).all():
-            raise ModelError(f"the weights {weight.path!r} are not all finite numbers: the file is broken")
+            raise ModelError(f"the weights {weight.path!r} are not all finite: the file is broken")
     if options.outputs:
         model = keras.Model(model.inputs, [_output(model, output) for output in options.outputs])
     layout = "NCHW" if channels_first else "NHWC"
@@ -244,7 +241,7 @@ def original(model, options, name, facts=UNKNOWN, notes=(), *, channels_first=Fa
 
 
 def in_memory(model, options, name):
-    """Return the Original of a Keras model that a program has made; its input is made free. Raises ModelError."""
+    """Return the Original of a Keras model in memory; its input size becomes dynamic. Raises ModelError."""
     config, notes = keras.saving.serialize_keras_object(model), []
     if any(None not in tensor.shape[1:] for tensor in model.inputs):
         free_model, notes = build(config, trust=True)  # its code has run already
@@ -254,16 +251,16 @@ def in_memory(model, options, name):
 
 
 def _output(model, name):
-    """Return the output of a model that has this name, or else that of the layer called so."""
+    """Return the output of a model with this name, or else that of the layer with this name."""
     named = dict(zip(model.output_names, model.outputs, strict=True))
     if name in named:
         return named[name]
     if name in [layer.name for layer in model.layers]:
         return model.get_layer(name).output
-    raise ModelError(f"there is no output {name!r}; there are {', '.join(named)}, and those of the layers")
+    raise ModelError(f"there is no output {name!r}; available: {', '.join(named)}, and any layer's output")
 
 
 def _brief(error):
-    """Return what an exception says, without the whole configs that Keras puts before and behind it."""
+    """Return an exception's message without the whole configs that Keras puts before and after it."""
     text = str(error).rpartition("Exception encountered:")[2].partition("Full object config")[0]
     return " ".join(text.split())[:400] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Read a network in an ONNX file of one's own, such as PyTorch writes."""
+"""Read a network from any ONNX file, such as PyTorch writes."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from cvsr.modelfiles import onnx_reader
 from cvsr_converters.facts import UNKNOWN, Facts
 from cvsr_converters.original import Original
 
-TITLE = "an ONNX file (.onnx)"
+TITLE = "ONNX model (.onnx)"
 
 
 def matches(path):
-    """Return whether the path is an ONNX file; its name must say it, for the format has no first bytes of its own."""
+    """Return whether the path is an ONNX file, by its suffix: the format has no magic bytes."""
     path = Path(path)
     return path.suffix.lower() == ".onnx" and path.is_file()
 
@@ -25,7 +25,7 @@ def read(path, options):
 
 
 def _metadata(path):
-    """Return what a file that cvsr has written says of itself."""
+    """Return the facts in the metadata of a file that cvsr has written."""
     from cvsr import open_model
 
     metadata = onnx_reader.read_onnx(path.read_bytes()).metadata

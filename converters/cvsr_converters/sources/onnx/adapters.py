@@ -1,4 +1,4 @@
-"""What operations of other opsets mean in the one that the passes speak: one function for each that has changed."""
+"""Rewrite operators of other opsets in the opset that the passes use: one function for each that has changed."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ GELU_TANH = np.sqrt(2 / np.pi)
 
 
 class Writer:
-    """Writes the nodes that stand for one node; the last of them makes what that one made."""
+    """Writes the nodes that replace one node; the last of them has its outputs."""
 
     def __init__(self, graph, node, shapes, version):
         self.graph, self.node, self.shapes, self.version, self.nodes = graph, node, shapes, version, []
@@ -23,13 +23,13 @@ class Writer:
         return self.constant(np.float32(value))
 
     def add(self, op, *inputs, **attrs):
-        """Add a node; return the name of what it makes."""
+        """Add a node; return the name of its output."""
         name = f"{self.node.outputs[0]}~{op}{len(self.nodes)}"
         self.nodes.append(Node(op, list(inputs), [name], attrs, self.node.origin))
         return name
 
     def end(self, op, *inputs, **attrs):
-        """Add the node that makes what the original made."""
+        """Add the last node, which has the outputs of the original."""
         self.nodes.append(Node(op, list(inputs), list(self.node.outputs), attrs, self.node.origin))
 
     def keep(self):
@@ -37,7 +37,7 @@ class Writer:
         self.nodes.append(self.node)
 
     def value(self, place):
-        """Return the constant that is input number ``place``, None where there is none; refuse a computed one."""
+        """Return the constant at input number ``place``, or None if there is no such input; refuse a computed one."""
         if place >= len(self.node.inputs) or not (name := self.node.inputs[place]):
             return None
         if name not in self.graph.constants:
@@ -45,22 +45,22 @@ class Writer:
         return self.graph.constants[name]
 
     def rank(self):
-        """Return the number of axes of the first input."""
+        """Return the rank of the first input."""
         shape = self.shapes.get(self.node.inputs[0])
         if shape is None:
-            self.refuse("the number of axes of its input is not known")
+            self.refuse("the rank of its input is unknown")
         return len(shape)
 
     def only(self, name, *allowed):
-        """Drop the attribute ``name``; refuse a value of it that is not among these."""
+        """Remove and return the attribute ``name``; refuse a value that is not ``allowed``."""
         value = self.node.attrs.pop(name, allowed[0])
         if value not in allowed:
-            self.refuse(f"{name}={value} is not known in opset {OPSET}")
+            self.refuse(f"{name}={value} is not supported in opset {OPSET}")
         return value
 
     def refuse(self, why):
-        """Raise the ModelError that names the layer."""
-        raise ModelError(f"layer {self.node.origin!r}: the operation {self.node.op} is not read like this: {why}")
+        """Raise a ModelError that names the layer."""
+        raise ModelError(f"layer {self.node.origin!r}: this use of the operator {self.node.op} is not supported: {why}")
 
 
 def _axes_as_input(writer, node):
@@ -83,7 +83,7 @@ def _axes_as_attribute(writer, node):
 
 def _batch_normalization(writer, node):
     if node.attrs.get("training_mode") or node.attrs.get("spatial", 1) != 1:
-        writer.refuse("it is in training; export the model in evaluation mode, model.eval()")
+        writer.refuse("it is in training mode; call model.eval() and export the model again")
     node.attrs = {"epsilon": node.attrs.get("epsilon", 1e-5)}
     node.outputs = node.outputs[:1]
     writer.keep()
@@ -112,7 +112,7 @@ def _dropout(writer, node):
     if len(node.outputs) > 1 and any(writer.graph.consumers(mask) for mask in node.outputs[1:]):
         writer.refuse("its mask is used")
     if (training := writer.value(2)) is not None and training.any():
-        writer.refuse("it is in training; export the model in evaluation mode, model.eval()")
+        writer.refuse("it is in training mode; call model.eval() and export the model again")
     node.outputs = node.outputs[:1]
     writer.end("Identity", node.inputs[0])
 
@@ -155,7 +155,7 @@ def _layer_normalization(writer, node):
 
 def _pad(writer, node):
     if node.attrs.get("mode") == "wrap":
-        writer.refuse(f"mode=wrap is not known in opset {OPSET}")
+        writer.refuse(f"mode=wrap is not supported in opset {OPSET}")
     if writer.version < 11:
         pads, fill = node.attrs.pop("pads"), node.attrs.pop("value", 0.0)
         node.inputs = [node.inputs[0], writer.constant(np.array(pads, np.int64)), writer.number(fill)]
@@ -169,12 +169,12 @@ def _pad(writer, node):
 
 def _reshape(writer, node):
     if node.attrs.pop("allowzero", 0) and (writer.value(1) == 0).any():
-        writer.refuse("it makes an empty value")
+        writer.refuse("its result is empty")
     writer.keep()
 
 
 def _resize(writer, node):
-    if writer.version < 11:  # one rule for places then; and Upsample, its older name, may hold the scales itself
+    if writer.version < 11:  # only one coordinate mode then; Upsample, the older name, may store the scales itself
         scales = node.attrs.pop("scales", None)
         scales = node.inputs[1] if scales is None else writer.constant(np.array(scales, np.float32))
         mode = {"bilinear": "linear"}.get(node.attrs.get("mode", "nearest"), node.attrs.get("mode", "nearest"))
@@ -183,7 +183,7 @@ def _resize(writer, node):
     writer.only("antialias", 0)
     writer.only("keep_aspect_ratio_policy", "stretch")
     if node.attrs.get("coordinate_transformation_mode") == "half_pixel_symmetric":
-        writer.refuse(f"coordinate_transformation_mode=half_pixel_symmetric is not known in opset {OPSET}")
+        writer.refuse(f"coordinate_transformation_mode=half_pixel_symmetric is not supported in opset {OPSET}")
     if (axes := node.attrs.pop("axes", None)) is not None:
         shape = np.array(writer.shapes[node.inputs[0]])
         for place, whole, kind in ((2, np.ones(len(shape)), np.float32), (3, shape, np.int64)):
@@ -196,7 +196,7 @@ def _resize(writer, node):
 
 
 def _drop_empty(writer, node):
-    """Leave out inputs that hold no number: before opset 13 they had to be there."""
+    """Omit empty inputs, which were required before opset 13."""
     for place in range(1, len(node.inputs)):
         if (given := writer.value(place)) is not None and not given.size:
             node.inputs[place] = ""
@@ -219,11 +219,11 @@ def _slice(writer, node):
 
 
 def _softmax(writer, node):
-    if writer.version < 13:  # over all axes from this one on, and not over this one alone
+    if writer.version < 13:  # over this and all later axes, not over this one alone
         rank, axis = writer.rank(), node.attrs.get("axis", 1)
         shape = writer.shapes[node.inputs[0]]
         if any(n != 1 for n in shape[axis % rank + 1 :]):
-            writer.refuse("it goes over several axes at once, as before opset 13; export the model with opset 13")
+            writer.refuse("it covers several axes at once, as before opset 13; export the model with opset 13")
         node.attrs["axis"] = axis
     writer.keep()
 
@@ -235,7 +235,7 @@ def _split(writer, node):
         total = writer.shapes.get(node.inputs[0], ())
         axis = node.attrs.get("axis", 0)
         if writer.rank() <= axis or not total[axis]:
-            writer.refuse("the length of what it splits is not known")
+            writer.refuse("the size of the axis that it splits is unknown")
         size = -(-total[axis] // count)
         parts = [size] * (count - 1) + [total[axis] - size * (count - 1)]
     if parts is not None:

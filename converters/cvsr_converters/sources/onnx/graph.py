@@ -1,4 +1,4 @@
-"""An ONNX model of any opset, type and layout → its graph at one size, as the tracing of an Original wants it."""
+"""An ONNX model of any opset, type and layout → its graph at one size, as tracing an Original needs it."""
 
 import onnx
 from onnx import TensorProto
@@ -12,7 +12,7 @@ from cvsr_converters.sources.onnx.types import HALF, as_float, channels_first
 def at_size(model, dims, *, last=()):
     """Return the model for inputs of exactly these dimensions: opset 13, 32-bit floats, (1, C, H, W).
 
-    ``last`` names the inputs and outputs that have the channels last; ``dims`` are in the model's own order. Each
+    ``last`` names the channels-last inputs and outputs; ``dims`` are in the model's own order. Each
     node's ``doc_string`` is its name in ``model``. Raises ModelError.
     """
     fixed = as_float(static(model, dims), HALF | {TensorProto.DOUBLE})
@@ -27,5 +27,5 @@ def at_size(model, dims, *, last=()):
     del result.graph.value_info[:]
     for info in result.graph.output:
         if len(info.type.tensor_type.shape.dim) != 4:
-            raise ModelError(f"the output {info.name!r} has not four axes: choose another output")
+            raise ModelError(f"the output {info.name!r} does not have four axes: choose another output")
     return result

@@ -3,14 +3,14 @@
 from cvsr.errors import ModelError
 from cvsr_converters.sources.onnx.types import TO_FIRST
 
-COLORS = (1, 3, 4)  # channels of a picture, where no convolution tells them
+COLORS = (1, 3, 4)  # possible numbers of channels, if no convolution shows it
 POINTWISE = frozenset({"Add", "Cast", "Clip", "Div", "Identity", "Mul", "Pad", "Sub"})
 
 
 def channels_of(graph, info):
-    """Return (channels, whether they are the last axis) of an input (N, ?, ?, ?); raise ModelError if none can tell.
+    """Return (channels, whether they are the last axis) of an input (N, ?, ?, ?); raise ModelError if unclear.
 
-    What the first convolution reads is sure. Else an axis of 1, 3 or 4 is that of the channels.
+    The first convolution decides; without one, the axis of size 1, 3 or 4 holds the channels.
     """
     if found := _by_convolution(graph, info.name):
         return found
@@ -21,13 +21,13 @@ def channels_of(graph, info):
     if bool(dims[1]) != bool(dims[3]):
         return (dims[3], True) if dims[3] else (dims[1], False)
     raise ModelError(
-        f"which axis of the input {info.name!r} of shape {dims} holds the channels cannot be told; export the model "
-        "with a fixed number of channels and free sizes"
+        f"cannot tell which axis of the input {info.name!r} of shape {dims} holds the channels; export the model with "
+        "a fixed number of channels and dynamic height and width"
     )
 
 
 def _by_convolution(graph, name):
-    """Return (channels, whether last) by the first convolution behind the input, or None where there is none near."""
+    """Return (channels, whether last) from the first convolution after the input, or None if there is none nearby."""
     weights = {weight.name: weight.dims for weight in graph.initializer}
     readers = {}
     for node in graph.node:

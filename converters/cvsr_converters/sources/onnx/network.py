@@ -1,4 +1,4 @@
-"""A network in an ONNX model: what its inputs and outputs are, how to run it, and its graph at any size."""
+"""A network in an ONNX model: its inputs and outputs, how to run it, and its graph at any size."""
 
 from fractions import Fraction
 
@@ -13,15 +13,15 @@ from cvsr_converters.sources.onnx.graph import at_size
 from cvsr_converters.sources.onnx.layout import channels_of
 from cvsr_converters.sources.onnx.run import evaluate, images_of, open_session, resized
 
-SIZES = (48, 64), (80, 56)  # multiples of 8; both sides differ, so an axis that stays the same is no side of the image
+SIZES = (48, 64), (80, 56)  # multiples of 8; both sides differ, so an axis that stays the same is not spatial
 NUMBERS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.UINT8}) | types.HALF
 
 
 class Network:
-    """The network in an ONNX model that :func:`.file.load` gave.
+    """The network in an ONNX model that :func:`.file.load` returned.
 
-    ``inputs`` and ``outputs`` are those of an Original, ``facts`` what the graph shows of scale, color and range, and
-    ``notes`` what is different from the file. Raises ModelError.
+    ``inputs`` and ``outputs`` are those of an Original, ``facts`` the scale, color and range as far as the graph shows
+    them, and ``notes`` the differences from the file. Raises ModelError.
     """
 
     def __init__(self, stored, options):
@@ -29,7 +29,7 @@ class Network:
         _choose(stored.graph, options.outputs)
         self.model, self.notes = types.without_bytes(types.as_float(stored, types.HALF))
         if types.has(stored, types.HALF):
-            self.notes.append("it holds 16-bit floats: the converted file computes in 32 bits")
+            self.notes.append("it contains 16-bit floats: the converted file computes in 32 bits")
         self.outputs = [info.name for info in stored.graph.output]
         images = images_of(stored.graph)
         self._bytes = images[0].type.tensor_type.elem_type == TensorProto.UINT8
@@ -46,7 +46,7 @@ class Network:
             self._compare(stored)
 
     def run(self, *blobs):
-        """Return the outputs for these blobs, all float32 (1, C, H, W); onnxruntime computes them."""
+        """Return the outputs for these blobs, all float32 (1, C, H, W), as onnxruntime computes them."""
         fed = [
             blob.transpose(types.TO_LAST) if one.name in self.last else blob
             for blob, one in zip(blobs, self.inputs, strict=True)
@@ -67,15 +67,15 @@ class Network:
         return [_shape(one, [f"height{i}", f"width{i}"], one.name in self.last) for i, one in enumerate(self.inputs)]
 
     def _look(self):
-        """Run it at two sizes: find which outputs have the channels last; return the facts that its shapes tell."""
+        """Run it at two sizes to find the channels-last outputs; return the facts that the shapes show."""
         shapes = [[array.shape for array in evaluate(self._session, self._noise(size))] for size in SIZES]
         for name, first, second in zip(self.outputs, *shapes, strict=True):
             differs = [a != b for a, b in zip(first, second, strict=False)]
             if len(first) != 4 or not any(differs):
                 raise ModelError(
                     f"the output {name!r} has the shape {first} for an image of {SIZES[0]} and {second} for one of "
-                    f"{SIZES[1]}: it is no image, or of one size only; choose another output, or export it with "
-                    "dynamic axes"
+                    f"{SIZES[1]}: it is not an image, or its size is fixed; choose another output, or export the "
+                    "model with dynamic axes"
                 )
             if differs[1:] == [True, True, False]:
                 self.last.add(name)
@@ -83,7 +83,7 @@ class Network:
         return self._facts([shapes[0][0][axis] for axis in (types.TO_FIRST if last else range(4))])
 
     def _facts(self, shape):
-        """Return what is sure of scale, color and range, by the ``shape`` of the output for the first of SIZES."""
+        """Return the certain scale, color and range, from the ``shape`` of the output for the first of SIZES."""
         channels, scales = self.inputs[0].channels, {Fraction(n, m) for n, m in zip(shape[2:], SIZES[0], strict=True)}
         scale = scales.pop()
         whole = not scales and scale.denominator == 1 and shape[1] == channels
@@ -101,7 +101,7 @@ class Network:
         ]
 
     def _compare(self, stored):
-        """Raise ModelError unless the network without its 8- and 16-bit numbers does what the stored one does."""
+        """Raise ModelError unless the network in 32-bit floats gives the same results as the stored one."""
         session = open_session(resized(stored, self._free()))
         noise = self._noise(SIZES[0])
         pairs = zip(evaluate(session, noise), evaluate(self._session, noise), strict=True)
@@ -109,9 +109,7 @@ class Network:
             slack = 1.01 if wanted.dtype == np.uint8 else 0.02 * max(np.ptp(wanted.astype(np.float32)), 1e-3)
             fits = (got >= 0) & (got <= 255) if wanted.dtype == np.uint8 else np.isfinite(wanted)
             if np.abs(wanted.astype(np.float32) - got)[fits].max(initial=0) > slack:
-                raise ModelError(
-                    f"the output {name!r} changes when it is computed in 32-bit floats; export it in floats"
-                )
+                raise ModelError(f"the output {name!r} changes in 32-bit floats; export the model in 32-bit floats")
 
 
 def _shape(one, sides, last):
@@ -119,7 +117,7 @@ def _shape(one, sides, last):
 
 
 def _feed(graph, feeds):
-    """Make constants of the inputs that the user gives values for; refuse the others that are no image."""
+    """Turn the inputs that the user gives values for into constants; refuse others that are not images."""
     for info in images_of(graph):
         kind, rank = info.type.tensor_type.elem_type, len(info.type.tensor_type.shape.dim)
         if info.name in feeds:
@@ -128,16 +126,16 @@ def _feed(graph, feeds):
             graph.input.remove(info)
         elif kind not in NUMBERS or rank != 4:
             dims = [d.dim_value or d.dim_param or "?" for d in info.type.tensor_type.shape.dim]
-            raise ModelError(f"the input {info.name!r} of shape {dims} is no image: pass its value as a feed")
+            raise ModelError(f"the input {info.name!r} of shape {dims} is not an image: pass its value with --feed")
     if not images_of(graph):
-        raise ModelError("the file has no input for an image")
+        raise ModelError("the model has no input for an image")
 
 
 def _choose(graph, names):
     """Keep the outputs that the user has chosen, in that order."""
     outputs = {info.name: info for info in graph.output}
     if unknown := [name for name in names if name not in outputs]:
-        raise ModelError(f"there is no output {unknown[0]!r}; the file has {', '.join(outputs)}")
+        raise ModelError(f"there is no output {unknown[0]!r}; available: {', '.join(outputs)}")
     if names:
         chosen = [type(outputs[name]).FromString(outputs[name].SerializeToString()) for name in names]
         del graph.output[:]
@@ -145,7 +143,7 @@ def _choose(graph, names):
 
 
 def _factors(images, last, scale):
-    """Return how much larger each input is than the first: by the sizes in the file, else by their names."""
+    """Return the size of each input relative to the first, from the sizes in the file or else the axes' names."""
     sides = [info.type.tensor_type.shape.dim[1 if info.name in last else 2] for info in images]
     factors = []
     for side in sides:

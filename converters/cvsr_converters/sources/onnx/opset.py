@@ -1,7 +1,7 @@
-"""Write a graph of any opset in the one that the passes speak.
+"""Convert a graph of any opset to the opset that the passes use.
 
-Most operations that a newer or older opset has changed take more types now, or less, and mean the same. Those that do
-mean something else have a function here that says it in opset 13. What is in neither list is refused by its name.
+Most operators that differ in other opsets only accept more or fewer types. Those with a different meaning are rewritten
+in opset 13 by a function in ``adapters.py``. Other operators that differ are refused by name.
 """
 
 import onnx
@@ -11,7 +11,7 @@ from cvsr_converters.passes.graph import OPSET, Graph
 from cvsr_converters.sources.onnx.adapters import ADAPT, Writer
 from cvsr_converters.sources.onnx.file import opset
 
-# From opset 7 to 22 these changed in the types that they take, or allowed more than before.
+# From opset 7 to 22, these only changed the types that they accept, or were extended.
 SAME = frozenset({
     "Abs", "Acos", "Acosh", "Add", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Concat", "Constant",
     "ConstantOfShape", "Conv", "ConvTranspose", "Cos", "Cosh", "CumSum", "DepthToSpace", "DequantizeLinear", "Div",
@@ -26,7 +26,7 @@ SAME = frozenset({
 
 
 def to_opset(model):
-    """Return the passes' :class:`Graph` of an ONNX model without arithmetic on sizes; raise ModelError."""
+    """Return the passes' :class:`Graph` of an ONNX model without shape arithmetic; raise ModelError."""
     version = opset(model)
     graph = Graph(model)
     shapes = _shapes(model) | {name: array.shape for name, array in graph.constants.items()}
@@ -39,8 +39,8 @@ def to_opset(model):
             nodes += writer.nodes
         elif node.op not in SAME and _since(node.op, version) != _since(node.op, OPSET):
             raise ModelError(
-                f"layer {node.origin!r}: the operation {node.op} of opset {version} is not known in opset {OPSET}, "
-                "which OpenCV reads; export the model with opset 13, or use another layer in its place"
+                f"layer {node.origin!r}: the operator {node.op} of opset {version} does not exist in opset {OPSET}, "
+                "which OpenCV reads; export the model with opset 13, or use another layer instead"
             )
         else:
             nodes.append(node)

@@ -1,4 +1,4 @@
-"""Run an ONNX model, and compute ahead what depends on nothing but the size of its input."""
+"""Run an ONNX model, and precompute what depends only on the size of its input."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from cvsr_converters.sources.onnx.file import one_line, place
 RANDOM = frozenset({
     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli",
 })  # fmt: skip
-# Operations whose result has a size that depends on the pixels, or that run other graphs
+# Operators whose output size depends on the pixels, or that run subgraphs
 LOOSE = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique", "If", "Loop", "Scan"})
 
 
 def open_session(model, *, plain=False):
-    """Return an onnxruntime session of an ONNX model; ``plain``: without its own rewrites. Raises ModelError."""
+    """Return an onnxruntime session of an ONNX model; ``plain`` disables its optimizations. Raises ModelError."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # its warnings are about the model's style, and errors are raised
+    options.log_severity_level = 4  # hides warnings about the model's style; errors are raised anyway
     if plain:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # it has a class for each kind of failure, all alike to the user
-        raise ModelError(f"onnxruntime does not load this model: {one_line(error)}") from None
+    except Exception as error:  # onnxruntime has a class for each kind of failure
+        raise ModelError(f"onnxruntime cannot load this model: {one_line(error)}") from None
 
 
 def evaluate(session, blobs) -> list[Any]:
@@ -39,19 +39,19 @@ def evaluate(session, blobs) -> list[Any]:
     except Exception as error:
         sizes = ", ".join("x".join(map(str, np.shape(blob))) for blob in blobs)
         raise ModelError(
-            f"onnxruntime does not run this model on an input of {sizes}: {one_line(error)}\n"
-            "If the file is made for one size only, export it again with dynamic axes, or without layers that fix it."
+            f"onnxruntime cannot run this model on an input of {sizes}: {one_line(error)}\n"
+            "If its input size is fixed, export it again with dynamic axes and without layers that fix the size."
         ) from None
 
 
 def _kind(text):
-    """Return the ONNX number of a type as onnxruntime writes it, such as tensor(float)."""
+    """Return the ONNX element type that onnxruntime calls ``text``, such as tensor(float)."""
     name = text.removeprefix("tensor(").removesuffix(")").upper()
     return TensorProto.DataType.Value(name)
 
 
 def resized(model, dims):
-    """Return a copy whose inputs have these dimensions, numbers or names, and whose other values have none."""
+    """Return a copy whose inputs have these dimensions, numbers or names, and whose other values have no shape."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph = model.graph
     del graph.value_info[:]
@@ -66,16 +66,16 @@ def resized(model, dims):
 
 
 def images_of(graph):
-    """Return the inputs of a graph that are no weights; before IR version 4, weights were inputs too."""
+    """Return the inputs of a graph that are not weights; before IR version 4, weights were inputs too."""
     weights = {weight.name for weight in graph.initializer}
     return [info for info in graph.input if info.name not in weights]
 
 
 def static(model, dims):
-    """Return the model for inputs of exactly these dimensions, without the arithmetic on sizes.
+    """Return the model for inputs of exactly these dimensions, without shape arithmetic.
 
-    Whatever depends on the size of the input alone, not on its pixels, is a constant then: Shape and what follows from
-    it, masks, coordinates. onnxruntime computes it, from the model as it is. Raises ModelError.
+    Whatever depends only on the size of the input, not on its pixels, becomes a constant: Shape and what is computed
+    from it, masks, coordinates. onnxruntime computes them with the original model. Raises ModelError.
     """
     model = resized(model, dims)
     graph = model.graph
@@ -85,7 +85,7 @@ def static(model, dims):
         if node.op_type in ("Shape", "Size") or (node.op_type not in RANDOM and known.issuperset(_reads(node))):
             known.update(node.output)
         elif node.op_type in LOOSE:
-            raise ModelError(f"{place(node)} decides by the pixels, which no graph for OpenCV can; do without it")
+            raise ModelError(f"{place(node)} depends on the pixels in a way that OpenCV cannot run; export without it")
         else:
             kept.append(node)
     needed = {name for node in kept for name in node.input} | {info.name for info in graph.output}
@@ -99,7 +99,7 @@ def static(model, dims):
 
 
 def _reads(node):
-    """Return the values that a node reads, those that its inner graphs take from outside among them."""
+    """Return the values that a node reads, including those that its subgraphs read from outside."""
     names = list(node.input)
     for attribute in node.attribute:
         for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
@@ -111,7 +111,7 @@ def _reads(node):
 
 
 def _evaluate(model, names):
-    """Return {name: array} of values that depend on the size of the input alone."""
+    """Return {name: array} of values that depend only on the size of the input."""
     part = onnx.ModelProto.FromString(model.SerializeToString())
     del part.graph.output[:]
     part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)

@@ -1,4 +1,4 @@
-"""Bring an ONNX graph to 32-bit floats and to channels first, whatever it was stored in."""
+"""Convert an ONNX graph to 32-bit floats and channels first."""
 
 import numpy as np
 import onnx
@@ -12,7 +12,7 @@ TO_FIRST, TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]  # the perm of a Transpose to (N,
 
 
 def as_float(model, kinds):
-    """Return the model with 32-bit floats in place of the ``kinds``, in inputs, outputs, weights and casts."""
+    """Return the model with 32-bit floats instead of the types ``kinds``, in inputs, outputs, weights and casts."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     for graph in graphs(model.graph):
         del graph.value_info[:]
@@ -31,7 +31,7 @@ def as_float(model, kinds):
 
 
 def has(model, kinds):
-    """Return whether a model has weights, inputs or casts of these ``kinds``."""
+    """Return whether a model has weights, inputs or casts of the types ``kinds``."""
     return as_float(model, kinds).SerializeToString() != as_float(model, frozenset()).SerializeToString()
 
 
@@ -41,31 +41,31 @@ def _widen(tensor, kinds):
 
 
 def without_bytes(model):
-    """Return (model, what was dropped) with floats in place of 8-bit inputs and outputs.
+    """Return (model, what was dropped) with floats instead of 8-bit inputs and outputs.
 
-    A pixel's value stays what it is, 0 to 255. At the output the rounding goes with the cast: whoever writes the
-    picture rounds it.
+    Pixel values remain 0 to 255. The rounding at the output is dropped with the cast: it is done when the image is
+    written.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph, dropped = model.graph, []
     for info in graph.input:
         if info.type.tensor_type.elem_type == TensorProto.UINT8:
             info.type.tensor_type.elem_type = TensorProto.FLOAT
-            dropped.append(f"the input {info.name!r} takes 8-bit numbers: the converted file takes floats of 0 to 255")
+            dropped.append(f"the input {info.name!r} is 8-bit integers: the converted file expects floats of 0 to 255")
     makers = {name: node for node in graph.node for name in node.output}
     for info in graph.output:
         if info.type.tensor_type.elem_type != TensorProto.UINT8:
             continue
         if not _drop_cast(makers, info.name):
-            continue  # something else than a cast makes bytes of it: the check of the operations names that
+            continue  # something other than a cast produces bytes: the operator check reports it
         info.type.tensor_type.elem_type = TensorProto.FLOAT
-        dropped.append(f"the output {info.name!r} is rounded to 8-bit numbers: the converted file gives floats")
+        dropped.append(f"the output {info.name!r} is rounded to 8-bit integers: the converted file returns floats")
     del graph.value_info[:]
     return model, dropped
 
 
 def _drop_cast(makers, name):
-    """Make an Identity of the Cast to bytes that ends in the value ``name``, and of the Round before it."""
+    """Replace the Cast to bytes that produces the value ``name``, and a Round before it, with Identity."""
     node = makers.get(name)
     while node is not None and node.op_type in ("Transpose", "Identity", "Reshape"):
         node = makers.get(node.input[0])
@@ -79,7 +79,7 @@ def _drop_cast(makers, name):
 
 
 def channels_first(graph, names):
-    """Put a Transpose to (N,C,H,W) at those inputs and outputs of a passes' Graph, by ``names``, that are (N,H,W,C)."""
+    """Make the (N,H,W,C) inputs and outputs of a passes' Graph that are in ``names`` (N,C,H,W), with Transposes."""
     for info in [i for i in graph.inputs if i.name in names]:
         last, info.name = info.name, f"{info.name}~first"
         _permute(info, TO_FIRST)

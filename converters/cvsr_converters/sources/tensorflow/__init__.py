@@ -1,1 +1,1 @@
-"""TensorFlow's own formats: SavedModels, frozen graphs, checkpoints of both versions, a module for each."""
+"""TensorFlow's own formats, one module each: SavedModels, frozen graphs, checkpoints of TensorFlow 1 and 2."""

@@ -1,7 +1,7 @@
-"""Checkpoints of TensorFlow 1's Saver: a ``.meta`` with the graph that was trained, an ``.index`` and ``.data`` files.
+"""Checkpoints of TensorFlow 1's Saver: a ``.meta`` with the training graph, an ``.index`` and ``.data`` files.
 
-The graph is that of training. Its output is found (or named by the user), the variables that it needs become constants,
-iterators and queues become inputs, and the rest is dropped. Nothing of the graph runs before that.
+The network's output is found in the graph (or named by the user), the variables that it needs become constants,
+iterators and queues become inputs, and the rest is dropped. Nothing in the graph runs before that.
 """
 
 import re
@@ -11,17 +11,17 @@ from cvsr.errors import ModelError
 
 TITLE = "TensorFlow 1 checkpoint (.meta, .index and .data files)"
 
-_MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends every table of the kind that an index is
+_MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # the last bytes of every index
 _PARTS = re.compile(r"\.(meta|index|data-\d{5}-of-\d{5})$")
 
 
 def matches(path):
-    """Return whether there is a ``.meta`` at this prefix, file or folder."""
+    """Return whether this prefix, file or folder has a ``.meta``."""
     return _prefix(Path(path)) is not None
 
 
 def _prefix(path):
-    """Return the common beginning of the checkpoint's files, or None if there is no ``.meta``."""
+    """Return the common prefix of the checkpoint's files, or None if there is no ``.meta``."""
     if not path.is_dir():
         prefix = path.with_name(_PARTS.sub("", path.name))
         return prefix if _with(prefix, ".meta").is_file() else None
@@ -29,7 +29,7 @@ def _prefix(path):
     state = path / "checkpoint"
     text = state.read_text("utf-8", "replace") if state.is_file() else ""
     if said := re.search(r'^model_checkpoint_path: "(.*)"', text, re.MULTILINE):
-        # often an absolute path of where it was trained: only the name counts
+        # often an absolute path on the training machine: only the name counts
         latest = path / re.split(r"[/\\]", said[1])[-1]
         if latest in prefixes:
             return latest
@@ -63,22 +63,22 @@ def read(path, options):
     outputs, notes = _named(nodes, options.outputs), []
     if not outputs:
         outputs = [guess(nodes, library, found.keys())]
-        notes.append(f"the output was taken to be {outputs[0]}")
+        notes.append(f"{outputs[0]} is assumed to be the output")
     variables.freeze(nodes, outputs, reader, found)
     return graph1.original(nodes, library, outputs, options, name=prefix.name, notes=notes)
 
 
 def _check_files(prefix):
-    """Raise ModelError where the index is missing or cut short."""
+    """Raise ModelError if the index is missing or truncated."""
     index = _with(prefix, ".index")
     if not index.is_file():
-        raise ModelError(f"{prefix.name}.meta has no {index.name} beside it, which says where the weights are")
+        raise ModelError(f"{index.name}, which locates the weights, is missing beside {prefix.name}.meta")
     if not index.read_bytes().endswith(_MAGIC):
-        raise ModelError(f"{index} is truncated, or no index of a checkpoint")
+        raise ModelError(f"{index} is truncated or not a checkpoint's index")
 
 
 def _named(nodes, wanted):
-    """Return the tensors that the user has named; raise ModelError where there are none such."""
+    """Return the tensors that the user has named; raise ModelError if one does not exist."""
     from cvsr_converters.sources.tensorflow import graphdef
 
     for tensor in wanted:

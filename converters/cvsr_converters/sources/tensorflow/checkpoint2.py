@@ -1,7 +1,7 @@
-"""TensorFlow 2 checkpoints of objects (.index and .data-…): weights for a network that the user names.
+"""TensorFlow 2 object checkpoints (.index and .data-…): weights for a network that the user names.
 
-Such a file knows the objects that held the variables and the order in which they were made, but no graph. Among its
-objects, the one whose layers have the shapes of the network's is taken for the network.
+Such a file stores the objects that held the variables, in the order of their creation, but no graph. The object whose
+layers have the same shapes as the network's provides the weights.
 """
 
 import re
@@ -10,11 +10,11 @@ from cvsr.errors import ModelError
 
 TITLE = "TensorFlow 2 checkpoint (a folder with a file called checkpoint, or NAME.index)"
 _GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
-_OPTIMIZERS = frozenset({"iter", "iterations", "_iterations"})  # what optimizers count their steps in
+_OPTIMIZERS = frozenset({"iter", "iterations", "_iterations"})  # an optimizer's step counter
 
 
 def matches(path):
-    """Return whether ``path`` is a checkpoint's folder, one of its files or their common beginning, without .meta."""
+    """Return whether ``path`` is a checkpoint's folder, one of its files or their common prefix, without .meta."""
     prefix = _prefix(path)
     return prefix is not None and not prefix.with_name(prefix.name + ".meta").exists()
 
@@ -41,7 +41,7 @@ def read(path, options):
 
 
 def _prefix(path):
-    """Return the common beginning of a checkpoint's files, or None where there is none."""
+    """Return the common prefix of a checkpoint's files, or None if there is none."""
     if path.is_dir():
         if (path / "saved_model.pb").exists() or not (path / "checkpoint").is_file():
             return None
@@ -55,28 +55,28 @@ def _prefix(path):
 
 
 def _candidates(data, shapes, name):
-    """Return {object: [(layer, [(variable, key, shape)])]} of each object of the graph that holds variables."""
+    """Return {object: [(layer, [(variable, key, shape)])]} for each object that holds variables."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
     try:
         nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(data).nodes
     except DecodeError as error:
-        raise ModelError(f"the graph of objects in {name} is broken: {error}") from error
-    found, waiting, seen = {}, [(0, "the whole")], set()
+        raise ModelError(f"the object graph in {name} is broken: {error}") from error
+    found, waiting, seen = {}, [(0, "the root object")], set()
     for number, path in waiting:  # grows: outer objects come first
         if number in seen or number >= len(nodes):
             continue
         seen.add(number)
         if layers := _layers(nodes, number, shapes):
             found[path] = layers
-        inner = "" if path == "the whole" else f"{path}/"
+        inner = "" if path == "the root object" else f"{path}/"
         waiting += [(child.node_id, f"{inner}{child.local_name}") for child in nodes[number].children]
     return found
 
 
 def _layers(nodes, root, shapes):
-    """Return [(layer, [(variable, key, shape)])] of the objects below ``root``, in the order of their making."""
+    """Return [(layer, [(variable, key, shape)])] of the objects below ``root``, in order of creation."""
     found, seen, waiting = [], set(), [(root, "")]
     while waiting:
         number, path = waiting.pop()
@@ -99,7 +99,7 @@ def _layers(nodes, root, shapes):
 
 
 def _fit(model, candidates, name):
-    """Return ([(weight of the model, key in the file)], notes) by the first object that fits; raise ModelError."""
+    """Return ([(weight of the model, key in the file)], notes) of the first object that fits; raise ModelError."""
     from cvsr_converters.sources.keras import model as keras_model
 
     wanted = [(layer.name, layer.trainable_weights + layer.non_trainable_weights) for layer in model.layers]
@@ -110,12 +110,12 @@ def _fit(model, candidates, name):
     path, (pairs, notes) = next(iter(fits.items()))
     others = [other for other, fit in fits.items() if [k for _, k in fit[0]] != [k for _, k in pairs]]
     if others:
-        notes = [*notes, f"several networks in {name} fit: {path} was taken, not {', '.join(others)}"]
+        notes = [*notes, f"several networks in {name} fit: using {path}, not {', '.join(others)}"]
     return pairs, notes
 
 
 def _pair(wanted, layers):
-    """Return ([(weight, key)], notes) if each layer has one of the same shapes, in order if possible; else None."""
+    """Return ([(weight, key)], notes) if each layer has one with the same shapes, in order if possible; else None."""
     left, pairs, notes = list(layers), [], []
     if len(wanted) != len(layers):
         return None
@@ -126,7 +126,7 @@ def _pair(wanted, layers):
             return None
         there, _ = left.pop(place)
         if place and not notes:
-            notes = [f"its layers are in another order, and were matched by their shapes: {there} is {layer}"]
+            notes = [f"its layers are in a different order and were matched by shape: {there} is {layer}"]
         pairs += zip(weights, keys, strict=True)
     return pairs, notes
 
@@ -140,7 +140,7 @@ def _keys(weights, own):
 
 
 def _rows(wanted, candidates):
-    """Return the rows (network, file) of the layers that do not fit, of the object that fits best."""
+    """Return the rows (network, file) of the layers that do not fit, for the object that fits best."""
     if not candidates:
         return [("its layers", "no variables")]
     both = {}

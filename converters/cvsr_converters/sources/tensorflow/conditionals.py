@@ -1,9 +1,9 @@
-"""Decide TF1's conditionals for inference: once placeholders such as is_training have values, one branch is dead.
+"""Resolve TF1's conditionals for inference: once placeholders such as is_training have values, one branch is dead.
 
     x ── Switch(pred) ─┬─ :0 (false) ── branch a ──┐
                        └─ :1 (true)  ── branch b ── Merge ── y      →      x ── branch a ── y      (pred is false)
 
-That is what ``tf.cond`` builds, in batch normalisation above all.
+``tf.cond`` builds this, mostly for batch normalization.
 """
 
 from cvsr.errors import ModelError
@@ -13,10 +13,9 @@ _SWITCHES, _MERGES = {"Switch", "RefSwitch"}, {"Merge", "RefMerge"}
 
 
 def decide(nodes, outputs, evaluate):
-    """Return ``nodes`` without the Switch and Merge that ``outputs`` need; it changes the nodes in place.
+    """Return ``nodes`` without the Switch and Merge that ``outputs`` need; change them in place.
 
-    ``evaluate`` is a function of a list of tensors to their values. Raises ModelError where a condition depends on
-    the image.
+    ``evaluate`` maps a list of tensors to their values. Raises ModelError if a condition depends on the image.
     """
     needed = graphdef.order(nodes, outputs, control=True)
     switches = [node for node in needed.values() if node.op in _SWITCHES]
@@ -27,17 +26,17 @@ def decide(nodes, outputs, evaluate):
         for node in graphdef.order(nodes, [condition]).values():
             if node.op == "Placeholder":
                 raise ModelError(
-                    f"the condition of {switches[0].name!r} depends on the placeholder {node.name!r}: give it a value"
+                    f"the condition of {switches[0].name!r} depends on the placeholder {node.name!r}: pass its value"
                 )
     values = dict(zip(conditions, evaluate(list(conditions)), strict=True))
     dead = _walk(needed.values(), values)
     if lost := [tensor for tensor in outputs if _is_dead(tensor, dead)]:
-        raise ModelError(f"{lost[0]!r} is not computed where {', '.join(map(str, values))} are as at inference")
+        raise ModelError(f"{lost[0]!r} is not computed at inference, given the values of {', '.join(map(str, values))}")
     return nodes
 
 
 def _walk(ordered, values):
-    """Turn each Switch and Merge into an Identity; return what is dead. ``ordered`` has nodes after their inputs."""
+    """Turn each Switch and Merge into an Identity; return the dead outputs. In ``ordered``, inputs come first."""
     dead = set()  # (node, output), or (node, None) for all of its outputs
     renamed = {}
     for node in ordered:

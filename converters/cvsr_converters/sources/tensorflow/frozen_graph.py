@@ -1,7 +1,7 @@
 """Frozen graphs of TensorFlow 1: a GraphDef in a ``.pb``, such as those of OpenCV's dnn_superres.
 
-The weights are constants in the graph. What is no image among the placeholders (is_training, keep_prob) gets the value
-that it has at inference; the ends of the graph are the outputs, in whichever layout.
+The weights are constants in the graph. Placeholders that are not images (is_training, keep_prob) are set to their value
+at inference. The ends of the graph are the outputs, in any layout.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ def matches(path):
     if path.suffix.lower() != ".pb" or not path.is_file() or path.name == "saved_model.pb":
         return False
     with open(path, "rb") as file:
-        return file.read(1) != b"\x08"  # SavedModels begin with the number of their schema, GraphDefs with a node
+        return file.read(1) != b"\x08"  # SavedModels begin with their schema version, GraphDefs with a node
 
 
 def read(path, options):
@@ -43,7 +43,7 @@ def read(path, options):
 
 
 def _outputs(nodes, wanted):
-    """Return the tensors to take: those ``wanted``, or the ends of the graph."""
+    """Return the tensors to convert: those ``wanted``, or the ends of the graph."""
     from cvsr_converters.sources.tensorflow import graphdef
 
     ends = graphdef.ends(nodes)
@@ -51,5 +51,5 @@ def _outputs(nodes, wanted):
         if graphdef.split(tensor)[0] not in nodes:
             raise ModelError(f"there is no output {tensor!r}; the graph ends in: {', '.join(ends)}")
     if not wanted and not ends:
-        raise ModelError("the graph has no output: its nodes read one another in circles, or there are none")
+        raise ModelError("the graph has no output: it is empty, or its nodes form a cycle")
     return [graphdef.join(*graphdef.split(tensor)) for tensor in wanted] or ends

@@ -1,4 +1,4 @@
-"""A frozen graph of TensorFlow 1 → an :class:`Original`: what is no image is fed, training is cut off."""
+"""A frozen graph of TensorFlow 1 → an :class:`Original`: inputs other than images are fixed, training is removed."""
 
 import re
 
@@ -12,9 +12,9 @@ from cvsr_converters.sources.tensorflow import conditionals, graphdef
 
 
 def original(nodes, library, outputs, options, *, name, facts=UNKNOWN, notes=()):
-    """Return the :class:`Original` of frozen nodes, a dict of NodeDefs; it changes them.
+    """Return the :class:`Original` of frozen nodes, a dict of NodeDefs, which it changes.
 
-    ``outputs`` are tensors, of which those that are no images are dropped. Raises ModelError.
+    ``outputs`` are tensors; those that are not images are dropped. Raises ModelError.
     """
     notes = list(notes)
     _feed(graphdef.order(nodes, outputs, control=True), options.feeds, notes)
@@ -30,8 +30,8 @@ def original(nodes, library, outputs, options, *, name, facts=UNKNOWN, notes=())
     images = [node for node in kept.values() if node.op == "Placeholder"]
     if not 1 <= len(images) <= 2:
         raise ModelError(
-            f"the network reads {len(images)} images ({', '.join(node.name for node in images)}), and must read one, "
-            "or one and its enlarged form; name outputs, or give the other placeholders values by feeds"
+            f"the network reads {len(images)} images ({', '.join(node.name for node in images)}) but must read one, "
+            "or one and its enlarged form; choose --outputs, or set the other placeholders with --feed"
         )
     dims = {node.name: [dim.size for dim in node.attr["shape"].shape.dim] or [-1] * 4 for node in images}
     form = probe.find(
@@ -44,7 +44,7 @@ def original(nodes, library, outputs, options, *, name, facts=UNKNOWN, notes=())
 
 
 def _function(nodes, library, inputs, outputs):
-    """Return the graph as a function of tensors, one for each of ``inputs``, to a list of ``outputs``."""
+    """Return the graph as a function from tensors, one for each of ``inputs``, to a list of ``outputs``."""
     graph = tf.compat.v1.GraphDef(node=nodes.values(), library=library)
     graph.versions.producer = graphdef.PRODUCER
 
@@ -57,16 +57,16 @@ def _function(nodes, library, inputs, outputs):
     return run
 
 
-# --- placeholders that are no images
+# --- placeholders that are not images
 
 
 def _feed(nodes, feeds, notes):
-    """Turn each placeholder of ``nodes`` that is no image into a constant."""
+    """Turn each placeholder of ``nodes`` that is not an image into a constant."""
     feeds = {graphdef.split(key)[0]: value for key, value in feeds.items()}
     placeholders = {n.name: n for n in nodes.values() if n.op in graphdef.PLACEHOLDERS}
     if missing := feeds.keys() - placeholders.keys():
         raise ModelError(
-            f"the outputs need no placeholder {sorted(missing)[0]!r}; they need: {', '.join(sorted(placeholders))}"
+            f"the outputs do not need placeholder {sorted(missing)[0]!r}; they need: {', '.join(sorted(placeholders))}"
         )
     for name, node in placeholders.items():
         if name in feeds:
@@ -82,13 +82,13 @@ def _feed(nodes, feeds, notes):
             notes.append(f"placeholder {name} was set to {value}")
         else:
             raise ModelError(
-                f"placeholder {name!r} ({tf.as_dtype(node.attr['dtype'].type).name}) is no image of floats: give its "
-                f"value, as in feeds={{{name!r}: 0}}"
+                f"placeholder {name!r} ({tf.as_dtype(node.attr['dtype'].type).name}) is not a float image: pass its "
+                f"value, for example --feed {name}=0 (in Python: feeds={{{name!r}: 0}})"
             )
 
 
 def _guess(node):
-    """Return the value that a placeholder has at inference, or None where its name and type do not tell."""
+    """Return the value that a placeholder has at inference, or None if its name and type do not show it."""
     if node.attr["dtype"].type == tf.bool.as_datatype_enum:
         return False
     if node.attr["dtype"].type == tf.float32.as_datatype_enum and re.search(r"keep|drop", node.name, re.IGNORECASE):
@@ -105,7 +105,7 @@ def _fix(node, value):
 
 
 def _silence(nodes, library, form, outputs):
-    """Replace random numbers, as of a dropout that drops nothing, by a constant; raise ModelError if they matter."""
+    """Replace random numbers, such as those of an idle dropout, with a constant; raise ModelError if they matter."""
     random = [node for node in nodes.values() if graphdef.is_random(node)]
     if not random:
         return
@@ -118,6 +118,6 @@ def _silence(nodes, library, form, outputs):
     for one, two in zip(*results, strict=True):
         if not np.array_equal(one, two):
             raise ModelError(
-                f"random numbers ({random[0].name!r}) change the output: set the placeholder of the dropout by feeds "
+                f"random numbers ({random[0].name!r}) change the output: set the dropout's placeholder with --feed "
                 "(keep_prob to 1), or export the network for inference"
             )

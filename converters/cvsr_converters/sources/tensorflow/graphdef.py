@@ -1,4 +1,4 @@
-"""TensorFlow's GraphDef as an untrusted file: read it, cut it down to what the outputs need, and check what is left.
+"""Read an untrusted TensorFlow GraphDef, prune it to what the outputs need, and check the rest.
 
 A graph is a dict of NodeDefs by name. Tensors are named as in GraphDef: "node" for its first output, "node:1" …
 """
@@ -18,14 +18,14 @@ from cvsr_converters.sources import safe_ops
 _RANDOM = re.compile(r"^(Stateless)?(Random(Uniform|StandardNormal)|TruncatedNormal)(V2)?$")
 _LOOPS = {"Enter", "RefEnter", "Exit", "RefExit", "NextIteration", "RefNextIteration", "LoopCond"}
 PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
-PRODUCER = 27  # the last version before rules that graphs of TensorFlow 1 need not keep
-_MAX_FILL = 1 << 26  # elements of constants that are one number repeated, which cost a file nothing
+PRODUCER = 27  # the last version before rules that TensorFlow 1 graphs need not follow
+_MAX_FILL = 1 << 26  # elements of constants that repeat one number, which take no space in a file
 
 
 def parse(kind, data, path):
-    """Return the protobuf message of type ``kind`` in the bytes ``data``; raise ModelError where there is none."""
+    """Return the protobuf message of type ``kind`` in the bytes ``data``; raise ModelError if it is broken."""
     try:
-        for _ in protobuf.fields(data):  # whether lengths fit the file
+        for _ in protobuf.fields(data):  # checks that lengths fit the file
             pass
         return kind.FromString(data)
     except (DecodeError, ModelError) as error:
@@ -41,19 +41,19 @@ def split(tensor):
 
 
 def join(name, index):
-    """Return the name of a node's output as GraphDef has it."""
+    """Return the name of a node's output in a GraphDef."""
     return name if index == 0 else f"{name}:{index}"
 
 
 def by_name(graph_def):
-    """Return the nodes by name, as copies, without devices, colocation and the shapes that were seen in training."""
+    """Return the nodes by name, as copies, without devices, colocation and the shapes seen in training."""
     nodes = {}
     for node in graph_def.node:
         copy = node_def_pb2.NodeDef.FromString(node.SerializeToString())
         copy.device = ""
         copy.attr.pop("_class", None)
         copy.attr.pop("_output_shapes", None)
-        # before version 24, a shape without dims was how a graph said that it is unknown, and not a single number
+        # before version 24, a shape without dims meant an unknown shape, not a scalar
         if node.op in PLACEHOLDERS and ("shape" not in node.attr or graph_def.versions.producer < 24):
             shape = copy.attr["shape"].shape
             shape.unknown_rank |= not shape.dim
@@ -62,7 +62,7 @@ def by_name(graph_def):
 
 
 def is_image(node):
-    """Return whether a placeholder may take images: float32, with four axes or unknown ones."""
+    """Return whether a placeholder may be an image: float32, of rank 4 or unknown rank."""
     shape = node.attr["shape"].shape
     return node.attr["dtype"].type == types_pb2.DT_FLOAT and (shape.unknown_rank or len(shape.dim) == 4)
 
@@ -70,7 +70,7 @@ def is_image(node):
 def order(nodes, tensors, control=False):
     """Return the nodes that ``tensors`` need, by name, each after its inputs; ``control`` follows control inputs too.
 
-    Raises ModelError where a node is missing.
+    Raises ModelError if a node is missing.
     """
     done, waiting = {}, [(split(tensor)[0], "") for tensor in reversed(tensors)]
     opened = set()
@@ -103,7 +103,7 @@ def prune(nodes, tensors):
 
 
 def ends(nodes):
-    """Return the outputs of those nodes that no other node reads, but for ops that compute nothing."""
+    """Return the nodes that no other node reads, except those that compute nothing."""
     read = {split(tensor)[0] for node in nodes.values() for tensor in node.input}
     idle = {"Const", "NoOp", "Assert", *PLACEHOLDERS}
     return [name for name, node in nodes.items() if name not in read and node.op not in idle]
@@ -129,14 +129,14 @@ def become(node, op, inputs, dtype=None):
 
 
 def is_random(node):
-    """Return whether a node makes random numbers in some range of floats."""
+    """Return whether a node generates random floats."""
     return bool(_RANDOM.match(node.op))
 
 
 def check(nodes, library, trust=False):
-    """Raise ModelError if a node does what a network for images has no need of: files, Python, state, loops, unknown.
+    """Raise ModelError for nodes that no image network needs: files, Python, state, loops, unknown operations.
 
-    ``library`` is the GraphDef's, whose functions are checked where nodes call them. Checks the constants' sizes too.
+    ``library`` is the GraphDef's; its functions are checked if nodes call them. The sizes of constants are checked too.
     """
     functions = {function.signature.name: function for function in library.function}
     waiting, seen, filled = list(nodes.values()), set(), 0
@@ -145,11 +145,11 @@ def check(nodes, library, trust=False):
         if node.op == "Const":
             filled += _fill(node)
             if filled > _MAX_FILL:
-                raise ModelError(f"node {node.name!r} is a constant far larger than the file: the file lies")
+                raise ModelError(f"node {node.name!r} is a constant far larger than the file: the file is broken")
         elif node.op in _LOOPS:
             raise ModelError(
-                f"node {node.name!r} ({node.op}) belongs to a loop, which OpenCV cannot run: unroll it, or name other "
-                "outputs"
+                f"node {node.name!r} ({node.op}) belongs to a loop, which OpenCV cannot run: unroll it, or choose "
+                "other outputs"
             )
         elif node.op not in functions:
             safe_ops.check([node], trust)
@@ -165,7 +165,7 @@ def _called(node):
 
 
 def _fill(node):
-    """Return how many elements a constant has beyond those in the file; raise ModelError where its sizes contradict."""
+    """Return how many elements a constant has beyond those in the file; raise ModelError if its sizes disagree."""
     tensor = node.attr["value"].tensor
     dims = [dim.size for dim in tensor.tensor_shape.dim]
     try:
@@ -173,13 +173,13 @@ def _fill(node):
     except TypeError:
         size = 0
     if not size or tensor.tensor_shape.unknown_rank or min(dims, default=0) < 0:
-        raise ModelError(f"node {node.name!r} is no valid constant: the file is broken")
+        raise ModelError(f"node {node.name!r} is not a valid constant: the file is broken")
     count = math.prod(dims)
     if not tensor.tensor_content:
         return count
     if len(tensor.tensor_content) != count * size:
         raise ModelError(
-            f"node {node.name!r} says it is a constant of shape {dims}, but holds {len(tensor.tensor_content)} bytes: "
-            "the file is broken"
+            f"node {node.name!r} is a constant of shape {dims} but has {len(tensor.tensor_content)} bytes: the file "
+            "is broken"
         )
     return 0

@@ -1,4 +1,4 @@
-"""SavedModels that were saved in the middle of training: without the optimizer, which only Keras 2 can load."""
+"""Remove the optimizer, which only Keras 2 can load, from SavedModels that were saved during training."""
 
 import contextlib
 import shutil
@@ -8,10 +8,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def left_out(folder):
-    """Give ``folder``, or a copy of the SavedModel in it whose objects lack the optimizer, as long as it is loaded.
+    """Yield ``folder``, or a temporary copy of its SavedModel without the optimizer.
 
-    An optimizer is an object with slots: variables beside the network's. TensorFlow asks the class that made it for
-    them, and where Keras 2 is not installed, there is none.
+    An optimizer is an object with slots: variables besides the network's. To restore them, TensorFlow needs the
+    optimizer's class, which is missing if Keras 2 is not installed.
     """
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -28,7 +28,7 @@ def left_out(folder):
 
 
 def _drop(nodes):
-    """Take the objects with slots out of the reach of the others; return whether there were any."""
+    """Remove the references to objects with slots; return whether there were any."""
     owners = {number for number, node in enumerate(nodes) if node.slot_variables}
     for node in nodes:
         kept = [child for child in node.children if child.node_id not in owners]

@@ -1,4 +1,4 @@
-"""Find the output of a network in the graph that trained it, among losses, gradients, summaries and optimizers."""
+"""Find the output of a network in its training graph, among losses, gradients, summaries and optimizers."""
 
 import re
 
@@ -12,12 +12,12 @@ from cvsr_converters.sources.tensorflow import graphdef
 _READERS = re.compile(r"^IteratorGetNext|^Queue.*Dequeue")
 _TRAINING = re.compile(r"^(Apply|Assign|Scatter)|Grad|BackpropFilter|Summary")
 _SCOPES = re.compile(r"(^|/)(gradients|save|losses|metrics|summaries)(_\d+)?(/|$)", re.IGNORECASE)
-_SIZES = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}  # what they read counts by its shape alone
+_SIZES = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}  # they use only the shape of their input
 _JOINS = {"Add", "AddV2", "AddN", "Concat", "ConcatV2"}
 
 
 def open_readers(nodes):
-    """Put a placeholder in the place of every float tensor that an iterator or queue gives; change ``nodes``."""
+    """Replace every float tensor from an iterator or queue with a placeholder; change ``nodes``."""
     renamed = {}
     for node in [node for node in nodes.values() if _READERS.search(node.op)]:
         types = node.attr["output_types"].list.type or node.attr["component_types"].list.type
@@ -40,18 +40,18 @@ def open_readers(nodes):
 def guess(nodes, library, weights):
     """Return the one tensor that is the network's output; ``weights`` are the nodes of the restored variables.
 
-    It is the last image that is made from an image and from weights, and neither from the images that the result is
-    only compared with, nor by the machinery of training. Raises ModelError, with the candidates, where that is not one.
+    It is the last image computed from an image and weights, but not from images that the result is only compared with,
+    nor by training operations. Raises ModelError, with the candidates, if it is not unique.
     """
     names = _Forward(nodes, weights).candidates()
     ends = _ends(nodes, names, _shapes(nodes, library, names))
     if len(ends) == 1:
         return ends[0]
     if ends:
-        raise ModelError(f"the network may end in any of these: {', '.join(ends[:10])}; name one by outputs")
+        raise ModelError(f"the network may end in any of these: {', '.join(ends[:10])}; choose one with --outputs")
     raise ModelError(
-        "no output was found that is made from an image and the checkpoint's weights; name it by outputs"
-        + (f", such as one of: {', '.join(names[-5:])}" if names else "")
+        "no output computed from an image and the checkpoint's weights was found; choose one with --outputs"
+        + (f", such as: {', '.join(names[-5:])}" if names else "")
     )
 
 
@@ -103,7 +103,7 @@ class _Forward:
 
 
 def _shapes(nodes, library, names):
-    """Return {name: TensorShape} of the first output of each node that has one of float32; nothing runs."""
+    """Return {name: TensorShape} of each node whose first output is float32, without running anything."""
     part = {name: node_def_pb2.NodeDef.FromString(node.SerializeToString()) for name, node in nodes.items()}
     graph_def = tf.compat.v1.GraphDef(node=graphdef.prune(part, names).values(), library=library)
     graph_def.versions.producer = graphdef.PRODUCER
@@ -111,15 +111,15 @@ def _shapes(nodes, library, names):
         try:
             tf.graph_util.import_graph_def(graph_def, name="")
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise ModelError(f"the graph is broken: {error}; name the outputs") from error
+            raise ModelError(f"the graph is broken: {error}; choose the outputs with --outputs") from error
         tensors = {name: graph.get_operation_by_name(name).outputs for name in names}
     return {name: made[0].shape for name, made in tensors.items() if made and made[0].dtype.base_dtype == tf.float32}
 
 
 def _ends(nodes, names, shapes):
-    """Return those of ``names`` that give images and that no other image is made from.
+    """Return those of ``names`` that are images and that no other image is computed from.
 
-    Where nothing at all reads some of these, they were made to be the output, and only they are returned.
+    If some of these are not read at all, they are meant to be outputs, and only they are returned.
     """
     images = [name for name in names if name in shapes and _is_image(shapes[name])]
     used = {graphdef.split(tensor)[0] for name in images for tensor in nodes[name].input}

@@ -1,4 +1,4 @@
-"""TensorFlow 2 SavedModels, exported by Keras or not, and TF-Hub modules, which are the same."""
+"""SavedModels, exported by Keras or not, and TF-Hub modules, which have the same format."""
 
 import warnings
 
@@ -33,7 +33,7 @@ def read(path, options):
 
 
 def _check(folder, trust):
-    """Raise ModelError if the folder is incomplete or its graph does more than compute; nothing of it has run yet."""
+    """Raise ModelError if the folder is incomplete or its graph does more than compute; nothing in it has run yet."""
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -44,9 +44,9 @@ def _check(folder, trust):
     try:
         graphs = saved_model_pb2.SavedModel.FromString(data).meta_graphs
     except DecodeError as error:
-        raise ModelError(f"{folder}/saved_model.pb is cut short or broken; export the model again") from error
+        raise ModelError(f"{folder}/saved_model.pb is truncated or broken; export the model again") from error
     if not graphs:
-        raise ModelError(f"{folder}/saved_model.pb holds no graph: it is empty or broken; export the model again")
+        raise ModelError(f"{folder}/saved_model.pb contains no graph: it is empty or broken; export the model again")
     prefix = folder / "variables" / "variables"
     if prefix.with_suffix(".index").exists():
         bundle.check(prefix)
@@ -59,24 +59,24 @@ def _check(folder, trust):
 
 
 def _function(loaded, options):
-    """Return (the concrete function to take, notes): the signature that was asked for, or the usual one."""
+    """Return (the concrete function to convert, notes): the requested signature, or the usual one."""
     signatures = dict(loaded.signatures)
     listed = ", ".join(signatures) or "none"
     if options.signature or "serving_default" in signatures:
         name = options.signature or "serving_default"
         if name not in signatures:
-            raise ModelError(f"there is no signature {name!r}; there are: {listed}")
+            raise ModelError(f"there is no signature {name!r}; available: {listed}")
         return signatures[name], []
     if len(signatures) == 1:
         return next(iter(signatures.values())), []
     if signatures:
-        raise ModelError(f"it has several signatures: say which one to take (--signature): {listed}")
+        raise ModelError(f"it has several signatures: choose one with --signature: {listed}")
     for name in ("__call__", "serve", "call", "predict"):
         functions = getattr(getattr(loaded, name, None), "concrete_functions", [])
         of_one = [one for one in functions if len(one.inputs) - len(one.captured_inputs) == 1]
         if of_one:
             free = max(of_one, key=lambda one: sum(side is None for side in one.inputs[0].shape or ()))
-            return free, [f"it has no signatures; its function {name} was taken"]
+            return free, [f"it has no signatures; using its function {name}"]
     raise ModelError("it has no signature and no function of one image: export it again with a signature")
 
 
@@ -91,7 +91,7 @@ def _original(loaded, function, folder, options, notes):
     size = spec.shape[-3:-1] if layout == "NHWC" else spec.shape[-2:]
     call, dtype, more = _prepared(function, name, spec, size)
 
-    def model(image, loaded=loaded):  # whoever holds the function must hold the variables too
+    def model(image, loaded=loaded):  # the default keeps the variables alive with the function
         image = tf.cast(image if spec.shape.rank == 4 else tf.squeeze(image, 0), dtype)
         results = keras_graph.named(call(image, feeds))
         return {label: _as_image(results[label]) for label in _chosen(results, options)}
@@ -105,19 +105,19 @@ def _original(loaded, function, folder, options, notes):
     except Exception as error:
         fixed = f"was exported for images of {size[0]}x{size[1]} only and " if any(size) else ""
         why = str(error).strip().splitlines()[-1].strip()[:400]  # the lines before it are TensorFlow's own
-        raise ModelError(f"it {fixed}does not run on one of 16x24: {why}; export it with free sizes") from error
+        raise ModelError(f"it {fixed}does not run on one of 16x24: {why}; export it with a dynamic size") from error
 
 
 def _prepared(function, name, spec, size):
-    """Return (function of (image, feeds) for any size of image, the type of the image, notes)."""
+    """Return (function of (image, feeds) for any image size, the image's type, notes)."""
     import tensorflow as tf
 
     notes, is_bytes = [], spec.dtype == tf.uint8
     if any(size):
-        notes.append(f"its input was fixed to {size[0]}x{size[1]}; it now takes any size")
+        notes.append(f"its input was fixed to {size[0]}x{size[1]}; it now accepts any size")
     if is_bytes:
-        notes.append("its bytes (uint8) became floats, and nothing in it is rounded to bytes any more")
-    # variables of TensorFlow 1's oldest kind cannot be frozen from outside of their function
+        notes.append("its uint8 values became floats, and nothing in it is rounded to uint8 anymore")
+    # variables of TensorFlow 1's oldest kind cannot be frozen from outside their function
     is_old = any(node.type in ("Variable", "VariableV2") for node in function.graph.get_operations())
     call = _freed(function, name) if any(size) or is_bytes or is_old else _called(function, name)
     return call, tf.float32 if is_bytes else spec.dtype, notes
@@ -133,7 +133,7 @@ def _image(function, options):
     if len(free) != 1:
         raise ModelError(
             f"it must read one image, but its inputs are {', '.join(free) or 'none'}: give the others values (--feed), "
-            "or name another signature"
+            "or choose another --signature"
         )
     return *next(iter(free.items())), feeds
 
@@ -144,7 +144,7 @@ def _layout(name, spec):
         for layout, axis in (("NHWC", -1), ("NCHW", -3)):
             if spec.shape[axis] in (1, 3, 4):
                 return layout, spec.shape[axis]
-    raise ModelError(f"its input {name!r} has the shape {spec.shape}, which is no image of a known number of channels")
+    raise ModelError(f"its input {name!r} has the shape {spec.shape}, not that of an image with known channels")
 
 
 def _called(function, name):
@@ -158,7 +158,7 @@ def _called(function, name):
 
 
 def _freed(function, name):
-    """Return the function of (image, feeds) that runs ``function``, frozen, on images of any size and not of bytes."""
+    """Return the function of (image, feeds) that runs ``function``, frozen, on float images of any size."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -193,9 +193,9 @@ def _constants(feeds):
 
 
 def _chosen(results, options):
-    """Return the names of the outputs to take: those in ``options``, or all that may be images."""
+    """Return the names of the outputs to convert: those in ``options``, or all that may be images."""
     if missing := [name for name in options.outputs if name not in results]:
-        raise ModelError(f"there is no output {missing[0]!r}; there are {', '.join(results)}")
+        raise ModelError(f"there is no output {missing[0]!r}; available: {', '.join(results)}")
     return options.outputs or [name for name, value in results.items() if value.shape.rank in (3, 4, None)]
 
 

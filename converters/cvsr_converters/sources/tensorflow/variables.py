@@ -11,9 +11,9 @@ _REFS = {"RefIdentity": "Identity", "RefSwitch": "Switch", "RefMerge": "Merge"}
 
 
 def restored(nodes, restore, known):
-    """Return {variable's node: its name in the checkpoint} of the variables that ``restore``, the Saver's node, fills.
+    """Return {variable's node: its name in the checkpoint} of the variables that ``restore``, the Saver's node, sets.
 
-    Where the graph has no such node, variables are looked for by their names. ``known`` are those in the checkpoint.
+    If the graph has no such node, variables are looked up by name. ``known`` are those in the checkpoint.
     """
     found = {}
     if restore in nodes:
@@ -41,11 +41,11 @@ def _restored_name(nodes, tensor):
 
 
 def freeze(nodes, outputs, reader, found):
-    """Turn the variables that ``outputs`` need into constants; change ``nodes``. Raises ModelError for those not found.
+    """Turn the variables that ``outputs`` need into constants; change ``nodes``. Raises ModelError if one is missing.
 
-    ``found`` is what :func:`restored` gave.
+    ``found`` is what :func:`restored` returned.
     """
-    handles = {}  # the type of what a node handed on a reference to
+    handles = {}  # the type of the variable that a node refers to
     for name, node in graphdef.order(nodes, outputs).items():
         if node.op in _VARIABLES:
             handles[name] = node.attr["dtype"].type
@@ -66,6 +66,6 @@ def _value(node, reader, found):
     if list(value.shape) != shape or tf.as_dtype(value.dtype).as_datatype_enum != node.attr["dtype"].type:
         raise ModelError(
             f"the variable {node.name!r} is {shape} in the graph and {list(value.shape)} in the checkpoint: the files "
-            "do not belong together, or the variable is split into parts, which is not supported"
+            "do not belong together, or the variable is partitioned, which is not supported"
         )
     return value

@@ -1,7 +1,7 @@
 """TF.js *layers* models: a ``model.json`` with the topology, and shards of raw weights beside it.
 
-Weights may be quantised to 16 or 8 bits. Inputs of a fixed size are made free. Graph models are TensorFlow graphs in
-another clothing, optimised for the browser; what they were made from is the better source.
+Weights may be quantized to 16 or 8 bits. Fixed input sizes become dynamic. Graph models, which are TensorFlow graphs
+optimized for the browser, are refused: the models that they were made from are the better source.
 """
 
 import json
@@ -53,7 +53,7 @@ def _read(file, options):
     weights = read_weights(content.get("weightsManifest"), file.parent)
     model, notes = layers.build(topology.get("model_config", topology), options.trust)
     if unused := assign(model, weights):
-        notes.append(f"weights that no layer takes were ignored: {', '.join(unused[:10])}")
+        notes.append(f"unused weights were ignored: {', '.join(unused[:10])}")
     name = file.parent.resolve().name if file.name == "model.json" else file.stem
     return keras_model.original(model, options, name, notes=notes)
 
@@ -61,11 +61,11 @@ def _read(file, options):
 def _json(file):
     size = file.stat().st_size
     if size > _LARGEST:
-        raise ModelError(f"it has {size >> 20} MB; a topology is far smaller")
+        raise ModelError(f"it has {size >> 20} MB, too much for a topology")
     try:
         content = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"it is no valid JSON: {error}") from error
+        raise ModelError(f"it is not valid JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ModelError("it is no TF.js model: there is no object in it")
+        raise ModelError("it is not a TF.js model: its JSON is not an object")
     return content

@@ -1,8 +1,8 @@
-"""The topology of a TF.js layers model, which is that of Keras 2 in JSON → a Keras model for any size of image.
+"""The topology of a TF.js layers model, which is that of Keras 2 in JSON → a Keras model for any image size.
 
-A custom layer is JavaScript that the file does not hold, so that it must be known here. To add one, write it as a Keras
-layer with ``@keras.saving.register_keras_serializable("cvsr")``, and put a line into CUSTOM: the pattern of its class
-names, and a function of its config and of the match of that pattern to (the Keras class, its arguments).
+A custom layer is JavaScript that is not in the file, so it must be defined here. To add one, write it as a Keras layer
+with ``@keras.saving.register_keras_serializable("cvsr")``, and add a line to CUSTOM: the pattern of its class names,
+and a function from its config and the pattern's match to (the Keras class, its arguments).
 """
 
 import copy
@@ -21,7 +21,7 @@ _MODELS = ("Functional", "Model", "Sequential")
 
 @keras.saving.register_keras_serializable("cvsr")
 class TfjsPixelShuffle(keras.layers.Layer):
-    """Depth to space by ``scale``; without it, by what leaves three channels."""
+    """Depth to space by ``scale``, or by the factor that leaves three channels."""
 
     def __init__(self, scale=None, **options):
         super().__init__(**options)
@@ -45,11 +45,11 @@ class TfjsMultiplyBeta(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("cvsr")
 def tfjs_hard_sigmoid(x):
-    """Return Keras 2's and TF.js's hard sigmoid; Keras 3 has given the name to another function."""
+    """Return Keras 2's and TF.js's hard sigmoid; in Keras 3, another function has this name."""
     return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
-# The layers of UpscalerJS's models, which are idealo's: the file has their names only, PixelShuffle2x and so on.
+# The layers of UpscalerJS's models, which come from idealo: the file has only their names, such as PixelShuffle2x.
 CUSTOM = {
     r"MultiplyBeta": lambda config, _: (TfjsMultiplyBeta, {"beta": config.get("beta", 0.2)}),
     r"(PixelShuffle|DepthToSpace)(\d)?x?": lambda config, match: (
@@ -61,14 +61,14 @@ _OWN = {one.__name__ for one in (TfjsPixelShuffle, TfjsMultiplyBeta)}
 
 
 def build(topology, trust=False):
-    """Return (Keras model, notes) of {"class_name": …, "config": …}; raise ModelError, naming what is not known."""
+    """Return (Keras model, notes) of {"class_name": …, "config": …}; raise ModelError, naming what is not supported."""
     topology, notes = copy.deepcopy(topology), []
     try:
         if topology["class_name"] not in _MODELS:
             raise ModelError(f"its topology is a {topology['class_name']!r}, not one of {', '.join(_MODELS)}")
         _prepare(topology, notes)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"its topology is described in a way that TF.js never wrote: {error!r}") from error
+        raise ModelError(f"its topology is not valid in TF.js: {error!r}") from error
     config = legacy.modern(topology)
     for entry, _ in keras_model.walk(config):
         if entry["class_name"] in _OWN:
@@ -78,7 +78,7 @@ def build(topology, trust=False):
 
 
 def _prepare(model, notes):
-    """Bring a model's entry and those of its layers into the form that Keras 2 would have written, in place."""
+    """Convert a model's entry and those of its layers to the form that Keras 2 writes, in place."""
     if isinstance(model["config"], list):
         model["config"] = {"layers": model["config"]}
     model["config"].setdefault("name", model["class_name"].lower())
@@ -89,11 +89,11 @@ def _prepare(model, notes):
             continue
         _replace(entry)
         if entry["class_name"] != "InputLayer":
-            config.setdefault("trainable", True)  # by which layers are told from operations of the same name
+            config.setdefault("trainable", True)  # distinguishes layers from operations of the same name
         shape = config.get("batch_input_shape")
         if isinstance(shape, list) and len(shape) == 4:
             if any(shape[1:3]):
-                notes.append(f"its input was fixed to {shape[1]}x{shape[2]}; it now takes any size")
+                notes.append(f"its input was fixed to {shape[1]}x{shape[2]}; it now accepts any size")
             config["batch_input_shape"] = [None, None, None, shape[3]]
         if config.get("activation") == "hard_sigmoid":
             name = "cvsr>tfjs_hard_sigmoid"
@@ -103,7 +103,7 @@ def _prepare(model, notes):
 
 
 def _replace(entry):
-    """Put the Keras layer for a custom one into its entry; raise ModelError for a layer that is not known."""
+    """Replace a custom layer in its entry with the Keras layer for it; raise ModelError for an unknown layer."""
     kind, config = entry["class_name"], entry["config"]
     for pattern, make in CUSTOM.items():
         if match := re.fullmatch(pattern, kind):
@@ -112,7 +112,7 @@ def _replace(entry):
             return
     if not hasattr(keras.layers, kind):
         raise ModelError(
-            f"layer {config.get('name', '')!r} is a {kind}, which is no layer of Keras, and the code of custom layers "
+            f"layer {config.get('name', '')!r} is a {kind}, which is not a Keras layer, and the code of custom layers "
             "is not in the file. Add it to CUSTOM in cvsr_converters/sources/tfjs/layers.py, or convert the Keras "
             "model that this one was made from"
         )

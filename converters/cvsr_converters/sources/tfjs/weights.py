@@ -1,4 +1,4 @@
-"""The weights of a TF.js model: raw shards, as the manifest in its ``model.json`` describes them."""
+"""The weights of a TF.js model: raw shards, described by the manifest in its ``model.json``."""
 
 import math
 from pathlib import PurePosixPath
@@ -11,7 +11,7 @@ _TYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint8": "u1", "ui
 
 
 def read_weights(manifest, folder):
-    """Return {name: float32 array} of all weights, dequantised; raise ModelError where manifest and files disagree."""
+    """Return {name: float32 array} of all weights, dequantized; raise ModelError if manifest and files disagree."""
     weights = {}
     for group in _list(manifest, "weightsManifest"):
         specs = [_spec(entry) for entry in _list(group.get("weights"), "weights")]
@@ -20,8 +20,8 @@ def read_weights(manifest, folder):
         held = sum(file.stat().st_size for file in files)
         if size != held:
             raise ModelError(
-                f"model.json speaks of {size} bytes of weights in {', '.join(file.name for file in files)}, but there "
-                f"are {held}: a shard is truncated or of another model"
+                f"model.json lists {size} bytes of weights in {', '.join(file.name for file in files)}, but they "
+                f"have {held}: a shard is truncated or belongs to another model"
             )
         data, at = b"".join(file.read_bytes() for file in files), 0
         for name, shape, dtype, (scale, offset) in specs:
@@ -34,7 +34,7 @@ def read_weights(manifest, folder):
 
 def _list(value, what):
     if not isinstance(value, list):
-        raise ModelError(f"model.json is broken: {what} is no list")
+        raise ModelError(f"model.json is broken: {what} is not a list")
     return value
 
 
@@ -49,9 +49,9 @@ def _spec(entry):
         dtype = np.dtype(_TYPES[stored["dtype"]])
         scale, offset = float(stored.get("scale", 1)), float(stored.get("min", 0))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"model.json describes a weight in a way that is not known ({error!r}): {entry}") from error
+        raise ModelError(f"model.json has an invalid weight entry ({error!r}): {entry}") from error
     if any(type(n) is not int or n < 0 for n in shape):
-        raise ModelError(f"model.json gives the weight {name!r} the shape {list(shape)}")
+        raise ModelError(f"model.json gives the weight {name!r} an invalid shape, {list(shape)}")
     return name, shape, dtype, (scale, offset)
 
 
@@ -59,7 +59,7 @@ def _file(path, folder):
     """Return the shard ``path`` in ``folder``; raise ModelError if it is missing or elsewhere."""
     parts = PurePosixPath(str(path))
     if parts.is_absolute() or ".." in parts.parts or "\\" in str(path) or ":" in str(path):
-        raise ModelError(f"model.json names a shard outside of its own folder: {path}")
+        raise ModelError(f"model.json names a shard outside its own folder: {path}")
     file = folder / parts
     if not file.is_file():
         raise ModelError(f"the shard {path} is not beside model.json: copy all files of the model into one folder")
@@ -67,9 +67,9 @@ def _file(path, folder):
 
 
 def assign(model, weights):
-    """Give the layers of a Keras model their weights by name; return the names that no layer takes. Raise ModelError.
+    """Assign the weights to the layers of a Keras model by name; return the unused names. Raises ModelError.
 
-    ``weights`` are {"layer/kernel": array}, perhaps with scopes before the layer or between.
+    ``weights`` are {"layer/kernel": array}, possibly with scopes before or after the layer.
     """
     left = dict(weights)
     for layer in _leaves(model):
@@ -81,7 +81,7 @@ def assign(model, weights):
                 raise ModelError(f"model.json has no weight {variable.name!r} for the layer {layer.name!r}")
             if weights[name].shape != tuple(variable.shape):
                 raise ModelError(
-                    f"the weight {name!r} is {list(weights[name].shape)}, and its layer needs {list(variable.shape)}"
+                    f"the weight {name!r} is {list(weights[name].shape)}, but its layer needs {list(variable.shape)}"
                 )
             variable.assign(weights[name])
             left.pop(name, None)
@@ -97,7 +97,7 @@ def _leaves(model):
 
 
 def _find(layer, variable, weights):
-    """Return the key of a layer's weight; Keras 2 has other names than Keras 3 for some."""
+    """Return the key of a layer's weight; some names differ between Keras 2 and 3."""
     for last in (variable, f"depthwise_{variable}"):
         if f"{layer}/{last}" in weights:
             return f"{layer}/{last}"

@@ -1,8 +1,8 @@
 """TFLite models with float32 or float16 weights.
 
-The interpreter of TensorFlow runs them, and their operations in TensorFlow give the graph; at reading, the two must
-agree. Where a size is fixed in the file (the shape that a transposed convolution or a resize makes), only the latter
-takes other sizes.
+The TFLite interpreter runs them, and their operations in TensorFlow give the graph; when a file is read, the two must
+agree. If a size is fixed in the file (the output shape of a transposed convolution or a resize), only the graph accepts
+other sizes.
 """
 
 from pathlib import Path
@@ -13,8 +13,8 @@ from cvsr.errors import ModelError
 
 TITLE = "TFLite model (.tflite)"
 
-_TOLERANCE = 1e-4  # of the range of the output
-_OTHER = (40, 64)  # a size that no file is made for
+_TOLERANCE = 1e-4  # relative to the output's range
+_OTHER = (40, 64)  # a size that no file is fixed to
 _QUANTISED = ("int8", "uint8", "int16", "uint16")
 
 
@@ -43,7 +43,7 @@ def _read(data, name, options):
     _check(file)
     outputs = {file.tensors[number].name: number for number in file.outputs}
     if missing := [wanted for wanted in options.outputs if wanted not in outputs]:
-        raise ModelError(f"there is no output {missing[0]!r}; there are: {', '.join(outputs)}")
+        raise ModelError(f"there is no output {missing[0]!r}; available: {', '.join(outputs)}")
     wanted = list(options.outputs) or list(outputs)
     images = {file.tensors[number].name: file.tensors[number].shape for number in file.inputs}
     notes = []
@@ -64,23 +64,23 @@ def _read(data, name, options):
 
 
 def _check(file):
-    """Raise ModelError for what cannot be converted, by name."""
+    """Raise ModelError for anything that cannot be converted, by name."""
     from cvsr_converters.sources.tflite import ops
 
     for tensor in file.tensors:
         if tensor.dtype is None or tensor.dtype.name in _QUANTISED:
             raise ModelError(
-                f"the tensor {tensor.name!r} is {tensor.dtype or 'of a type that is not supported'}: the model is "
-                "quantised, and its float weights are lost. Convert the float model that it was made from, or a "
+                f"the tensor {tensor.name!r} is {tensor.dtype or 'of an unsupported type'}: the model is "
+                "quantized, and its float weights are lost. Convert the float model that it was made from, or a "
                 ".tflite made with float32 or float16 weights"
             )
     for number in file.inputs:
         tensor = file.tensors[number]
         if tensor.dtype.name != "float32" or len(tensor.shape) != 4:
-            raise ModelError(f"the input {tensor.name!r} is no image (N, H, W, C) of float32, but {tensor.shape}")
+            raise ModelError(f"the input {tensor.name!r} is not a float32 image (N, H, W, C) but {tensor.shape}")
     if not 1 <= len(file.inputs) <= 2:
         raise ModelError(
-            f"the model has {len(file.inputs)} inputs, and must have one image, or one and its enlarged form"
+            f"the model has {len(file.inputs)} inputs but must have one image, or one and its enlarged form"
         )
     for operation in file.operations:
         if (op := ops.name(operation.code)) not in ops.OPERATIONS:
@@ -92,7 +92,7 @@ def _check(file):
 
 
 def _compare(original, interpreted, fixed):
-    """Let ``original`` run in TFLite where that takes any size; raise ModelError if TensorFlow's numbers differ."""
+    """Let ``original`` run in TFLite if that accepts any size; raise ModelError if TensorFlow's results differ."""
     from cvsr_converters.proof.verify import distance
 
     def difference(size):
@@ -117,7 +117,7 @@ def _compare(original, interpreted, fixed):
         original.run = interpreted
     else:
         original.notes.append(
-            f"it is fixed to {fixed[0]}x{fixed[1]} and was compared with TFLite there"
+            f"it is fixed to {fixed[0]}x{fixed[1]} and was compared with TFLite at that size"
             if fixed
-            else "TFLite runs it at some sizes only"
+            else "TFLite runs it only at some sizes"
         )

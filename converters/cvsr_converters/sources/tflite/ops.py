@@ -1,8 +1,8 @@
-"""TFLite's operations in TensorFlow, for the networks that images are enlarged with.
+"""TFLite's operations in TensorFlow, as used in super-resolution networks.
 
-Each is a function of the tensors, of the fields of its options (by number, as in TensorFlow's schema.fbs; see
-:class:`.file.Table`) and of ``grown``, which returns the enlarged shape of a tensor (see ``run.py``). To add one, write
-it and put it into OPERATIONS by its name in the schema.
+Each is a function of the tensors, the fields of its options (by number, as in TensorFlow's schema.fbs; see
+:class:`.file.Table`) and ``grown``, which returns the enlarged shape of a tensor (see ``run.py``). To add one, write it
+and add it to OPERATIONS under its name in the schema.
 """
 
 import tensorflow as tf
@@ -23,7 +23,7 @@ _NAMES = {code: name for name, code in vars(BuiltinOperator).items() if not name
 
 
 def name(code):
-    """Return what an operation of this number is called."""
+    """Return the name of the operation with this code."""
     return _NAMES.get(code, f"number {code}")
 
 
@@ -55,7 +55,7 @@ class Fields:
 def _activated(x, fields, number):
     kind = fields.byte(number)
     if not 0 <= kind < len(_ACTIVATIONS):
-        raise ModelError(f"an operation has the fused activation number {kind}, which is not supported")
+        raise ModelError(f"an operation has the fused activation {kind}, which is not supported")
     return _ACTIVATIONS[kind](x)
 
 
@@ -107,7 +107,7 @@ def _pool(function):
 
 
 def _resize(function, first):
-    """RESIZE_…: align_corners and half_pixel_centers at the fields ``first`` and after it; inputs are image, size."""
+    """RESIZE_…: align_corners and half_pixel_centers in the field ``first`` and the next; inputs are image, size."""
 
     def resize(x, fields, grown):
         options = {"align_corners": fields.bool(first), "half_pixel_centers": fields.bool(first + 1)}
@@ -141,7 +141,7 @@ def _prelu(x, slope):
 def _gelu(x, fields, _):
     if fields.bool(0):
         return tf.nn.gelu(x[0], approximate=True)
-    return x[0] * 0.5 * (1.0 + tf.math.erf(x[0] / 2**0.5))  # tf.nn.gelu has Erfc, which no ONNX knows
+    return x[0] * 0.5 * (1.0 + tf.math.erf(x[0] / 2**0.5))  # tf.nn.gelu uses Erfc, which ONNX lacks
 
 
 def _cast(x, fields, _):
@@ -164,7 +164,7 @@ OPERATIONS = {
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise,
     "DEPTH_TO_SPACE": lambda x, fields, _: tf.nn.depth_to_space(x[0], fields.int(0)),
-    "DEQUANTIZE": lambda x, fields, _: tf.cast(x[0], tf.float32),  # from float16: others have been refused
+    "DEQUANTIZE": lambda x, fields, _: tf.cast(x[0], tf.float32),  # from float16: other types have been refused
     "DIV": _joined(tf.divide),
     "ELU": _plain(tf.nn.elu),
     "EXP": _plain(tf.exp),

@@ -1,4 +1,4 @@
-"""Run a TFLite model of any size of image: by TensorFlow's operations, and in TFLite's own interpreter."""
+"""Run a TFLite model at any image size: with TensorFlow's operations, and in TFLite's own interpreter."""
 
 import re
 import warnings
@@ -18,7 +18,7 @@ def fixed_size(file):
 
 
 def in_tensorflow(file, numbers):
-    """Return a function of {input: tensor} to the list of the tensors with these numbers."""
+    """Return a function from {input: tensor} to the list of the tensors with these indices."""
 
     @tf.function
     def run(images):
@@ -41,9 +41,9 @@ def _scope(name):
 
 
 def _grown(file, operation):
-    """Return a function of inputs, the place of a shape and of an image among them, and strides, to that shape.
+    """Return a function from inputs, the indices of a shape and an image among them, and strides, to that shape.
 
-    Where the shape and the file's size are constants, it is the image's own shape, enlarged as the file enlarges it.
+    If the shape and the file's size are constant, it is the image's own shape, enlarged as the file enlarges it.
     """
 
     def grown(x, shape, image, strides=None):
@@ -54,7 +54,7 @@ def _grown(file, operation):
         sides, after = tf.shape(x[image])[1:3], [int(n) for n in wanted]
         if strides is None:
             if any(new % old for new, old in zip(after, before[1:3], strict=True)):
-                raise ModelError(f"a layer makes {after} of {before}: that is no whole scale, and fits no other size")
+                raise ModelError(f"a layer resizes {before} to {after}: not an integer scale, so it fits no other size")
             return sides * [new // old for new, old in zip(after, before[1:3], strict=True)]
         rest = [new - old * step for new, old, step in zip(after[1:3], before[1:3], strides, strict=True)]
         return tf.concat([[after[0]], sides * strides + rest, [after[3]]], 0)
@@ -65,12 +65,12 @@ def _grown(file, operation):
 def in_interpreter(data, form, inputs, outputs):
     """Return a function like the ``run`` of an Original, in TFLite's own interpreter.
 
-    ``inputs`` are numbers of tensors, ``outputs`` {name: number}.
+    ``inputs`` are indices of tensors, ``outputs`` {name: index}.
     """
     resolver = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that this class will move into another package
-        # zeros behind the file: what ends in a table's last field may be read in words of 8 bytes
+        # pad with zeros: the end of a table's last field may be read in words of 8 bytes
         interpreter = tf.lite.Interpreter(model_content=data + bytes(8), experimental_op_resolver_type=resolver)
 
     def run(*blobs):
