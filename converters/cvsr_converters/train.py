@@ -59,7 +59,7 @@ def main(argv=None):
 
 
 def train(recipe, args):
-    """Train a recipe, first the one whose run it starts from if that run is missing; return its record."""
+    """Train a recipe, after the one that it starts from if that has no run yet; return its record."""
     from cvsr_converters.training.loop import Training
 
     before = recipe.get("start", {}).get("run")

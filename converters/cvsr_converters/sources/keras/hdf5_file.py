@@ -16,7 +16,7 @@ _OBJECTS = 100_000
 
 @contextmanager
 def opened(file, name):
-    """Check the binary file object ``file``, open it as an h5py.File; ``name`` is for messages. Raises ModelError."""
+    """Check the binary file ``file`` and open it as an h5py.File; ``name`` is for messages. Raises ModelError."""
     import h5py
 
     _check_end(file, name)

@@ -113,7 +113,7 @@ def _check_tensor(tensor, folder):
         kind = TensorProto.DataType.Name(tensor.data_type) if tensor.data_type in TensorProto.DataType.values() else "?"
         raise ModelError(f"the weight {tensor.name!r} has the type {kind}, which is not supported")
     if any(n < 0 for n in tensor.dims):
-        raise ModelError(f"the weight {tensor.name!r} has a negative axis, {list(tensor.dims)}: the file is damaged")
+        raise ModelError(f"the weight {tensor.name!r} has the invalid shape {list(tensor.dims)}: the file is damaged")
     width, field = KINDS[tensor.data_type]
     count = math.prod(tensor.dims)
     if tensor.data_location == TensorProto.EXTERNAL:

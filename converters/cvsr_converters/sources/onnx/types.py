@@ -51,7 +51,7 @@ def without_bytes(model):
     for info in graph.input:
         if info.type.tensor_type.elem_type == TensorProto.UINT8:
             info.type.tensor_type.elem_type = TensorProto.FLOAT
-            dropped.append(f"the input {info.name!r} is 8-bit integers: the converted file expects floats of 0 to 255")
+            dropped.append(f"the input {info.name!r} is uint8: the converted file expects floats of 0 to 255")
     makers = {name: node for node in graph.node for name in node.output}
     for info in graph.output:
         if info.type.tensor_type.elem_type != TensorProto.UINT8:
@@ -59,7 +59,7 @@ def without_bytes(model):
         if not _drop_cast(makers, info.name):
             continue  # something other than a cast produces bytes: the operator check reports it
         info.type.tensor_type.elem_type = TensorProto.FLOAT
-        dropped.append(f"the output {info.name!r} is rounded to 8-bit integers: the converted file returns floats")
+        dropped.append(f"the output {info.name!r} is rounded to uint8: the converted file returns floats")
     del graph.value_info[:]
     return model, dropped
 

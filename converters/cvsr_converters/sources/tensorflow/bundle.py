@@ -17,7 +17,7 @@ def check(prefix):
         reader = tf.train.load_checkpoint(str(prefix))
         dtypes = reader.get_variable_to_dtype_map()
         shapes = reader.get_variable_to_shape_map()
-    except Exception as error:  # TensorFlow raises many of Python's errors
+    except Exception as error:  # TensorFlow raises various Python exceptions
         raise ModelError(f"{prefix.name}.index is truncated or broken: {error}; get the file again") from error
     sizes = {name: math.prod(shape) * dtypes[name].size for name, shape in shapes.items() if dtypes[name] != tf.string}
     if sum(sizes.values()) > stored:

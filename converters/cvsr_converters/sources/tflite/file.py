@@ -1,7 +1,7 @@
 """Read a ``.tflite`` file, a FlatBuffer, and check every offset in it before native code follows one.
 
 A FlatBuffer is made of tables. A table begins with the distance back to its vtable, which holds the offset of each
-field in the table; strings, vectors and tables are referred to by forward distances. See https://flatbuffers.dev/internals/.
+field in the table; strings, vectors and tables are forward distances. See https://flatbuffers.dev/internals/.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class File:
 
 
 class Table:
-    """A table of a FlatBuffer; its methods read fields by number; they raise ModelError for one outside the file."""
+    """A table of a FlatBuffer; its methods read fields by number and raise ModelError for one outside the file."""
 
     def __init__(self, data, at):
         self.data, self.at = data, at
