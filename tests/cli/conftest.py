@@ -1,6 +1,8 @@
-"""A folder to work in, and the command line in this process."""
+"""A folder to work in, folders for `cvsr watch`, and the command line in this process."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,20 @@ from cvsr.cli import verbs
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def inbox(tmp_path) -> Path:
+    """The folder that ``cvsr watch`` watches."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    """The folder of its results, which does not exist yet."""
+    return tmp_path / "out"
 
 
 @pytest.fixture

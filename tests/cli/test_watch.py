@@ -22,25 +22,13 @@ WITHOUT = "import sys; sys.modules['watchdog.observers'] = None; from cvsr.cli.v
 
 
 @pytest.fixture
-def root(tmp_path) -> Path:
-    here = tmp_path / "in"
-    here.mkdir()
-    return here
-
-
-@pytest.fixture
-def out(tmp_path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def start(root, out):
+def start(inbox, out):
     """Start ``cvsr watch`` in a process of its own, and end it with the test."""
     running: list[subprocess.Popen] = []
 
     def begin(*options: str, events: bool = False) -> subprocess.Popen:
         poll = () if "--once" in options else ("--poll", "60" if events else "0.1")
-        command = [sys.executable, *(("-m", "cvsr") if events else ("-c", WITHOUT)), "watch", root]
+        command = [sys.executable, *(("-m", "cvsr") if events else ("-c", WITHOUT)), "watch", inbox]
         arguments = ["-o", out, "-m", "nearest", "--settle", "0.3", *poll, *options]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
@@ -78,21 +66,21 @@ def told(process: subprocess.Popen, what: str) -> str:
 
 @POSIX
 @pytest.mark.parametrize("events", [False, True])
-def test_what_is_there_and_what_comes(start, root, out, events):
+def test_what_is_there_and_what_comes(start, inbox, out, events):
     if events:
         pytest.importorskip("watchdog", reason="needs the extra watch")
-    (root / "there.png").write_bytes(encoded(1))
+    (inbox / "there.png").write_bytes(encoded(1))
     process = start(events=events)
     wait_for(lambda: doubled(out / "there_x2.png", 1), process)
-    (root / "new.png").write_bytes(encoded(2))
-    (root / "notes.txt").write_bytes(b"no image")
-    (root / "hidden.part").write_bytes(encoded(3))
-    (root / "hidden.part").rename(root / "moved.png")
+    (inbox / "new.png").write_bytes(encoded(2))
+    (inbox / "notes.txt").write_bytes(b"no image")
+    (inbox / "hidden.part").write_bytes(encoded(3))
+    (inbox / "hidden.part").rename(inbox / "moved.png")
     wait_for(lambda: doubled(out / "new_x2.png", 2) and doubled(out / "moved_x2.png", 3), process)
-    (root / "new.png").write_bytes(encoded(4))
-    (root / "moved.png").unlink()
+    (inbox / "new.png").write_bytes(encoded(4))
+    (inbox / "moved.png").unlink()
     wait_for(lambda: doubled(out / "new_x2.png", 4), process)
-    (root / "moved.png").write_bytes(encoded(5))
+    (inbox / "moved.png").write_bytes(encoded(5))
     wait_for(lambda: doubled(out / "moved_x2.png", 5), process)
     said = ended(process)
     assert "5 written, 0 failed" in said
@@ -101,10 +89,10 @@ def test_what_is_there_and_what_comes(start, root, out, events):
 
 
 @POSIX
-def test_a_file_that_grows_slowly_is_never_taken_half(start, root, out):
+def test_a_file_that_grows_slowly_is_never_taken_half(start, inbox, out):
     process = start()
     data = encoded(1)
-    with (root / "slow.png").open("wb") as stream:
+    with (inbox / "slow.png").open("wb") as stream:
         for part in range(8):
             stream.write(data[part * len(data) // 8 : (part + 1) * len(data) // 8])
             stream.flush()
@@ -115,43 +103,43 @@ def test_a_file_that_grows_slowly_is_never_taken_half(start, root, out):
 
 
 @POSIX
-def test_a_broken_file_is_reported_once_and_taken_when_it_is_mended(start, root, out):
-    (root / "a.png").write_bytes(encoded(1)[:500])
-    (root / "b.png").write_bytes(encoded(2))
+def test_a_broken_file_is_reported_once_and_taken_when_it_is_mended(start, inbox, out):
+    (inbox / "a.png").write_bytes(encoded(1)[:500])
+    (inbox / "b.png").write_bytes(encoded(2))
     process = start()
     wait_for(lambda: doubled(out / "b_x2.png", 2), process)
     said = told(process, "cannot be decoded")
     time.sleep(1)  # it is looked at again meanwhile
-    (root / "a.png").write_bytes(encoded(3))
+    (inbox / "a.png").write_bytes(encoded(3))
     wait_for(lambda: doubled(out / "a_x2.png", 3), process)
     said += ended(process, signal.SIGINT)
     assert said.count("cannot be decoded") == 1
     assert "2 written, 1 failed" in said
 
 
-def test_once_with_results_inside_the_folder_and_again(start, root, out, tmp_path):
-    (root / "sub").mkdir()
+def test_once_with_results_inside_the_folder_and_again(start, inbox, out, tmp_path):
+    (inbox / "sub").mkdir()
     for number, name in enumerate(("a.png", "sub/b.bmp", "sub/.c.png")):
-        (root / name).write_bytes(encoded(number, Path(name).suffix))
-    process = start("-r", "--once", "-o", str(root / "results"))
+        (inbox / name).write_bytes(encoded(number, Path(name).suffix))
+    process = start("-r", "--once", "-o", str(inbox / "results"))
     assert "2 written, 0 failed" in process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 0
-    results = [root / "results/a_x2.png", root / "results/sub/b_x2.bmp"]
-    assert sorted(path for path in (root / "results").rglob("*") if path.is_file()) == results
+    results = [inbox / "results/a_x2.png", inbox / "results/sub/b_x2.bmp"]
+    assert sorted(path for path in (inbox / "results").rglob("*") if path.is_file()) == results
     before = [path.stat().st_mtime_ns for path in results]
-    process = start("-r", "--once", "-o", str(root / "results"))
+    process = start("-r", "--once", "-o", str(inbox / "results"))
     assert "0 written, 0 failed" in process.communicate(timeout=PATIENCE)[1]
     assert [path.stat().st_mtime_ns for path in results] == before
     later = time.time() + 5
-    os.utime(root / "a.png", (later, later))
-    process = start("-r", "--once", "-o", str(root / "results"))
+    os.utime(inbox / "a.png", (later, later))
+    process = start("-r", "--once", "-o", str(inbox / "results"))
     assert "1 written, 0 failed" in process.communicate(timeout=PATIENCE)[1]
 
 
-def test_once_fails_where_a_file_is_broken_or_two_want_one_name(start, root):
-    (root / "a.png").write_bytes(encoded(1))
-    (root / "a.bmp").write_bytes(encoded(2, ".bmp"))
-    (root / "b.png").write_bytes(b"broken")
+def test_once_fails_where_a_file_is_broken_or_two_want_one_name(start, inbox):
+    (inbox / "a.png").write_bytes(encoded(1))
+    (inbox / "a.bmp").write_bytes(encoded(2, ".bmp"))
+    (inbox / "b.png").write_bytes(b"broken")
     process = start("--once", "--format", "png")
     said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 1
@@ -160,9 +148,9 @@ def test_once_fails_where_a_file_is_broken_or_two_want_one_name(start, root):
 
 
 @POSIX
-def test_a_signal_ends_it_after_the_file_in_work(start, root, out):
+def test_a_signal_ends_it_after_the_file_in_work(start, inbox, out):
     for number in range(3):
-        (root / f"{number}.png").write_bytes(encoded(number, ".png", 300, 400))
+        (inbox / f"{number}.png").write_bytes(encoded(number, ".png", 300, 400))
     process = start("-s", "6")
     halt(process, lambda: out.exists() and list(out.glob(".cvsr-*")))
     process.send_signal(signal.SIGTERM)
@@ -175,8 +163,8 @@ def test_a_signal_ends_it_after_the_file_in_work(start, root, out):
 
 @POSIX
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_ended_at_once_it_leaves_nothing_half_and_the_next_one_does_all(start, root, out, how):
-    (root / "a.png").write_bytes(encoded(0, ".png", 300, 400))
+def test_ended_at_once_it_leaves_nothing_half_and_the_next_one_does_all(start, inbox, out, how):
+    (inbox / "a.png").write_bytes(encoded(0, ".png", 300, 400))
     process = start("-s", "10")
     halt(process, lambda: out.exists() and list(out.glob(".cvsr-*")))
     process.send_signal(how)
@@ -193,14 +181,14 @@ def test_ended_at_once_it_leaves_nothing_half_and_the_next_one_does_all(start, r
 
 
 @POSIX
-def test_a_folder_that_goes_and_comes_back(start, root, out):
-    (root / "a.png").write_bytes(encoded(1))
+def test_a_folder_that_goes_and_comes_back(start, inbox, out):
+    (inbox / "a.png").write_bytes(encoded(1))
     process = start()
     wait_for(lambda: doubled(out / "a_x2.png", 1), process)
-    away = root.rename(root.with_name("away"))
+    away = inbox.rename(inbox.with_name("away"))
     said = told(process, "is gone")
-    away.rename(root)
-    (root / "b.png").write_bytes(encoded(2))
+    away.rename(inbox)
+    (inbox / "b.png").write_bytes(encoded(2))
     wait_for(lambda: doubled(out / "b_x2.png", 2), process)
     said += ended(process)
     assert "is gone: waiting for it" in said and "there again" in said

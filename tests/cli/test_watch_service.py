@@ -15,32 +15,20 @@ from cvsr.cli.bar import Bar
 
 
 @pytest.fixture
-def root(tmp_path) -> Path:
-    here = tmp_path / "in"
-    here.mkdir()
-    return here
-
-
-@pytest.fixture
-def out(tmp_path) -> Path:
-    return tmp_path / "out"
-
-
-@pytest.fixture
-def service(root, out):
+def service(inbox, out):
     parser = argparse.ArgumentParser()
     watch.add_arguments(parser)
-    args = parser.parse_args([str(root), "-o", str(out), "-m", "nearest", "--settle", "0"])
+    args = parser.parse_args([str(inbox), "-o", str(out), "-m", "nearest", "--settle", "0"])
     return watch.Service(args, Bar(io.StringIO()), [])
 
 
-def test_a_file_that_changes_while_it_is_upscaled_gets_no_result_of_then(service, root, out, monkeypatch):
-    (root / "a.png").write_bytes(encoded(1))
+def test_a_file_that_changes_while_it_is_upscaled_gets_no_result_of_then(service, inbox, out, monkeypatch):
+    (inbox / "a.png").write_bytes(encoded(1))
     bands = service._enlarger.upscaler.bands
 
     def meanwhile(*args, **keywords):
         yield from bands(*args, **keywords)
-        (root / "a.png").write_bytes(encoded(2))
+        (inbox / "a.png").write_bytes(encoded(2))
 
     monkeypatch.setattr(service._enlarger.upscaler, "bands", meanwhile)
     service.look()
@@ -50,8 +38,8 @@ def test_a_file_that_changes_while_it_is_upscaled_gets_no_result_of_then(service
     assert doubled(out / "a_x2.png", 2)
 
 
-def test_a_file_that_goes_while_it_is_its_turn_is_forgotten(service, root, monkeypatch):
-    (root / "a.png").write_bytes(encoded(1))
+def test_a_file_that_goes_while_it_is_its_turn_is_forgotten(service, inbox, monkeypatch):
+    (inbox / "a.png").write_bytes(encoded(1))
     monkeypatch.setattr(File, "changed", lambda file: not file.source.path.exists())
     monkeypatch.setattr(service, "_refuse", lambda job: job.source.unlink())
     service.look()
@@ -59,15 +47,15 @@ def test_a_file_that_goes_while_it_is_its_turn_is_forgotten(service, root, monke
     assert (service.written, service.failed, service.inbox.files) == (0, 0, {})
 
 
-def test_a_result_that_cannot_be_written_is_tried_again_and_said_once(service, root, out):
-    (root / "a.png").write_bytes(encoded(1))
+def test_a_result_that_cannot_be_written_is_tried_again_and_said_once(service, inbox, out):
+    (inbox / "a.png").write_bytes(encoded(1))
     out.write_bytes(b"no folder")
     service.look()
-    service.inbox.files[root / "a.png"].due = 0
+    service.inbox.files[inbox / "a.png"].due = 0
     service.look()
     assert service._bar._stream.getvalue().count("cannot be written") == 1
     out.unlink()
-    service.inbox.files[root / "a.png"].due = 0
+    service.inbox.files[inbox / "a.png"].due = 0
     service.look()
     assert doubled(out / "a_x2.png", 1)
 
@@ -82,7 +70,7 @@ def test_a_result_that_cannot_be_written_is_tried_again_and_said_once(service, r
         (["nix", "-o", "out"], "is not a folder"),
     ],
 )
-def test_folders_that_cannot_be(tmp_path, root, monkeypatch, capfd, argv, hint):
+def test_folders_that_cannot_be(tmp_path, inbox, monkeypatch, capfd, argv, hint):
     monkeypatch.chdir(tmp_path)
     Path("file").write_bytes(b"")
     assert verbs.main(["watch", *argv, "--once"]) in (1, 2)

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import struct
-import warnings
 
 import numpy as np
 import pytest
 from kit.serving import decoded, encoded
-
-for name in ("starlette", "uvicorn", "python_multipart"):
-    pytest.importorskip(name, reason="needs the extra serve")
-pytest.importorskip("httpx", reason="requests without a network")
-
-with warnings.catch_warnings():  # httpx is to have a successor
-    warnings.simplefilter("ignore")
-    from starlette.testclient import TestClient
+from kit.testclient import LIMITS, TestClient, application, client_of
 
 import cvsr
 from cvsr.io import formats
 from cvsr.serve import worker
-from cvsr.serve.app import application
-from cvsr.serve.limits import Limits
-
-LIMITS = Limits(upload=2_000_000, pixels=200_000, timeout=30, queue=2)
 
 
 @pytest.fixture(scope="module")
 def client():
-    with TestClient(application("cvsr-small", LIMITS), base_url="http://127.0.0.1") as client:
+    with client_of("cvsr-small") as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def cat(photo):
-    return photo("chelsea")[100:180, 100:220]
 
 
 def valid(value: object, schema: dict, document: dict) -> bool:
@@ -205,7 +188,7 @@ def test_a_server_for_others_has_names_of_its_own():
 def test_a_model_file_of_the_owner_has_a_name_and_no_path(root, cat, tmp_path):
     file = tmp_path / "mine_x2.onnx"
     file.write_bytes((root / "models" / "cvsr-small" / "cvsr-small_x2.onnx").read_bytes())
-    client = TestClient(application(str(file), LIMITS), base_url="http://127.0.0.1")
+    client = client_of(str(file))
     told = client.get("/models").json()
     assert str(tmp_path) not in client.get("/models").text
     answer = client.post("/upscale", content=encoded(cat), params={"model": told["default"]})

@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-import warnings
 
 import numpy as np
 import pytest
 from kit.serving import encoded
-
-for name in ("starlette", "uvicorn", "python_multipart"):
-    pytest.importorskip(name, reason="needs the extra serve")
-pytest.importorskip("httpx", reason="requests without a network")
-
-with warnings.catch_warnings():  # httpx is to have a successor
-    warnings.simplefilter("ignore")
-    from starlette.testclient import TestClient
+from kit.testclient import LIMITS, application, client_of
 
 from cvsr.errors import OptionError
-from cvsr.serve import app, bodies, worker
-from cvsr.serve.app import application
+from cvsr.serve import bodies, worker
 from cvsr.serve.limits import Limits, Refusal
-
-LIMITS = Limits(upload=2_000_000, pixels=200_000, timeout=30, queue=2)
-
-
-@pytest.fixture(scope="module")
-def cat(photo):
-    return photo("chelsea")[100:180, 100:220]
 
 
 def test_work_that_takes_too_long_is_given_up(cat):
-    client = TestClient(application("cvsr-small", Limits(upload=2_000_000, timeout=1e-9)), base_url="http://127.0.0.1")
+    client = client_of("cvsr-small", Limits(upload=2_000_000, timeout=1e-9))
     answer = client.post("/upscale", content=encoded(cat))
     assert answer.status_code == 504 and "1e-09 seconds" in answer.json()["error"]
 
 
 def test_what_decoding_could_take_is_refused_beforehand():
     limits = Limits(upload=100_000, pixels=10**9, memory=Limits(upload=100_000).budget().base + (40 << 20))
-    client = TestClient(application("cvsr-small", limits), base_url="http://127.0.0.1")
+    client = client_of("cvsr-small", limits)
     answer = client.post("/upscale?scale=1", content=encoded(np.zeros((3000, 3000), np.uint8)))
     assert answer.status_code == 413 and "MB" in answer.json()["error"]
 
@@ -53,8 +37,7 @@ def test_limits_that_leave_nothing_are_said_at_the_start():
 
 
 def test_an_error_of_ours_is_an_answer_without_its_traceback(cat, monkeypatch):
-    made = application("bilinear", LIMITS)
-    client = TestClient(made, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    client = client_of("bilinear", raise_server_exceptions=False)
     monkeypatch.setattr(worker.reader, "decode", lambda *_: 1 / 0)
     answer = client.post("/upscale", content=encoded(cat))
     assert answer.status_code == 500 and "division" not in answer.text and answer.json()["error"]
@@ -88,4 +71,4 @@ def test_a_large_upload_is_refused_before_it_is_sent():
 def test_without_the_extra_it_says_what_to_type(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "starlette.applications", None)
     with pytest.raises(OptionError, match=r'pip install "\.\[serve\]"'):
-        app.application("bilinear", LIMITS)
+        application("bilinear", LIMITS)
