@@ -111,3 +111,12 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "random_x2.onnx"
     path.write_bytes(onnxlite.conv_chain(8, 2, 2))
     return path
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder of untrained networks for x2 and x3."""
+    folder = tmp_path_factory.mktemp("random")
+    for scale in (2, 3):
+        (folder / f"random_x{scale}.onnx").write_bytes(onnxlite.conv_chain(8, 2, scale, scale))
+    return folder

@@ -1,4 +1,4 @@
-"""Pictures that give rows on demand: the same pixels as of a picture in memory, whatever the bands."""
+"""Pictures that give rows on demand: the same pixels as for a picture in memory, whatever the bands."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import numpy as np
 import pytest
 
 import cvsr
-from cvsr.image import fill
+from cvsr.image import PEAK, fill
 from cvsr.inference import interpolated
-from cvsr.inference.rows import RowSource
+from cvsr.inference.rows import RowSource, color_and_alpha
 
 
 class Given:
-    """Rows of an array, with a note of what was asked for."""
+    """Rows of an array; it records which were requested."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
-        self.most = 0
+        self.requests: list[tuple[int, int]] = []
+
+    @property
+    def most(self) -> int:
+        return max(stop - start for start, stop in self.requests)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         assert 0 <= start < stop <= self.shape[0]
-        self.most = max(self.most, stop - start)
+        self.requests.append((start, stop))
         return self.array[start:stop].copy()
 
 
@@ -85,6 +89,108 @@ def test_hidden_color_is_the_same_in_parts(photo, monkeypatch):
     for start in range(0, 300, 30):
         np.testing.assert_array_equal(part.rows(start, start + 30), whole[start : start + 30])
     np.testing.assert_array_equal(fill.spread_in_blocks(picture[..., :3], hidden), whole)
+
+
+def noise(shape: tuple[int, ...], dtype: str = "uint8") -> np.ndarray:
+    real = np.random.default_rng(shape).random(shape)
+    return (real * PEAK[dtype]).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", PEAK)
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 3)])
+def test_rows_of_gray_and_color_are_passed_on_in_any_order(shape, dtype):
+    given = Given(noise(shape, dtype))
+    source = RowSource(given)
+    assert source.size == (7, 9) and source.edges() == [9]
+    requests = [(0, 4), (8, 9), (2, 3), (0, 9)]
+    for start, stop in requests:
+        rows = source.rows(start, stop)
+        assert rows.dtype == dtype
+        np.testing.assert_array_equal(rows, given.array[start:stop])
+    assert given.requests == requests
+
+
+@pytest.mark.parametrize("dtype", PEAK)
+def test_alpha_is_a_plane_of_its_own(dtype):
+    given = Given(noise((9, 7, 4), dtype))
+    rows = RowSource(given, alpha=True).rows(3, 9)
+    assert rows.flags.c_contiguous and rows.dtype == dtype and given.requests == [(3, 9)]
+    np.testing.assert_array_equal(rows, given.array[3:9, :, 3])
+
+
+@pytest.mark.parametrize("dtype", PEAK)
+def test_color_beside_alpha_reads_no_more_than_the_reach(dtype):
+    picture = noise((300, 20, 4), dtype)
+    picture[..., 3] *= picture[..., 3] > PEAK[dtype] / 2
+    given, whole = Given(picture), fill.filled(picture.copy())
+    source = RowSource(given)
+    for start, stop in ((0, 10), (280, 300), (100, 150), (0, 300)):
+        rows = source.rows(start, stop)
+        assert rows.dtype == dtype and rows.shape == (stop - start, 20, 3)
+        np.testing.assert_array_equal(rows, whole[start:stop])
+    reach = fill.REACH
+    assert given.requests == [(0, 10 + reach), (280 - reach, 300), (100 - reach, 150 + reach), (0, 300)]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "pixels"),
+    [
+        ((9, 7), "uint8", [1]),
+        ((9, 7, 3), "uint8", [3]),
+        ((9, 7, 4), "uint8", [3, 1]),
+        ((9, 7, 3), "uint16", [6]),
+        ((9, 7, 4), "float32", [12, 4]),
+    ],
+)
+def test_color_and_alpha_are_separate_stages(shape, dtype, pixels, in_memory):
+    image = noise(shape, dtype)
+    parts = color_and_alpha(image if in_memory else Given(image))
+    assert [pixel for _, pixel in parts] == pixels
+    for (stage, _), channels in zip(
+        parts, (image[..., :3] if len(shape) == 3 else image, image[..., -1]), strict=False
+    ):
+        rows = stage.rows(2, 9)
+        assert stage.size == (7, 9) and rows.dtype == dtype
+        np.testing.assert_array_equal(rows, channels[2:9])
+
+
+def test_a_single_channel_is_enlarged_as_a_plane():
+    [(stage, pixel)] = color_and_alpha(noise((9, 7, 1)))
+    assert stage.rows(0, 9).shape == (9, 7) and pixel == 1
+
+
+@pytest.mark.parametrize("height", [1, 31, 32, 33, 64, 65])
+@pytest.mark.parametrize("channels", [(), (3,), (4,)])
+@pytest.mark.parametrize("dtype", PEAK)
+def test_bands_have_every_row_once_and_the_last_may_be_short(models, height, channels, dtype):
+    picture = noise((height, 256, *channels), dtype)
+    bands = list(cvsr.Upscaler(models, 2, tile=32, threads=1).bands(Given(picture)))
+    assert len(bands) == -(-height // 32)
+    assert sum(map(len, bands)) == 2 * height and max(map(len, bands)) <= 64
+    assert {(band.dtype.name, band.shape[1:]) for band in bands} == {(dtype, (512, *channels))}
+
+
+def test_rows_are_requested_from_the_top_down(models):
+    for scale in (2, 3.7, 4):
+        given = Given(noise((200, 256, 3)))
+        list(cvsr.Upscaler(models, scale, tile=32, threads=1).bands(given))
+        starts, stops = zip(*given.requests, strict=True)
+        assert list(starts) == sorted(starts) and list(stops) == sorted(stops)
+        assert starts[0] == 0 and stops[-1] == 200
+        assert all(start <= stop for start, stop in zip(starts[1:], stops, strict=False)), "no row is skipped"
+
+
+def test_bands_that_are_closed_early_read_and_compute_no_more(models):
+    given, seen = Given(noise((400, 256))), []
+    bands = cvsr.Upscaler(models, 2, tile=32, threads=1).bands(given, progress=seen.append)
+    next(bands)
+    read, computed = list(given.requests), len(seen)
+    bands.close()
+    assert given.requests == read and read[-1][1] < 50
+    assert len(seen) == computed < seen[0].total / 10
+    with pytest.raises(StopIteration):
+        next(bands)
 
 
 @pytest.mark.parametrize(("length", "source"), [(10, 5), (5, 10), (7, 3), (3, 7), (9, 9)])

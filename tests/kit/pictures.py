@@ -20,6 +20,19 @@ def smooth(height=24, width=40, channels=3) -> np.ndarray:
     return picture
 
 
+PEAKS = {"uint8": 255, "uint16": 65535, "float32": 1}
+"""The value of white, by dtype."""
+
+
+def colorful(shape: tuple[int, ...], dtype: str = "uint8") -> np.ndarray:
+    """A picture of any kind with smooth random colors, some of them at the ends of the range."""
+    random = np.random.default_rng(shape)
+    small = random.random((4, 5, *shape[2:]))
+    rows, columns = (np.arange(n) * 4 // n for n in shape[:2])
+    values = np.clip(small[rows][:, columns] * 1.4 - 0.2 + 0.05 * random.random(shape), 0, 1)
+    return values.astype(dtype) if dtype == "float32" else np.rint(values * PEAKS[dtype]).astype(dtype)
+
+
 def pillow_file(image: Pillow.Image, format: str, **keywords) -> np.ndarray:
     stream = io.BytesIO()
     image.save(stream, format, **keywords)
