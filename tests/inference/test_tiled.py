@@ -152,6 +152,12 @@ def test_overlapping_requests_compute_no_tile_again_and_earlier_rows_are_forgott
         assert len(made._done) <= 3
 
 
+def test_a_request_computes_no_tile_above_or_below_it(stage):
+    image, network = noise(64, 10), BoxNetwork(2, 2, "bgr")
+    np.testing.assert_array_equal(stage(image, network, 16, 2).rows(32, 64), network.whole(image)[32:64])
+    assert len(network.fed) == 1
+
+
 @pytest.mark.parametrize(("group", "edges"), [(1, [32, 64, 96, 128, 160]), (2, [64, 128, 160]), (9, [160])])
 def test_groups_of_rows_of_tiles_are_computed_together(stage, group, edges):
     image, network = noise(80, 40), BoxNetwork(2, 3, "bgr")
