@@ -20,7 +20,7 @@ Format = Literal["onnx", "pb", "interpolation"]
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a model file: the fields of :class:`ModelInfo`, of which some may be unknown."""
+    """The known facts of a model file: the fields of :class:`ModelInfo`, some of which may be unknown."""
 
     name: str
     scale: int | None
@@ -60,9 +60,9 @@ class ModelInfo(ModelFacts):
     image enlarged by interpolation ("bicubic": SRCNN, VDSR), or both ("image,bicubic": DCSCN). ``multiple``: the sides
     of its input must be multiples of this. ``tail``: the network ends in an "image", or in the scale² "subpixel"
     planes of each channel before the pixel shuffle. ``skip``: what is added to the planes after the network: "none",
-    or "nearest", the input itself. ``chroma``: how chroma beside a luma network, and the input of a network that reads
-    it enlarged, are interpolated; "dnn_superres" is bilinear, and rounds 8 bits wherever OpenCV's module does, so that
-    results are the same. ``radius``: of the receptive field, in input pixels; None if unknown or global. ``output``:
+    or "nearest", the input itself. ``chroma``: how to interpolate chroma for a luma network, and the input of a network
+    that reads it enlarged; "dnn_superres" is bilinear, and rounds to 8 bits wherever OpenCV's module does, so that the
+    results are equal. ``radius``: of the receptive field, in input pixels; None if unknown or global. ``output``:
     the name of the output to take, or "" for the only one; ``outputs``: the names of all; ``names``: those of the
     inputs if there are several. ``width``: channels of the widest layer. ``algorithm``: its name in OpenCV's
     dnn_superres, for files made for that.
@@ -119,7 +119,7 @@ def open_model(
 
 
 def completed(facts: ModelFacts) -> ModelInfo:
-    """Return facts that have been checked and are enough to run a model; raise ModelError or OptionError."""
+    """Return checked facts that are sufficient to run a model; raise ModelError or OptionError."""
     for key, hint in (("scale", "scale=2"), ("color", "color='luma'"), ("range", "range=1")):
         if getattr(facts, key) is None:
             raise ModelError(
@@ -211,7 +211,7 @@ def pb_facts(file: Path, data: bytes) -> ModelFacts:
 
     nodes, sha256 = graphdef.read_graphdef(data), hashlib.sha256(data).hexdigest()
     ends = graphdef.outputs(nodes)
-    output = "NCHW_output" if "NCHW_output" in ends else ends[-1] if ends else ""  # the name that dnn_superres asks for
+    output = "NCHW_output" if "NCHW_output" in ends else ends[-1] if ends else ""  # the name that dnn_superres requests
     facts = ModelFacts(
         file.stem, None, "pb", radius=graphdef.reach(nodes), output=output, outputs=tuple(ends), path=file,
         sha256=sha256, width=graphdef.width(nodes), ops=tuple(node.op for node in nodes),

@@ -1,4 +1,4 @@
-"""Express pixel shuffles and transposed convolutions by operations that every OpenCV computes fast and correctly.
+"""Replace pixel shuffles and transposed convolutions by operations that every OpenCV computes fast and correctly.
 
 Used by the importer of frozen graphs and by the converters.
 """
@@ -46,7 +46,7 @@ def phases(weight: NDArray[Any], s: int, begin: tuple[int, int]) -> tuple[NDArra
 
 def _taps(size: int, s: int, begin: int) -> list[dict[int, int]]:
     """Return, for each phase, {offset of the input pixel: tap of the kernel}."""
-    # y[s * q + phase] gets x[i] * w[k] where s * i + k - begin = s * q + phase, so the offset is i - q
+    # y[s * q + phase] includes x[i] * w[k] if s * i + k - begin = s * q + phase, so the offset is i - q
     found: list[dict[int, int]] = []
     for phase in range(s):
         ks = [k for k in range(size) if (phase + begin - k) % s == 0]

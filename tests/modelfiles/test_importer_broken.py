@@ -24,7 +24,7 @@ BROKEN = {  # nodes between the placeholder "in" and the output, which reads "y"
     "a missing node": (lite.node("y", "Relu", ["nothing"]), "'nothing'"),
     "two inputs": (
         lite.node("in2", "Placeholder") + lite.node("y", "Add", ["in", "in2"]),
-        r"\(Placeholder\) is an input beside 'in",
+        r"\(Placeholder\) is a second input besides 'in",
     ),
     "two nodes of one name": (lite.node("y", "Relu", ["in"]) * 2, "same name"),
     "a strange name": (lite.node("#0", "Relu", ["in"]), "'#0'"),
@@ -37,7 +37,7 @@ BROKEN = {  # nodes between the placeholder "in" and the output, which reads "y"
     "dilations": (lite.conv("y", "in", KERNEL, dilations=[1, 999, 999, 1]), "dilations"),
     "padding": (lite.conv("y", "in", KERNEL, padding="EXPLICIT"), "EXPLICIT"),
     "layout": (lite.conv("y", "in", KERNEL, data_format="NCHW"), "NCHW"),
-    "other channels": (lite.conv("y", "in", W.kernel(3, 3, 2, 4)), "2 channels and reads 1"),
+    "other channels": (lite.conv("y", "in", W.kernel(3, 3, 2, 4)), "2 channels but reads 1"),
     "three axes": (lite.conv("y", "in", KERNEL[0]), "4 dimensions"),
     "a number for each pixel": (lite.binary("y", "Add", "in", np.ones((3, 1))), "shape"),
     "planes that are no square": (

@@ -1,1 +1,1 @@
-"""A model file becomes a file for OpenCV: read, understood, traced, built and proven. Start with ``convert.py``."""
+"""Convert a model file into a file for OpenCV: read, understand, trace, build, verify. Start with ``convert.py``."""

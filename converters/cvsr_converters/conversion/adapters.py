@@ -1,4 +1,4 @@
-"""Change what goes into a network or comes out of it, in the original and in its graph alike."""
+"""Change a network's inputs or outputs, in the original and in its graph alike."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def selected(original, output):
-    """Return the original with its output number ``output`` only."""
+    """Return the original with only its output number ``output``."""
 
     def graph(size):
         model = original.graph(size)
@@ -25,7 +25,7 @@ def selected(original, output):
 def affine(original, incoming=(1.0, 0.0), outgoing=(1.0, 0.0)):
     """Return the original with its inputs ``a * x + b`` and its outputs ``c * y + d``.
 
-    ``incoming`` = (a, b) and ``outgoing`` = (c, d) are numbers, or one for each channel.
+    ``incoming`` = (a, b) and ``outgoing`` = (c, d): each a number, or one number per channel.
     """
     if incoming == (1.0, 0.0) and outgoing == (1.0, 0.0):
         return original
@@ -46,9 +46,9 @@ def affine(original, incoming=(1.0, 0.0), outgoing=(1.0, 0.0)):
 
 
 def padded(original, margin):
-    """Return the original with ``margin`` pixels of reflection around its inputs.
+    """Return the original with its inputs padded by ``margin`` reflected pixels.
 
-    A network of "valid" convolutions loses a border; with this one its result has the whole size.
+    A network with "valid" convolutions loses a border; with this padding, the result has the full size.
     """
     if not margin:
         return original
@@ -86,7 +86,7 @@ def _constant(model, array, name):
 
 
 def _fresh(model, name):
-    """Return a name that no value of the graph has: several changes may meet in one graph."""
+    """Return a name that the graph does not use: several changes may be made to one graph."""
     used = {value for node in model.graph.node for value in (*node.input, *node.output)}
     used |= {tensor.name for tensor in model.graph.initializer}
     while name in used:
@@ -95,7 +95,7 @@ def _fresh(model, name):
 
 
 def before(model, info, chain):
-    """Put a chain of nodes between the input ``info`` and all that read it."""
+    """Insert a chain of nodes between the input ``info`` and its readers."""
     if not chain:
         return
     last = _fresh(model, f"{info.name}.fed")
@@ -108,7 +108,7 @@ def before(model, info, chain):
 
 
 def after(model, info, chain):
-    """Put a chain of nodes between what makes the output ``info`` and the output, which gets a new name."""
+    """Append a chain of nodes to the output ``info``, which gets a new name."""
     if not chain:
         return
     inner, outer = info.name, _fresh(model, f"{info.name}.given")

@@ -1,4 +1,4 @@
-"""An understood network → the bytes of a file for one target, and the proof that they compute what it does."""
+"""Build the file for one target from an understood network, and verify that it computes the same."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ OLDEST = "4.8"
 
 @dataclass(frozen=True)
 class Built:
-    """The bytes of a file, the facts in it, and ``verify(pythons)``, which gives the report of the comparison."""
+    """The bytes of a file, its facts, and ``verify(pythons)``, which returns the report of the comparison."""
 
     data: bytes
     facts: Facts
@@ -31,10 +31,10 @@ class Built:
 
 
 def onnx(understood, name, half=False, bits=None):
-    """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle, the rest is in its metadata."""
+    """Return the :class:`Built` ONNX file for cvsr: it ends before the pixel shuffle; the metadata holds the rest."""
     original, facts = understood.original, understood.facts
     graph = _traced(understood)
-    counted = parameters(graph)  # as the network was given: passes enlarge and split kernels
+    counted = parameters(graph)  # before the passes enlarge and split kernels
     graph, facts, limited = tail.cut(graph, facts)
     factors = [one.factor for one in original.inputs]
     facts |= Facts(name=name, radius=receptive_field.fact(graph, facts), parameters=counted)
@@ -42,7 +42,7 @@ def onnx(understood, name, half=False, bits=None):
     ops.check(graph, OLDEST)
     graph, tolerance = _stored(graph, half, bits)
     data = onnx_file.pack(graph, facts, math.lcm(onnx_file.SIZE, facts.multiple or 1), factors)
-    # where a limit was cut off, what lies beyond it differs, and the host's own limit comes after
+    # if a limit was cut off, values beyond it differ until the host applies its own
     limit = runtime_model.limited(facts) if limited else np.asarray
     whole, image = runtime_model.finish(understood.facts), runtime_model.finish(facts)
 
@@ -62,7 +62,7 @@ def onnx(understood, name, half=False, bits=None):
 
 
 def standalone(understood, name, half=False, bits=None):
-    """Return the :class:`Built` ONNX file that takes and gives 8-bit BGR, with everything inside."""
+    """Return the :class:`Built` ONNX file from 8-bit BGR to 8-bit BGR, with everything included."""
     from cvsr_converters.targets import standalone as target
 
     original, facts = understood.original, understood.facts | Facts(name=name)
@@ -88,7 +88,7 @@ def pb(understood, name, half=False, bits=None):
     from cvsr_converters.targets import pb as target
 
     if half:
-        raise OptionError("weights in 16 bits are for ONNX files: dnn_superres does not read them")
+        raise OptionError("dnn_superres cannot read 16-bit weights: omit --half, or convert to ONNX")
     original, facts = understood.original, understood.facts | Facts(name=name)
     graph, _ = _stored(_traced(understood), half, bits)
     data = target.pack(graph, facts)
@@ -104,9 +104,9 @@ def _traced(understood):
 
 
 def _stored(graph, half, bits):
-    """Return the graph with its weights as they are stored, and how far off the result may be for that.
+    """Return the graph with its weights as stored in the file, and the tolerance for its result.
 
-    ``half``: in 16 bits. ``bits``: with as many significant bits only.
+    ``half``: in 16 bits. ``bits``: rounded to this many significant bits.
     """
     from cvsr_converters.targets import half as half_precision
 
@@ -118,13 +118,13 @@ def _stored(graph, half, bits):
 
 
 def fitting(facts):
-    """Return the sizes to verify at, brought to the multiple that the network needs."""
+    """Return the sizes to verify at, rounded up to the multiple that the network needs."""
     multiple = facts.multiple or 1
     return tuple(tuple(multiple * math.ceil(n / multiple) for n in size) for size in SIZES)
 
 
 def parameters(graph):
-    """Return how many numbers the convolutions of an ONNX graph have, biases and slopes included."""
+    """Return the number of parameters of an ONNX graph's convolutions, including biases and slopes."""
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.graph.initializer}
     layers = [node for node in graph.graph.node if node.op_type in ("Conv", "ConvTranspose", "PRelu")]
     names = {name for node in layers for name in node.input}

@@ -1,7 +1,7 @@
-"""The whole conversion in one process; ``python -m cvsr_converters.conversion.child FOLDER`` is the child that does it.
+"""Do a whole conversion in one process: ``python -m cvsr_converters.conversion.child FOLDER`` runs it as a child.
 
-The child reads ``request.json`` in the folder and leaves ``model`` and ``report.json``, or ``refusal.json``. A parent
-with no framework in it survives whatever a strange file does to the child, and can bound its time and memory.
+The child reads ``request.json`` in the folder and writes ``model`` and ``report.json``, or ``refusal.json``. The parent
+loads no framework, survives if a strange file crashes the child, and limits its time and memory.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from cvsr_converters.sources import Options
 
 @dataclass(frozen=True)
 class Request:
-    """What a conversion is to do: see :func:`cvsr_converters.convert`, whose arguments these are."""
+    """The arguments of a conversion: see :func:`cvsr_converters.convert`."""
 
     name: str
     source: str = ""
@@ -30,7 +30,7 @@ class Request:
     options: Options = field(default_factory=Options)
     pythons: tuple = ()
     half: bool = False
-    memory: int = 0  # bytes of address space that the child may take; 0 for no limit
+    memory: int = 0  # bytes of address space that the child may use; 0: no limit
 
     def to_json(self):
         """Return the request as JSON text."""
@@ -51,12 +51,12 @@ def convert(request, original, title, say=lambda text: None):
     from cvsr_converters.proof.report import Conversion
 
     begun = time.monotonic()
-    say("looking at what it does")
+    say("detecting scale, color and range")
     hint = f"{Path(request.source).name} {request.options.network or ''}"
     understood = understand(original, request.facts, request.output, hint)
-    say("rewriting its graph")
+    say("rewriting the graph")
     built = build.TARGETS[request.target](understood, request.name, half=request.half)
-    say("comparing it in OpenCV")
+    say("comparing the results in OpenCV")
     proof = built.verify(request.pythons)
     report = Conversion(
         source=Path(request.source).name or request.name,
@@ -81,12 +81,12 @@ def from_file(request, say=lambda text: None):
     say(f"reading {path.name}: {module.TITLE}")
     original = sources.read(module, path, request.options)
     if request.output not in original.outputs and len(original.outputs) == 1:
-        request = replace(request, output=None)  # chosen in reading already, where its name was another
+        request = replace(request, output=None)  # already chosen while reading, under another name
     return convert(request, original, module.TITLE, say)
 
 
 def main(folder):
-    """Do the request in ``folder``; return the exit code, 1 for a refusal."""
+    """Convert as requested in ``folder``; return the exit code, 1 if the model is refused."""
     folder = Path(folder)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's own Keras runs on
@@ -107,8 +107,8 @@ def main(folder):
         _refuse(folder, str(error))
         return 1
     except MemoryError:
-        limit = f"{request.memory / 2**30:.3g} GB of memory are"
-        _refuse(folder, f"{limit} not enough for it; if you trust the file, allow more (--max-memory)")
+        limit = f"{request.memory / 2**30:.3g} GB of memory"
+        _refuse(folder, f"the conversion needs more than {limit}: if you trust the file, raise --max-memory")
         return 1
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -121,7 +121,7 @@ def main(folder):
 
 
 def _limit_memory(limit):
-    """Let an allocation beyond ``limit`` fail, where the system can do that: a file may lie about its sizes."""
+    """Make allocations beyond ``limit`` fail, if the system supports that: a file may state false sizes."""
     try:
         import resource
     except ImportError:

@@ -1,8 +1,8 @@
-"""Find out by looking what colors a network takes and gives, and in which range of numbers.
+"""Detect which colors a network takes and returns, and their range of values.
 
-A super-resolved photo, made small again, is the photo. So every way to feed the network is tried on a real one, and the
-one whose result comes nearest is taken; how far the next best is off says how sure that is. The photo is a piece of a
-portrait of an astronaut by NASA, in the public domain.
+A super-resolved photo, reduced again, equals the photo. So a photo is fed to the network in every way, and the way with
+the smallest error is chosen; the error of the second best tells how certain that is. The photo is a crop of a portrait
+of an astronaut by NASA, in the public domain.
 """
 
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from cvsr.modelfiles.info import Color
 
 PHOTO = Path(__file__).with_name("photo.png")
 COLORS: dict[int, tuple[Color, ...]] = {1: ("luma",), 3: ("rgb", "bgr", "ycbcr", "ycrcb")}
-RANGES = {"0..1": (1.0, 0.0), "0..255": (255.0, 0.0), "-1..1": (2.0, -1.0)}  # of a value 0..1: factor, offset
+RANGES = {"0..1": (1.0, 0.0), "0..255": (255.0, 0.0), "-1..1": (2.0, -1.0)}  # factor and offset, from 0..1
 USUAL = ("luma", "rgb", "bgr", "ycbcr", "ycrcb")
-# By how much the error of the usual color must be larger than that of another for that one to be taken
+# An unusual color is chosen only if the error of the usual one is this many times larger
 CLEAR = 1.1
-# By how much that of the usual range: next to nothing, for no range is as usual as RGB
+# The same for ranges: almost 1, because no range is as common as RGB is among the colors
 SAME = 1.001
-# Chroma has less detail than color to get wrong: a network of RGB is often less far off where it is fed YCbCr
+# Chroma has less detail to get wrong: an RGB network often has a smaller error if it is fed YCbCr
 DOUBT = 2.0
-HOPELESS = 0.15  # no picture: half of what a flat gray one would be off
+HOPELESS = 0.15  # not an image: half the error of a flat gray one
 
 
 @dataclass(frozen=True)
 class Look:
-    """How to feed a network: its ``color``, its ``range`` on both sides, and ``said``, how that is known.
+    """How to feed a network: its ``color``, the ``range`` of its input and output, and ``said``, how these are known.
 
-    ``range``: 1 or 255 where both sides have it; else 1, after ``incoming`` and ``outgoing``, each (factor, offset),
-    have brought the network to 0..1 on both sides.
+    ``range``: 1 or 255 if input and output share it; else 1, and ``incoming`` and ``outgoing``, each (factor, offset),
+    convert both to 0..1.
     """
 
     color: Color
@@ -44,7 +44,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Try:
-    """One way to feed the network, and how far off its result was (RMS, white being 1)."""
+    """One way to feed the network, and the RMS error of its result (white is 1)."""
 
     color: Color
     fed: str
@@ -53,16 +53,16 @@ class Try:
 
 
 def find(run, shapes, *, enlarge=1, color=None, range=None, hint=""):
-    """Return the :class:`Look` of a network; ``run`` is its function, ``shapes`` what is known of its sizes.
+    """Return the :class:`Look` of a network; ``run`` is its function, ``shapes`` the facts about its sizes.
 
-    ``enlarge``: by how much the host enlarges what it feeds. ``color`` and ``range`` are what is known already;
-    ``hint`` are words that may name a color. Raises ModelError where the channels fit no color.
+    ``enlarge``: the factor by which the host enlarges its input. ``color`` and ``range``: if already known; ``hint``:
+    text that may name a color. Raises ModelError if no color has this number of channels.
     """
     colors = COLORS.get(shapes.channels)
     if colors is None:
-        raise ModelError(f"the network has images of {shapes.channels} channels: 1 (luma) or 3 (a color) can be used")
+        raise ModelError(f"the network takes {shapes.channels} channels: only 1 (luma) and 3 (color) are supported")
     if color is not None and color not in colors:
-        raise ModelError(f"the network has {shapes.channels} channels, which are not {color}: {' or '.join(colors)}")
+        raise ModelError(f"the network takes {shapes.channels} channels, not {color}: use {' or '.join(colors)}")
     ranges = RANGES if range is None else {f"0..{range:g}": RANGES[f"0..{range:g}"]}
     tries = list(_tries(run, shapes, enlarge, (color,) if color else colors, ranges))
 
@@ -79,7 +79,7 @@ def find(run, shapes, *, enlarge=1, color=None, range=None, hint=""):
 
 
 def _best_range(tries):
-    """Return the try with the least error: another than 0..1 or 0..255 on both sides only if it is clearly better."""
+    """Return the try with the smallest error; other ranges than 0..1 or 0..255 on both sides must be clearly better."""
     usual = [t for t in tries if t.fed == t.given and t.fed != "-1..1"]
     least = min(attempt.error for attempt in usual)
     best = min((attempt for attempt in usual if attempt.error <= least * SAME), key=_rank)
@@ -87,7 +87,7 @@ def _best_range(tries):
 
 
 def enlarged(blob, factor):
-    """Return (1, C, H, W) as much larger, by bicubic interpolation."""
+    """Return (1, C, H, W) enlarged by ``factor``, by bicubic interpolation."""
     planes = [cv2.resize(p, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC) for p in blob[0]]
     return np.stack(planes)[None]
 
@@ -109,7 +109,7 @@ def _photo(multiple, margin):
     assert photo is not None, "it is part of the package"
     height, width = (max(n - n % multiple, multiple) for n in photo.shape[:2])
     if height <= 2 * margin:
-        raise ModelError(f"the network loses {margin} pixels on each side, more than the photo that it is tried on has")
+        raise ModelError(f"the test photo is too small for a margin of {margin} pixels: pass --color and --range")
     return cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
@@ -123,7 +123,7 @@ def _planes(bgr, color):
 
 
 def _error(picture, photo, color):
-    """Return how far a result, (H, W, C) in the network's colors, is from the photo once it is as small again."""
+    """Return the RMS error of a result, (H, W, C) in the network's colors, reduced to the size of the photo."""
     if not np.isfinite(picture).all():
         return float("inf")
     small = cv2.resize(picture, (photo.shape[1], photo.shape[0]), interpolation=cv2.INTER_AREA).clip(-1, 2)
@@ -136,7 +136,7 @@ def _error(picture, photo, color):
 
 
 def _rank(attempt):
-    """Return the order in which what is usual comes first: RGB before BGR, 0..1 before 0..255, equal sides."""
+    """Return a sort key that puts the usual first: equal ranges, 0..1 before 0..255, RGB before BGR."""
     ranges = list(RANGES)
     return (
         attempt.fed != attempt.given,
@@ -149,13 +149,13 @@ def _rank(attempt):
 def _look(tries, chosen, said):
     same = chosen.fed == chosen.given and chosen.fed != "-1..1"
     if said is None:
-        said = f"tried on a photo: off by {100 * chosen.error:.1f} % of white"
+        said = f"tried on a photo: error {100 * chosen.error:.1f} % of white"
         others = [t for t in tries if (t.color, t.fed, t.given) != (chosen.color, chosen.fed, chosen.given)]
         if others:
             other = min(others, key=lambda t: t.error)
             ratio = other.error / max(chosen.error, 1e-6)
-            how = "sure" if ratio > 2 else "likely" if ratio > CLEAR else "a guess, it makes little difference"
-            said += f", the next best ({_name(other)}) by {100 * other.error:.1f} %: {how}"
+            how = "certain" if ratio > 2 else "likely" if ratio > CLEAR else "a guess, but it makes little difference"
+            said += f", next best {_name(other)} with {100 * other.error:.1f} %: {how}"
     said = f"{_name(chosen)} ({said})"
     if same:
         return Look(chosen.color, RANGES[chosen.fed][0], (1.0, 0.0), (1.0, 0.0), said)

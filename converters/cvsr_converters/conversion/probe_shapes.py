@@ -1,4 +1,4 @@
-"""Find out by trying what a network does to the size of an image: its scale, the border it loses, its blocks."""
+"""Detect by trial what a network does to the size of an image: its scale, lost border and required multiple."""
 
 import math
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import numpy as np
 from cvsr.errors import ModelError
 
 MULTIPLES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
-SIDE = 37  # prime; a network that needs multiples is tried at the next ones
+SIDE = 37  # prime; rounded up for networks that need multiples
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What :func:`find` found.
+    """The result of :func:`find`.
 
-    ``output``: the place of the output among the original's. ``scale``: of that output over the first input, without
-    the shuffle. ``margin``: how many pixels of the input are missing from each side of the output ("valid" padding).
-    ``multiple``: what the sides must be multiples of. ``channels``: of the output.
+    ``output``: its index among the original's outputs. ``scale``: its size over that of the first input, before any
+    shuffle by the host. ``margin``: input pixels that each side of the output lacks ("valid" padding). ``multiple``:
+    the sides must be multiples of it. ``channels``: those of the output.
     """
 
     output: int
@@ -31,7 +31,7 @@ class Shapes:
 def find(original, output=None):
     """Return the :class:`Shapes` of an :class:`~cvsr_converters.original.Original`; raise ModelError.
 
-    ``output`` is the name of the output to take; else it is the largest, and of equally large ones the last.
+    ``output``: the name of the output to use; by default the largest, and of equally large ones the last.
     """
     chosen = _index(original, output)
     problem, sizes, shapes = None, (), []
@@ -40,22 +40,22 @@ def find(original, output=None):
         sizes = (side, side + 3 * multiple), (side + 2 * multiple, side + multiple)
         try:
             results = [run_zeros(original, size) for size in sizes]
-        except Exception as error:  # whatever a framework raises where a size does not fit
+        except Exception as error:  # frameworks raise various errors if a size does not fit
             problem = problem or error
             continue
         place = _largest(results) if chosen is None else chosen
         if any(result[place].ndim != 4 for result in results):
-            raise ModelError(f"the output {original.outputs[place]!r} is no image: name another one with --outputs")
+            raise ModelError(f"the output {original.outputs[place]!r} is not an image: name another one with --outputs")
         shapes = [result[place].shape for result in results]
         found = _relation(sizes, shapes)
         if found:
             return Shapes(place, *found, multiple, results[0][place].shape[1])
     if problem is not None:
         said = " ".join(str(problem).split())[:400]
-        raise ModelError(f"the network did not run at any of the sizes that were tried: {said}")
+        raise ModelError(f"the network failed at every size that was tried: {said}")
     raise ModelError(
         f"the network turns images of {_words(sizes)} (height x width) into "
-        f"{_words([shape[2:] for shape in shapes])}: that is no whole scale, the same for both axes"
+        f"{_words([shape[2:] for shape in shapes])}: the scale must be a whole number, the same for both axes"
     )
 
 
@@ -69,7 +69,7 @@ def _index(original, output):
     if output is None:
         return 0 if len(original.outputs) == 1 else None
     if output not in original.outputs:
-        raise ModelError(f"there is no output {output!r}; there are: {', '.join(original.outputs)}")
+        raise ModelError(f"the network has no output {output!r}; it has {', '.join(original.outputs)}")
     return original.outputs.index(output)
 
 

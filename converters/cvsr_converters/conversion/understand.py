@@ -1,4 +1,4 @@
-"""Find out what the runtime must know of a network: from what is given, what its file says, and by trying."""
+"""Collect the facts about a network that the runtime needs: from the user, from its file, and by trial."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from cvsr_converters.proof import runtime_model
 
 @dataclass
 class Understood:
-    """An original that takes and gives images as the runtime has them, the ``facts`` of it, and how they are known."""
+    """An original that takes and returns images as the runtime does, its ``facts``, and ``notes`` on their origin."""
 
     original: Original
     facts: Facts
@@ -23,20 +23,18 @@ class Understood:
 def understand(original, given, output=None, hint=""):
     """Return the :class:`Understood` of an original.
 
-    ``given`` are facts that the user states (fields of :class:`cvsr.ModelInfo`), which overrule the file's own;
-    ``output`` is the name of the output to take. Raises ModelError where something is missing or contradicts the rest.
+    ``given``: facts from the user (fields of :class:`cvsr.ModelInfo`), which override those in the file; ``output``:
+    the name of the output to use. Raises ModelError if a fact is missing or contradicts the others.
     """
     facts = original.facts | given
     notes = list(original.notes)
     found = probe_shapes.find(original, output)
     if len(original.outputs) > 1:
         others = ", ".join(name for i, name in enumerate(original.outputs) if i != found.output)
-        notes.append(f"the output {original.outputs[found.output]} is taken; left out: {others}")
+        notes.append(f"using the output {original.outputs[found.output]}; ignored: {others}")
         original = adapters.selected(original, found.output)
     if found.margin:
-        notes.append(
-            f"its convolutions lose {found.margin} pixels at each border: the image is reflected there before them"
-        )
+        notes.append(f"its convolutions lose {found.margin} pixels at each border: the input is padded by reflection")
         original = adapters.padded(original, found.margin)
     facts |= _scale(original, found, facts, given.scale, f"{hint} {original.name}", notes)
     if found.multiple > 1:
@@ -46,7 +44,7 @@ def understand(original, given, output=None, hint=""):
 
 
 def _scale(original, found, facts, wanted, hint, notes):
-    """Return the facts scale, inputs and tail; ``wanted`` is the scale that the user states."""
+    """Return the facts scale, inputs and tail; ``wanted`` is the scale from the user."""
     channels = original.inputs[0].channels
     planes = math.isqrt(found.channels // channels) if found.channels % channels == 0 else 0
     guessed = found.scale == 1 and planes > 1 and planes**2 * channels == found.channels
@@ -58,43 +56,43 @@ def _scale(original, found, facts, wanted, hint, notes):
         if factor != scale:
             raise ModelError(
                 f"the network enlarges by {scale}, and its second input is {factor} times as large as the first: "
-                "only an image and its enlargement to the size of the result can be fed"
+                "two inputs must be an image and its enlargement to the size of the result"
             )
         return Facts(scale=scale, inputs="image,bicubic", tail=tail)
     if len(original.inputs) > 2:
-        raise ModelError(f"the network has {len(original.inputs)} inputs; an image, and its enlargement, can be fed")
+        raise ModelError(f"the network has {len(original.inputs)} inputs; supported are an image and its enlargement")
     if scale == 1:
         enlarged = wanted or facts.scale or _named(hint, notes)
         return Facts(scale=enlarged, inputs="bicubic" if enlarged > 1 else "image", tail=tail)
     if wanted not in (None, scale):
-        raise ModelError(f"the network enlarges by {scale}, not by {wanted}: leave --scale away")
+        raise ModelError(f"the network enlarges by {scale}, not by {wanted}: omit --scale")
     return Facts(scale=scale, inputs="image", tail=tail)
 
 
 def _named(hint, notes):
-    """Return the scale that the names of a model speak of; raise ModelError if they do not."""
+    """Return the scale in the names of a model; raise ModelError if there is none."""
     found = re.search(r"(?<![a-z0-9])x([2-9])(?![0-9])|(?<![0-9])([2-9])x(?![a-z0-9])", hint.lower().replace("_", " "))
     if not found:
         raise ModelError(
-            "the network's result is as large as its input, so it takes an image that is enlarged already: say by how "
-            "much (--scale 2), or --scale 1 for a network that does not enlarge"
+            "the network's result is as large as its input: pass the factor, such as --scale 2, if it takes an "
+            "enlarged image, or --scale 1 if it does not enlarge"
         )
     scale = int(found[1] or found[2])
     notes.append(
-        f"its result is as large as its input, so it takes an image enlarged before; by {scale}, says its name"
+        f"its result is as large as its input, so it takes an enlarged image; its name gives the factor {scale}"
     )
     return scale
 
 
 def _colors(original, found, facts, hint, notes):
-    """Return the original, brought to one range, and the facts with its color and range."""
+    """Return the original, converted to one range, and the facts with its color and range."""
     channels = original.inputs[0].channels
     if facts.color and facts.range:
         if channels not in (1, 3) or (channels == 1) != (facts.color == "luma"):
-            raise ModelError(f"the network has {channels} channels, which are not {facts.color}")
+            raise ModelError(f"the network takes {channels} channels, not {facts.color}: pass another --color")
         return original, facts
     if facts.mean:
-        raise ModelError("the mean is known, and the color or the range is not: pass --color and --range too")
+        raise ModelError("the mean is known, but not the color or the range: pass --color and --range, too")
     finish = runtime_model.finish(facts)
     seen = probe_shapes.Shapes(0, facts.scale, found.margin, found.multiple, channels)
 

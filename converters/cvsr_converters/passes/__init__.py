@@ -1,13 +1,12 @@
-"""Rewrites that bring a graph into the form which every OpenCV loads and computes right.
+"""Rewrite graphs into a form that every OpenCV loads and computes correctly.
 
 Each module is one rewrite: a diagram of it, and ``run(graph)``, which applies it wherever it fits. No general graph
-optimizer is used: some of those in use give wrong numbers, and here every rewrite is tested on its own. To add one:
-write its file, put its name into PASSES or LOWERING, and write two tests, one in which it applies and one in which it
-must not.
+optimizer is used, because some give wrong results; here, every rewrite is tested separately. To add one: write its
+file, put its name into PASSES or LOWERING, and write two tests, one in which it applies and one in which it must not.
 
-There are two stages. :func:`simplify` gives one form to what frameworks write in many ways, and loses nothing: a
-pixel shuffle is a DepthToSpace after it. Targets look at that form. :func:`lower` comes last, and replaces what is
-right in ONNX but not in every OpenCV.
+There are two stages. :func:`simplify` brings the many spellings of the frameworks into one form, without loss: every
+pixel shuffle becomes a DepthToSpace. Targets work on that form. :func:`lower` comes last, and replaces operators that
+are valid ONNX but fail, or give wrong results, in some OpenCV.
 """
 
 import importlib
@@ -22,17 +21,17 @@ def _modules(folder, *names):
     return tuple(importlib.import_module(f"{__name__}.{folder}.{name}") for name in names)
 
 
-# In this order, again and again until none of them finds anything.
+# In this order, repeated until none of them changes anything.
 PASSES = _modules(
     "simplify",
     "drop_dead",
     "fold_constants",
     "fold_shape",
     "drop_identity",
-    "negative_pads",  # before all that needs the shapes behind them
+    "negative_pads",  # before all passes that need the shapes after them
     "whole_slice",
     "scatter_channels",
-    "group_norm",  # before what it consists of is spelled out
+    "group_norm",  # before its parts are spelled out
     "group_axes",
     "reshape",
     "matmul",
@@ -42,7 +41,7 @@ PASSES = _modules(
     "recognize_moves",
     "reduce",
     "spell_out",
-    "prelu",  # before clip, which would take its Relu for a limit
+    "prelu",  # before clip, which would treat its Relu as a limit
     "clip",
     "resize",
     "pad_conv",
@@ -50,12 +49,12 @@ PASSES = _modules(
     "affine",
     "fold_scale",
     "fold_bias",
-    "branches",  # before conv_chain: what is merged there is no branch of this any more
+    "branches",  # before conv_chain: convolutions merged there are no longer branches
     "conv_chain",
-    "depth_to_space",  # after fold_bias: what it reorders is a convolution with all of its bias
+    "depth_to_space",  # after fold_bias: it reorders convolutions with their complete bias
     "shuffle_last",
 )
-# The same way, on what PASSES leave.
+# Applied in the same way, after PASSES.
 LOWERING = PASSES[:1] + _modules(  # drop_dead
     "lower",
     "cubic",
@@ -79,7 +78,7 @@ def simplify(model):
 def lower(model, keep=()):
     """Return a simplified ONNX model in the form that every OpenCV runs, in canonical order and with canonical names.
 
-    ``keep``: rewrites of LOWERING to leave out, for targets that have their own way.
+    ``keep``: rewrites of LOWERING to omit, for targets that handle these operators themselves.
     """
     return _rewritten(model, [rewrite for rewrite in LOWERING if rewrite not in keep])
 
@@ -91,7 +90,7 @@ def _rewritten(model, rewrites):
         if not any(changed):
             break
     else:
-        raise RuntimeError("the passes undo each other's work and never end: this is a bug in cvsr_converters.passes")
+        raise RuntimeError("the passes undo each other and never end: this is a bug in cvsr_converters.passes")
     canonical.run(graph)
     return graph.to_model()
 

@@ -1,10 +1,10 @@
-"""Give nodes and values an order and names that depend on nothing but the graph.
+"""Give nodes and values an order and names that depend only on the graph.
 
     functional_3/head_1/convolution:0      →      conv0
     functional_3/head_1/ReadVariableOp     →      conv0.weight
     x:0, Identity:0                        →      input, output
 
-Names of TensorFlow depend on what else the process has built. With these, the same network gives the same bytes.
+TensorFlow's names depend on what else the process has built. With these, the same network gives the same bytes.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ ROLES = {
 
 
 def run(graph):
-    """Order and rename; return False, for nothing is left to be done after that."""
+    """Order and rename nodes and values; return False, because one run is enough."""
     graph.nodes = _ordered(graph)
     names = _numbered("input", [i.name for i in graph.inputs])
     names |= _numbered("output", graph.outputs)
@@ -29,7 +29,7 @@ def run(graph):
         own = f"{kind}{count[kind]}"
         count[kind] += 1
         for place, value in enumerate(node.inputs):
-            # a shared constant has the name that its first user gives
+            # a shared constant is named after its first reader
             if value in graph.constants and value not in names:
                 roles = ROLES.get(node.op, [])
                 names[value] = f"{own}.{roles[place] if place < len(roles) and roles[place] else f'input{place}'}"
@@ -47,7 +47,7 @@ def _numbered(word, values):
 
 
 def _ordered(graph):
-    """Return the nodes, each after what it reads, in the order in which the outputs need them."""
+    """Return the nodes, each after those that it reads, in the order in which the outputs need them."""
     done, begun, order = set(), set(), []
     waiting = [graph.producer(value) for value in reversed(graph.outputs)]
     while waiting:
@@ -57,7 +57,7 @@ def _ordered(graph):
         if before:
             begun.add(node)
             if before[0] in begun:
-                raise ModelError(f"the graph goes in a circle at {before[0].origin or before[0].op}: it is broken")
+                raise ModelError(f"the graph is broken: it has a cycle at {before[0].origin or before[0].op}")
             waiting.append(before[0])
             continue
         waiting.pop()

@@ -1,23 +1,23 @@
-"""Where two graphs differ: how a size that is baked in is found, and named."""
+"""Compare two graphs, to find sizes that are baked in and name their layers."""
 
 import numpy as np
 from onnx import helper, numpy_helper
 
 
 def differences(first, second):
-    """Return lines that say where two canonical ONNX models differ, but for the sizes of inputs and outputs."""
+    """Return a line per difference between two canonical ONNX models, except for the sizes of inputs and outputs."""
     lines = []
     for a, b in zip(first.graph.node, second.graph.node, strict=False):
         if _essence(a) != _essence(b):
-            lines.append(f"{layer_of(a)} is {_brief(a)} at the one size and {_brief(b)} at the other")
+            lines.append(f"{layer_of(a)} is {_brief(a)} at one size and {_brief(b)} at the other")
     constants = [{c.name: numpy_helper.to_array(c) for c in m.graph.initializer} for m in (first, second)]
     for name in constants[0].keys() & constants[1].keys():
         a, b = (values[name] for values in constants)
         if a.shape != b.shape or a.dtype != b.dtype or not np.array_equal(a, b):
             user = next(node for node in first.graph.node if name in node.input)
-            lines.append(f"{layer_of(user)}: {_value(a)} at the one size and {_value(b)} at the other")
+            lines.append(f"{layer_of(user)}: {_value(a)} at one size and {_value(b)} at the other")
     if not lines and (counts := [len(m.graph.node) for m in (first, second)])[0] != counts[1]:
-        lines.append(f"the graph has {counts[0]} nodes at the one size and {counts[1]} at the other")
+        lines.append(f"the graph has {counts[0]} nodes at one size and {counts[1]} at the other")
     return sorted(lines)
 
 

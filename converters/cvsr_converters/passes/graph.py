@@ -1,4 +1,4 @@
-"""The graph that the passes rewrite: ONNX's, with nodes as plain Python objects and constants as numpy arrays."""
+"""The graph that the passes rewrite: an ONNX graph with nodes as Python objects and constants as numpy arrays."""
 
 import copy
 from collections import defaultdict
@@ -12,9 +12,9 @@ OPSET = 13  # OpenCV 4.6 reads it, and Unsqueeze, Split and the reductions take 
 LAST, FIRST = [0, 3, 1, 2], [0, 2, 3, 1]  # Transposes from channels last to first, and back
 
 
-@dataclass(eq=False)  # two nodes are the same only if they are one object
+@dataclass(eq=False)  # nodes are equal only if they are the same object
 class Node:
-    """One operation. ``origin`` is the name of the layer in the user's own model: errors speak of that one."""
+    """One operation. ``origin``: the name of its layer in the user's model, for error messages."""
 
     op: str
     inputs: list
@@ -24,11 +24,11 @@ class Node:
 
 
 class Graph:
-    """A graph with one output or more. Values are names: of an input, a constant or an output of a node.
+    """A graph with one or more outputs. Values are names: of an input, of a constant or of a node's output.
 
     A pass that changes ``nodes``, or a node, calls :meth:`note` or :meth:`touch` afterwards, unless it only used the
-    other methods below; ``changes`` counts all of these calls. A constant may have several users, so a pass adds a new
-    one and never changes one in place.
+    other methods below; ``changes`` counts all of these calls. A constant may have several readers, so a pass adds a
+    new one and never changes one in place.
     """
 
     def __init__(self, model):
@@ -43,7 +43,7 @@ class Graph:
         self.touch()
 
     def touch(self):
-        """Forget what was derived from the nodes, because they have changed."""
+        """Discard everything derived from the nodes, because they have changed."""
         self.changes += 1
         self._indexed, self._inference = False, None
 
@@ -54,7 +54,7 @@ class Graph:
             self._enter(node)
 
     def note(self, node):
-        """Take over the inputs and outputs of one node that is new or has changed: quicker than :meth:`touch`."""
+        """Update the index for one node that is new or has changed: faster than :meth:`touch`."""
         self.changes += 1
         self._inference = None
         if self._indexed:
@@ -69,40 +69,40 @@ class Graph:
         self._noted[node] = list(node.inputs), list(node.outputs)
 
     def _forget(self, node):
-        """Take a node out of the index; return the values that it made."""
+        """Remove a node from the index; return its outputs."""
         inputs, outputs = self._noted.pop(node, ([], []))
         for value in inputs:
             self._consumers[value].remove(node)
         return [value for value in outputs if self._producers.get(value) is node]
 
     def producer(self, value, op=None):
-        """Return the node that makes ``value``, or None; with ``op``, only if it is such a node."""
+        """Return the node that makes ``value``, or None; with ``op``, only a node of that operator."""
         if not self._indexed:
             self._index()
         node = self._producers.get(value)
         return node if node is not None and op in (None, node.op) else None
 
     def consumers(self, value):
-        """Return the nodes that read ``value``, one entry for each time they do."""
+        """Return the nodes that read ``value``, one entry for each read."""
         if not self._indexed:
             self._index()
         return list(self._consumers.get(value, []))
 
     def only_feeds(self, value, node):
-        """Return whether ``node`` is the one reader of ``value``, which is then free to change."""
+        """Return whether ``node`` is the only reader of ``value``, so that a pass may change it."""
         return self.consumers(value) == [node] and value not in self.outputs
 
     def select(self, *ops):
-        """Return the nodes of some operations and, if there are any, :meth:`shapes`."""
+        """Return the nodes of the operators ``ops`` and, if there are any, :meth:`shapes`."""
         nodes = [node for node in self.nodes if node.op in ops]
         return nodes, self.shapes() if nodes else {}
 
     def shapes(self):
-        """Return {value: static shape} as far as ONNX can infer it; a dimension that is not known is 0."""
+        """Return {value: static shape} as far as ONNX can infer it; an unknown dimension is 0."""
         return self._inferred()[0]
 
     def kinds(self):
-        """Return {value: number of ONNX's TensorProto for the type of its elements} as far as ONNX can infer it."""
+        """Return {value: TensorProto number of its element type} as far as ONNX can infer it."""
         return self._inferred()[1]
 
     def _inferred(self):
@@ -119,12 +119,12 @@ class Graph:
         return self._inference
 
     def channels(self, value):
-        """Return how many channels the 4-D ``value`` has, or 0 if that is not known."""
+        """Return how many channels the 4-D ``value`` has, or 0 if unknown."""
         shape = self.shapes().get(value, ())
         return shape[1] if len(shape) == 4 else 0
 
     def array(self, node, place):
-        """Return the constant that ``node`` reads at ``place``, or None where there is none or it is no constant."""
+        """Return the constant that ``node`` reads at ``place``, or None if the input is absent or not constant."""
         return self.constants.get(node.inputs[place]) if place < len(node.inputs) and node.inputs[place] else None
 
     def constant(self, array, like):
@@ -146,12 +146,12 @@ class Graph:
         return name
 
     def become(self, node, op, inputs, attrs=None):
-        """Make another operation of ``node``, with the same result."""
+        """Turn ``node`` into another operation, whose result has the same name."""
         node.op, node.inputs, node.attrs = op, list(inputs), dict(attrs or {})
         self.note(node)
 
     def bypass(self, node):
-        """Let the readers of ``node`` read its first input instead; return whether that was possible."""
+        """Make the readers of ``node`` read its first input instead; return whether that was possible."""
         source, value = node.inputs[0], node.outputs[0]
         if value in self.outputs:
             # an output must be made by a node, and by one that makes no other output
@@ -188,7 +188,7 @@ class Graph:
 
 
 def per_channel(array):
-    """Return a constant operand of a 4-D value as one number or one for each channel, 1-D; None if it is neither."""
+    """Return a constant operand of a 4-D value as one number or one per channel, 1-D; None if it is neither."""
     if array is None or array.dtype != np.float32 or array.ndim > 4:
         return None
     if array.size == 1 or (array.ndim >= 3 and array.size == array.shape[-3]):
@@ -197,13 +197,13 @@ def per_channel(array):
 
 
 def operand(numbers):
-    """Return what :func:`per_channel` gave in the shape of an operand: (), or (1, C, 1, 1)."""
+    """Return the numbers from :func:`per_channel` in the shape of an operand: (), or (1, C, 1, 1)."""
     numbers = np.asarray(numbers, np.float32)
     return numbers.reshape(()) if numbers.size == 1 else numbers.reshape(1, -1, 1, 1)
 
 
 def _node(proto):
-    """Return the :class:`Node` of an ONNX NodeProto; a foreign domain stays visible in its op."""
+    """Return the :class:`Node` of an ONNX NodeProto; a nonstandard domain becomes a prefix of its op."""
     attrs = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
     attrs = {k: v.decode() if isinstance(v, bytes) else v for k, v in attrs.items()}
     op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}::{proto.op_type}"

@@ -1,1 +1,1 @@
-"""Proof that a converted file gives the original's results in this OpenCV and others. Start with ``verify.py``."""
+"""Verify that a converted file gives the original's results in this OpenCV and others. Start with ``verify.py``."""

@@ -1,4 +1,4 @@
-"""Other versions of OpenCV to verify in: each in a virtual environment of its own, made once and kept."""
+"""Other versions of OpenCV to verify in, each in its own virtual environment, which is created once and kept."""
 
 import os
 import re
@@ -14,24 +14,24 @@ NUMPY1_UNTIL = (3, 12)  # numpy 1.26, the last 1.x, has wheels up to this Python
 
 
 def folder():
-    """Return where the environments are kept: ``CVSR_CACHE``, or the user's cache, below it ``opencv``."""
+    """Return the folder of the environments: ``opencv`` in ``CVSR_CACHE``, or in the user's cache."""
     cache = os.environ.get("CVSR_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cvsr"
     return Path(cache) / "opencv"
 
 
 def python(version, say=lambda text: None):
-    """Return the interpreter of an environment with this OpenCV; make it, with pip, where there is none yet.
+    """Return the interpreter of an environment with this OpenCV; create it with pip if there is none yet.
 
-    ``version`` is that of a wheel on PyPI, such as "4.8.1.78", or the path of an interpreter that has an OpenCV.
-    ``say`` is called with a line before what takes long. Raises OptionError, with pip's own words.
+    ``version``: of a wheel on PyPI, such as "4.8.1.78", or the path of a Python interpreter with OpenCV.
+    ``say``: called with a line of text before a slow step. Raises OptionError with pip's message.
     """
     if Path(version).is_file():
         return str(version)
     if not re.fullmatch(r"\d+(\.\d+)+", version):
-        raise OptionError(f"{version!r} is no version of OpenCV: name one as on PyPI, such as 4.8.1.78, or a Python")
+        raise OptionError(f"invalid OpenCV version {version!r}: use one from PyPI (4.8.1.78) or the path of a Python")
     place = folder() / "py{}.{}-{}".format(*sys.version_info[:2], version)
     if not (place / "made").is_file():
-        say(f"installing OpenCV {version} into {place}, once")
+        say(f"installing OpenCV {version} into {place} (once)")
         _make(place, version)
     return str(scripts(place) / "python")
 
@@ -46,11 +46,11 @@ def _make(place, version):
     if numpy1 and sys.version_info[:2] > NUMPY1_UNTIL:
         here = "{}.{}".format(*sys.version_info[:2])
         raise OptionError(
-            f"OpenCV {version} needs numpy 1, which has no wheel for Python {here}: leave this version out, or give "
+            f"OpenCV {version} needs numpy 1, which has no wheel for Python {here}: omit this version, or pass "
             "the path of a Python that has it"
         )
     place.parent.mkdir(parents=True, exist_ok=True)
-    # made beside and renamed: whoever is interrupted, or second, finds a whole one or none
+    # created under another name and renamed, so that an interrupted or second process finds all of it or nothing
     made = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
     try:
         _run([sys.executable, "-m", "venv", "--without-pip", made])
@@ -71,4 +71,4 @@ def _run(command):
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if "WARNING" not in line]
-        raise OptionError(f"cannot install it: {' '.join(lines[-3:])[:500] or f'exit code {done.returncode}'}")
+        raise OptionError(f"cannot install OpenCV: {' '.join(lines[-3:])[:500] or f'exit code {done.returncode}'}")

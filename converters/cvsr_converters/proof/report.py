@@ -1,4 +1,4 @@
-"""What a conversion found out, did and proved: for a terminal, as Markdown for a model card, as JSON."""
+"""The report of a conversion: as text for a terminal, as Markdown for a model card, or as JSON."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -8,7 +8,7 @@ TOLERANCE = 1e-4  # of the range of the output
 
 @dataclass(frozen=True)
 class Row:
-    """How one runtime did: ``result`` is ok, wrong or error; ``error`` the largest one as a part of the range."""
+    """The result of one runtime: ``result``: ok, wrong or error; ``error``: the largest, as a part of the range."""
 
     runtime: str
     engine: str
@@ -18,7 +18,7 @@ class Row:
     note: str = ""
 
     def cells(self):
-        """Return the columns of its line in a table."""
+        """Return the columns of its row in a table."""
         error = "" if self.error is None else f"{self.error:.1e}"
         ms = "" if self.ms is None else f"{self.ms:.2f}"
         return self.runtime, self.engine, self.result, error, ms, self.note
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass
 class Report:
-    """What :func:`verify` found, one row for each runtime and engine."""
+    """The results of :func:`verify`, one row for each runtime and engine."""
 
     name: str
     tolerance: float = TOLERANCE
@@ -34,7 +34,7 @@ class Report:
 
     @property
     def ok(self):
-        """Return whether every runtime gave the right numbers, and OpenCV was among them."""
+        """Return whether every runtime gave correct results, and OpenCV was among them."""
         tried = any(row.runtime.startswith("OpenCV") for row in self.rows)
         return tried and all(row.result == "ok" for row in self.rows)
 
@@ -52,10 +52,10 @@ class Report:
 class Conversion:
     """The report of :func:`cvsr_converters.convert`.
 
-    ``source``: the name of what was converted; ``format``: in words. ``target``: onnx, standalone or pb. ``facts``:
-    what the file says of itself (the fields of :class:`cvsr.ModelInfo`). ``notes``: what was assumed, dropped,
-    replaced, and how color and range are known. ``proof``: the comparison, row by row. ``sha256`` and ``bytes`` of the
-    file. ``seconds``: from the network in memory to the proof.
+    ``source``: the name of the converted model; ``format``: in words. ``target``: onnx, standalone or pb. ``facts``:
+    those in the file (the fields of :class:`cvsr.ModelInfo`). ``notes``: what was assumed, dropped or replaced, and how
+    color and range were detected. ``proof``: the comparison, row by row. ``sha256`` and ``bytes``: of the file.
+    ``seconds``: from the loaded network to the end of the proof.
     """
 
     source: str
@@ -70,7 +70,7 @@ class Conversion:
 
     @property
     def ok(self):
-        """Return whether every OpenCV that was tried gave the right numbers."""
+        """Return whether every OpenCV that was tried gave correct results."""
         return self.proof.ok
 
     def text(self):
@@ -87,12 +87,12 @@ class Conversion:
         """Return the report as Markdown for a model card."""
         facts = "\n".join(f"- {key}: {_plain(value)}" for key, value in self._facts())
         notes = "".join(f"\n- {note}" for note in self.notes)
-        limit = f"Largest difference as a part of the range; up to {self.proof.tolerance:g} is right."
+        limit = f"Largest difference as a part of the range; tolerance: {self.proof.tolerance:g}."
         head = f"Converted from {self.source} ({self.format}) to {self.target}.\n\n{facts}"
         return f"{head}\n{notes}\n\n{self.proof.markdown()}\n\n{limit}\n"
 
     def _facts(self):
-        """Return those facts that mean something."""
+        """Return the facts that are set."""
         return [(key, value) for key, value in self.facts.items() if value not in (None, "", "none", (), [])]
 
     def json(self):

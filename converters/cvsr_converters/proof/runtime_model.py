@@ -1,10 +1,10 @@
-"""What the runtime does around a network, in numpy, so that a file can be compared with a whole original."""
+"""The runtime's work around a network, in numpy, so that a file can be compared with a whole original."""
 
 import numpy as np
 
 
 def draw(inputs, facts):
-    """Return a function (size, random) → random blobs such as the runtime feeds to a network with these inputs."""
+    """Return a function (size, random) → random blobs like those that the runtime feeds to these inputs."""
     white = facts.range
     mean = np.reshape(facts.mean or 0.0, (1, -1, 1, 1))
 
@@ -16,9 +16,9 @@ def draw(inputs, facts):
 
 
 def finish(facts):
-    """Return a function (output, blobs) → the image that the runtime makes of a network's output, before rounding.
+    """Return a function (output, blobs) → the image that the runtime makes from a network's output, before rounding.
 
-    It shuffles and adds what is skipped. The image keeps the network's range and mean; nothing is clipped.
+    It adds the skip and shuffles. The image keeps the network's range and mean; nothing is clipped.
     """
 
     def image(output, blobs):

@@ -1,7 +1,7 @@
-"""Prove a file for dnn_superres: in TensorFlow, and as a picture in OpenCV's module itself, in child processes.
+"""Verify a file for dnn_superres: in TensorFlow, and in OpenCV's module itself, in child processes.
 
-One DnnSuperResImpl upscales images of the sizes A, B and A again. It corrupts its process for other networks, by
-replacing DepthToSpace: never make one here.
+One DnnSuperResImpl upscales images of the sizes A, B and A again. It replaces DepthToSpace for other networks in its
+process, too: never create one here.
 """
 
 import sys
@@ -26,9 +26,9 @@ SIZES = (40, 56), (64, 48)
 def verify_superres(data, facts, run, pythons=()):
     """Compare a file with the network that it came from; return a list of :class:`~cvsr_converters.proof.report.Row`.
 
-    ``run`` is that of an :class:`~cvsr_converters.original.Original`, or gives one array, and ``facts`` are those of
-    what it computes. TensorFlow runs the graph; the dnn_superres of this interpreter and of each of ``pythons``, in a
-    child, makes pictures that may differ by one step of 8 bits. Errors are parts of the range.
+    ``run``: of an :class:`~cvsr_converters.original.Original`, or returning one array; ``facts``: those of its output.
+    TensorFlow runs the graph; in child processes, the dnn_superres of this interpreter and of each of ``pythons``
+    upscales images, which may differ by one step of 8 bits. Errors are parts of the range.
     """
     facts = DEFAULTS | facts
     random = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def verify_superres(data, facts, run, pythons=()):
 
 
 def _plain(run, facts):
-    """Return the network as a function of what it reads to the whole image that it makes."""
+    """Return the network as a function from its input to its whole image."""
     whole = runtime_model.finish(facts)
 
     def call(blob):
@@ -59,14 +59,14 @@ def _plain(run, facts):
 
 
 def _luma(image, plain, facts):
-    """Return the network's luma, (H * s, W * s) in 0..1, of an image."""
+    """Return the network's luma, (H * s, W * s) in 0..1, for an image."""
     white, mean = np.float32(facts.range), np.float32((facts.mean or [0])[0])
     y = cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb)[None, None, :, :, 0] * np.float32(1 / 255)
     return (plain(y * white - mean) + mean)[0, 0] / white
 
 
 def _bgr(image, plain, facts):
-    """Return the network's picture, (H * s, W * s, 3) in 0..255, of an image."""
+    """Return the network's result, (H * s, W * s, 3) in 0..255, for an image."""
     blob = image.transpose(2, 0, 1)[None].astype(np.float32)
     return standalone.host(plain, facts | Facts(tail="image", skip="none"))(blob)[0].transpose(1, 2, 0)
 
@@ -97,13 +97,13 @@ def _in_opencv(python, folder, setting, scale):
     if failure or "steps" not in said:
         return Row(runtime, "dnn_superres", "error", note=failure or "it ended without a result")
     steps = said["steps"]
-    right = max(steps) <= 1  # what is rounded to 8 bits differs in its last place
+    right = max(steps) <= 1  # rounding to 8 bits may differ by one step
     note = "" if right else f"steps of 8 bits at A, B, A: {', '.join(map(str, steps))}"
     return Row(runtime, "dnn_superres", "ok" if right else "wrong", max(steps) / 255, said["ms"], note)
 
 
 def _child(family, scale, order):
-    """Upscale in the current folder; print JSON. Its source is sent to other interpreters: no name from above."""
+    """Upscale in the current folder; print JSON. It runs in other interpreters, and uses no globals but np."""
     import json
     import sys
     import time
@@ -116,7 +116,7 @@ def _child(family, scale, order):
 
     say({"opencv": cv2.__version__})
     if not hasattr(getattr(cv2, "dnn_superres", None), "DnnSuperResImpl_create"):
-        raise RuntimeError("this OpenCV has no dnn_superres: opencv-contrib-python has it")
+        raise RuntimeError("this OpenCV has no dnn_superres: install opencv-contrib-python")
     module = cv2.dnn_superres.DnnSuperResImpl_create()
     module.readModel("model.pb")
     module.setModel(family, scale)
@@ -126,7 +126,7 @@ def _child(family, scale, order):
         begun = time.perf_counter()
         picture = module.upsample(image)
         times.append(1000 * (time.perf_counter() - begun))
-        if wanted.ndim == 2:  # luma: color beside it by the rules of this OpenCV, chroma bilinear, rounded to 8 bits
+        if wanted.ndim == 2:  # luma: color is added as in this OpenCV, with bilinear chroma, rounded to 8 bits
             _, *chroma = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2YCrCb) * np.float32(1 / 255))
             chroma = [cv2.resize(c, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR) for c in chroma]
             wanted = np.clip(np.rint(np.dstack([wanted, *chroma]) * np.float32(255)), 0, 255)

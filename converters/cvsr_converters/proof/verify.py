@@ -1,8 +1,8 @@
-"""Prove that a converted file computes what the original does: in ONNX, and in OpenCV itself.
+"""Verify that a converted file computes the same as the original, in an ONNX runtime and in OpenCV.
 
-OpenCV runs in a child process, because some graphs crash it, and in any number of versions: one child for each
-interpreter and engine. The child needs numpy and cv2, nothing of cvsr. It runs one net at sizes A, B and A again,
-because some errors show only after the size has changed.
+OpenCV runs in child processes, because some graphs crash it: one for each interpreter, with its own version, and
+engine. A child needs numpy and cv2, but not cvsr. It runs one net at sizes A, B and A again, because some errors
+appear only after a change of size.
 """
 
 import inspect
@@ -23,19 +23,19 @@ import onnx
 
 from cvsr_converters.proof.report import TOLERANCE, Report, Row
 
-SIZES = (40, 56), (64, 48), (37, 51)  # the first two for OpenCV; the third is odd and prime for whoever halves
-ABA = (0, 1, 0)  # the order in which one net in OpenCV gets the first two
+SIZES = (40, 56), (64, 48), (37, 51)  # the first two are for OpenCV; the third has odd sides, for networks that halve
+ABA = (0, 1, 0)  # the order of the first two sizes for one net in OpenCV
 TIMEOUT = 300  # seconds for one child
 
 
 def verify(data, original, *, name="model", draw=None, finish=None, pythons=(), sizes=SIZES, tolerance=TOLERANCE):
     """Compare an ONNX file with the network that it came from; return a :class:`Report`.
 
-    ``data`` is the bytes of the file, with one output. ``original`` is a function of numpy arrays, one for each input,
-    float32 (1, C, H, W) to (1, C', H', W'). ``draw(size, random)`` gives a list of such arrays for an image of ``size``
-    = (H, W); without it, one of values in 0..1. ``finish(output, blobs)`` does to the file's output what the runtime
-    does to it, before it is compared. ``pythons`` are interpreters with an OpenCV of their own to try beside the one
-    that runs this. ``sizes`` are three (H, W) that the network takes.
+    ``data``: the bytes of the file, which has one output. ``original``: a function of numpy arrays, one for each input,
+    float32 (1, C, H, W) to (1, C', H', W'). ``draw(size, random)`` returns a list of such arrays for an image of
+    ``size`` = (H, W); by default, one with values in 0..1. ``finish(output, blobs)`` does the runtime's work on the
+    file's output before the comparison. ``pythons``: other interpreters whose OpenCV is tried besides this one's.
+    ``sizes``: three (H, W) that the network accepts.
     """
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
@@ -56,7 +56,7 @@ def verify(data, original, *, name="model", draw=None, finish=None, pythons=(), 
 
 @dataclass(frozen=True)
 class Job:
-    """What to feed (``blobs``: at each size, one for each of the ``inputs``), what is ``wanted``, how to finish."""
+    """A comparison: ``blobs`` to feed (at each size, one per input), ``wanted`` results, and how to finish."""
 
     inputs: list[str]
     blobs: list[list[np.ndarray]]
@@ -64,7 +64,7 @@ class Job:
     finish: Callable
 
     def errors(self, outputs, order):
-        """Return the distance of each output from what is wanted at the size that ``order`` has in its place."""
+        """Return the distance of each output from the wanted one; ``order``: the index of the size of each."""
         return [
             distance(self.finish(y, self.blobs[size]), self.wanted[size])
             for y, size in zip(outputs, order, strict=True)
@@ -72,7 +72,7 @@ class Job:
 
 
 def make_job(model, original, draw, finish, sizes):
-    """Return the :class:`Job` of comparing an ONNX model with ``original``: see :func:`verify`."""
+    """Return the :class:`Job` that compares an ONNX model with ``original``: see :func:`verify`."""
     channels = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     draw = draw or (lambda size, random: [random.random((1, channels, *size)).astype(np.float32)])
     random = np.random.default_rng(0)
@@ -82,7 +82,7 @@ def make_job(model, original, draw, finish, sizes):
 
 
 def distance(got, wanted):
-    """Return the largest difference as a part of the range of ``wanted``; infinity if that cannot be told."""
+    """Return the largest difference as a part of the range of ``wanted``, or infinity if that is undefined."""
     if got.shape != wanted.shape or not np.isfinite(got).all():
         return float("inf")
     return float(np.abs(got - wanted).max() / max(float(np.ptp(wanted)), 1e-6))
@@ -97,7 +97,7 @@ def _in_onnx(model, job, tolerance):
     free = onnx.ModelProto.FromString(model.SerializeToString())
     for info in [*free.graph.input, *free.graph.output]:
         for number, dim in enumerate(info.type.tensor_type.shape.dim[2:]):
-            dim.dim_param = f"{info.name}_{number}"  # both are strict about the concrete size that OpenCV wants
+            dim.dim_param = f"{info.name}_{number}"  # both enforce the concrete size that OpenCV needs
     session: Any
     try:
         import onnxruntime
@@ -110,7 +110,7 @@ def _in_onnx(model, job, tolerance):
         runtime = f"onnxruntime {onnxruntime.__version__}"
     try:
         outputs = [session.run(None, dict(zip(job.inputs, fed, strict=True)))[0] for fed in job.blobs]
-    except Exception as error:  # whatever it is, it belongs into the report beside the others' results
+    except Exception as error:  # any error belongs in the report, next to the other results
         return Row(runtime, "", "error", note=" ".join(str(error).split())[:300].replace("|", "/"))
     return _judge(runtime, "", max(job.errors(outputs, range(len(outputs)))), tolerance)
 
@@ -135,13 +135,13 @@ def _in_opencv(python, folder, job, tolerance):
 
 
 def run_child(python, folder, function, *arguments):
-    """Run a function in another interpreter, in ``folder``; return (what it said, why it failed or "").
+    """Run a function in another interpreter, in ``folder``; return (what it reported, why it failed or "").
 
-    Its source is sent: it may use np, what it imports itself, and no other name from outside. It says what it found by
-    printing JSON objects, each on a line.
+    Its source is sent: it may use np and its own imports, but no other names of its module. It reports by printing JSON
+    objects, one per line.
     """
     source = f"{inspect.getsource(function)}\n{function.__name__}(*{arguments!r})"
-    # the one would overrule the engine that is asked for, the other lead to the packages of this interpreter
+    # the first would override the requested engine, the second would select the packages of this interpreter
     drop = {"OPENCV_FORCE_DNN_ENGINE"} | ({"PYTHONPATH"} if python != sys.executable else set())
     environment = {k: v for k, v in os.environ.items() if k not in drop}
     command = [python, "-c", f"import numpy as np\n{source}"]
@@ -163,7 +163,7 @@ def run_child(python, folder, function, *arguments):
 
 
 def _last_error(text):
-    """Return the message of the exception that ended a Python program, on one line; OpenCV's take several."""
+    """Return the message of the exception that ended a Python program, on one line; OpenCV's span several."""
     lines = text.splitlines()
     starts = [i for i, line in enumerate(lines) if re.match(r"[\w.]*(Error|Exception|error)\b", line)]
     message = " ".join(" ".join(lines[starts[-1] :] if starts else lines[-1:]).split())
@@ -171,7 +171,7 @@ def _last_error(text):
 
 
 def _child(engine, order):
-    """Run the job in the current folder; print JSON. Its source is sent to other interpreters: no name from above."""
+    """Run the job in the current folder; print JSON. It runs in other interpreters, and uses no globals but np."""
     import json
     import sys
     import time

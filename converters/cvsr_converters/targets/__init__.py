@@ -6,10 +6,10 @@ from cvsr.io.atomic import atomic
 
 
 def write_atomic(path, data):
-    """Write the bytes ``data`` to ``path`` so that at any moment there is the old file, or the new one, or none.
+    """Write the bytes ``data`` to ``path`` so that at any moment the file is the old one, the new one, or absent.
 
-    Makes the folder. Raises OSError, with nothing left behind.
+    Creates the folder. Raises OSError, and leaves nothing behind then.
     """
     with atomic(Path(path)) as stream:
-        Path(stream.name).chmod(0o644)  # whatever the umask is: others shall read the model
+        Path(stream.name).chmod(0o644)  # whatever the umask is: others must be able to read the model
         stream.write(data)

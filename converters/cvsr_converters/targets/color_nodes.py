@@ -1,10 +1,10 @@
-"""What targets put around a network: nodes that mix channels, and the colors as matrices."""
+"""Color conversion around a network: matrices, and the nodes that apply them."""
 
 import numpy as np
 
 from cvsr_converters.passes.graph import Node
 
-# BT.601, full range, as cv2.cvtColor has it: rows Y, Cr, Cb of columns B, G, R; the inverse takes chroma around 0
+# BT.601, full range, as in cv2.cvtColor: rows Y, Cr, Cb, columns B, G, R; the inverse expects chroma around 0
 LUMA = np.array([0.114, 0.587, 0.299])
 YCRCB = np.array([LUMA, 0.713 * (np.array([0, 0, 1]) - LUMA), 0.564 * (np.array([1, 0, 0]) - LUMA)])
 BGR = np.array([[1, 0, 1.773], [1, -0.714, -0.344], [1, 1.403, 0]])
@@ -19,7 +19,7 @@ def channels(facts):
 def colors(color):
     """Return (rows, offset, inverse) for a network of three channels and white at 1.
 
-    It reads ``rows @ bgr + offset``; and ``inverse @ (channels - offset)`` is BGR again.
+    It reads ``rows @ bgr + offset``; ``inverse @ (channels - offset)`` is BGR again.
     """
     order = ORDERS[color]
     if color in ("rgb", "bgr"):
@@ -28,7 +28,7 @@ def colors(color):
 
 
 class Ops:
-    """Adds nodes to a graph: each method takes names of values and returns that of its result."""
+    """Adds nodes to a graph: methods take the names of values and return the name of their result."""
 
     def __init__(self, graph, scale):
         self.graph, self.scale = graph, scale
@@ -41,12 +41,12 @@ class Ops:
         return value
 
     def named(self, name, value):
-        """Give the value that was added last another name; return that."""
+        """Rename the value that was added last; return ``name``."""
         self.graph.nodes[-1].outputs = [name]
         return name
 
     def mixed(self, value, matrix, bias=None):
-        """Mix the channels of each pixel: ``matrix`` has a row for each new channel."""
+        """Mix the channels of each pixel: ``matrix`` has one row per new channel."""
         matrix = np.asarray(matrix, np.float32)[:, :, None, None]
         constants = [matrix] if bias is None else [matrix, np.asarray(bias, np.float32)]
         return self.add("Conv", [value], constants, kernel_shape=[1, 1])
@@ -56,5 +56,5 @@ class Ops:
         return self.add("Clip", [value], [np.float32(0), np.float32(high)])
 
     def plus_nearest(self, planes, fed, count):
-        """Add to scale² planes of each of ``count`` channels what the network was fed: the skip "nearest"."""
+        """Add the network's input ``fed`` to the scale² planes of each of ``count`` channels: the skip "nearest"."""
         return self.add("Add", [planes, self.mixed(fed, np.repeat(np.eye(count), self.scale**2, axis=0))])

@@ -1,6 +1,6 @@
 """Write an ONNX graph of NCHW images as a TensorFlow GraphDef of NHWC images, node by node.
 
-Only what every OpenCV reads right in a frozen graph is written; a ModelError names what is left.
+It writes only what every OpenCV reads correctly from a frozen graph, and raises a ModelError about anything else.
 """
 
 import numpy as np
@@ -11,15 +11,15 @@ from tensorflow.dtypes import float32, int32
 from cvsr.errors import ModelError
 from cvsr_converters.targets.pixel_shuffles import guess
 
-OUTPUT = "NCHW_output"  # the name that dnn_superres asks for
+OUTPUT = "NCHW_output"  # the name that dnn_superres requests
 SAME_OP = frozenset({"Abs", "Elu", "Relu", "Sigmoid", "Tanh"})  # one input, no attributes, and the same name in both
-PRODUCER = 440  # version of GraphDef that TensorFlow 2 of some years ago wrote; a reader refuses what is newer than it
+PRODUCER = 440  # GraphDef version of an early TensorFlow 2: readers reject versions newer than their own
 
 
 def write(graph, source, result):
     """Return the GraphDef of a :class:`~cvsr_converters.passes.Graph` in canonical order, with one input and output.
 
-    ``source`` is the name of its Placeholder; ``result`` that of its last node, which gives NCHW again.
+    ``source``: the name of its Placeholder; ``result``: that of its last node, which restores NCHW.
     """
     writer = _Writer(graph, source)
     for node in graph.nodes:
@@ -29,7 +29,7 @@ def write(graph, source, result):
 
 
 class _Writer:
-    """Adds TensorFlow's nodes; a node has the name of the ONNX value that it makes."""
+    """Adds TensorFlow's nodes, each named after the ONNX value that it computes."""
 
     def __init__(self, graph, source):
         self.graph, self.shapes = graph, graph.shapes()
@@ -57,7 +57,7 @@ class _Writer:
         return name
 
     def const(self, name, value):
-        """Add a constant, float32 if it is numpy's and int32 if it is Python's; return its name."""
+        """Add a constant, float32 for numpy values and int32 for Python's; return its name."""
         kind = int32 if isinstance(value, (int, list)) else float32
         node = self.graphdef.node.add(name=name, op="Const")
         node.attr["dtype"].type = kind.as_datatype_enum
@@ -65,24 +65,24 @@ class _Writer:
         return name
 
     def translate(self, node):
-        """Add what computes an ONNX node."""
+        """Add the nodes that compute an ONNX node."""
         if node.op in SAME_OP:
             self.node(node.outputs[0], node.op, node.inputs[:1])
         elif rule := getattr(self, f"_{node.op.lower()}", None):
             rule(node, node.outputs[0])
         else:
-            self.refuse(node, f"the operation {node.op} has no form there that every OpenCV reads")
+            self.refuse(node, f"not every OpenCV reads the operation {node.op} from it")
 
     def refuse(self, node, why):
         """Raise ModelError about a node."""
         layer = node.origin or node.outputs[0]
         raise ModelError(
-            f"layer {layer!r}: a file for dnn_superres cannot hold it: {why}. Use another layer in its place, or "
-            "convert to ONNX, which can"
+            f"layer {layer!r} does not fit into a file for dnn_superres: {why}. Use another layer in its place, or "
+            "convert to ONNX"
         )
 
     def constant(self, node, place):
-        """Return input number ``place`` of a node as an array; refuse one that is computed."""
+        """Return input number ``place`` of a node as an array; raise ModelError if it is not constant."""
         array = self.graph.constants.get(node.inputs[place])
         if array is None:
             self.refuse(node, f"its {'weights' if place == 1 else 'bias'} must be constant")
@@ -108,7 +108,7 @@ class _Writer:
             self._bias(name, linear, self.constant(node, 2))
 
     def _padded(self, node, size, strides):
-        """Return (what to convolve, "SAME" or "VALID")."""
+        """Return (the value to convolve, "SAME" or "VALID")."""
         pads = node.attrs.get("pads", [0, 0, 0, 0])
         if node.attrs.get("auto_pad", "NOTSET") != "NOTSET":
             self.refuse(node, "its padding depends on the size of the image")
@@ -126,7 +126,7 @@ class _Writer:
         self.node(name, "BiasAdd", [source, vector], data_format="NHWC")
 
     def _prelu(self, node, name):
-        """max(x, 0) + slope * (x - |x|) * 0.5, in exactly these nodes: OpenCV's importer knows them from FSRCNN."""
+        """max(x, 0) + slope * (x - |x|) * 0.5, in exactly the nodes that OpenCV's importer recognizes."""
         x, slope = node.inputs[0], self._vector(node, node.inputs[1], node.inputs[0])
         if (slope == slope[0]).all():
             self.node(name, "LeakyRelu", [x], alpha=float(slope[0]))
@@ -153,15 +153,15 @@ class _Writer:
 
     def _concat(self, node, name):
         if node.attrs["axis"] not in (1, -3):
-            self.refuse(node, "it joins images side by side")
+            self.refuse(node, "it concatenates along another axis than the channels")
         inputs = [*node.inputs, self.const(f"{name}/axis", 3)]
         self.node(name, "ConcatV2", inputs, N=len(node.inputs), Tidx=int32)
 
     def _depthtospace(self, node, name):
         s, planes = node.attrs["blocksize"], self.channels(node.inputs[0])
         if (guessed := guess(planes)) != s:
-            self.refuse(node, f"dnn_superres takes {planes} planes for a pixel shuffle x{guessed}; these are for x{s}")
-        # OpenCV from 4.11 on asks for the second name
+            self.refuse(node, f"dnn_superres shuffles {planes} planes by {guessed}, but this network by {s}")
+        # OpenCV 4.11 and later read the second name
         self.node(name, "DepthToSpace", node.inputs, block_size=s, blocksize=s, data_format="NHWC")
 
     def _split(self, node, name):
@@ -184,13 +184,13 @@ class _Writer:
             first, second = second, first
         if second not in self.graph.constants:
             if first in self.graph.constants or self.shapes[first] != self.shapes[second]:
-                self.refuse(node, f"{node.op} of values of different shapes")
+                self.refuse(node, f"{node.op} has inputs of different shapes")
             self.node(name, op, [first, second])
             return
         vector = self._vector(node, second, first)
         if op == "Mul" and (vector == vector[0]).all():
             self.node(name, "Mul", [first, self.const(f"{name}/factor", vector[0])])
-        elif op == "Mul":  # a convolution, because OpenCV takes an Add behind a Mul by several numbers for its bias
+        elif op == "Mul":  # a convolution, because OpenCV mistakes an Add after a per-channel Mul for its bias
             weight = self.const(f"{name}/factor", vector.reshape(1, 1, -1, 1))
             attrs = {"padding": "VALID", "strides": [1, 1, 1, 1], "data_format": "NHWC"}
             self.node(name, "DepthwiseConv2dNative", [first, weight], **attrs)
@@ -201,12 +201,12 @@ class _Writer:
         """Return the constant ``value`` as one number for each channel of ``other``."""
         array = self.graph.constants.get(value)
         if array is None or array.size != (array.shape[-3] if array.ndim > 2 else 1):
-            self.refuse(node, "it needs a constant with one number, or one for each channel")
+            self.refuse(node, "it needs a constant of one number, or one per channel")
         return np.broadcast_to(array.ravel(), self.channels(other)).astype(np.float32)
 
 
 def _undilated(kernel, dilations):
-    """Return (O, I, H, W) with zeros where a dilated kernel leaves pixels out: OpenCV's reader overlooks dilations."""
+    """Return a dilated kernel as (O, I, H, W) with zeros in its gaps: OpenCV's importer ignores dilations."""
     height, width = (d * (n - 1) + 1 for d, n in zip(dilations, kernel.shape[2:], strict=True))
     whole = np.zeros((*kernel.shape[:2], height, width), np.float32)
     whole[:, :, :: dilations[0], :: dilations[1]] = kernel
@@ -214,7 +214,7 @@ def _undilated(kernel, dilations):
 
 
 def _ungrouped(kernel, groups):
-    """Return (O, I, H, W) with zeros where a kernel in groups reads no channel."""
+    """Return a grouped kernel as (O, I, H, W) with zeros for the channels that a group does not read."""
     outputs, inputs = kernel.shape[0] // groups, kernel.shape[1]
     whole = np.zeros((kernel.shape[0], inputs * groups, *kernel.shape[2:]), np.float32)
     for group in range(groups):

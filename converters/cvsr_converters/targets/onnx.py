@@ -2,15 +2,15 @@
 
 import onnx
 
-SIZE = 64  # OpenCV takes any size at setInput, but only where the file names a concrete one
+SIZE = 64  # OpenCV accepts any size at setInput, but only if the file names a concrete one
 
 
 def pack(model, facts, size=SIZE, factors=(1,)):
     """Return the bytes of the file.
 
-    ``model`` is what :func:`cvsr_converters.passes.lower` gives; ``size`` and ``factors`` are the sides of its inputs.
-    The known ``facts`` become the file's metadata. What differs from run to run is omitted: names of layers, the
-    producer's version, the order of entries.
+    ``model``: from :func:`cvsr_converters.passes.lower`. The sides of its inputs become ``size`` * ``factors``.
+    The known ``facts`` become the file's metadata. Nothing differs from run to run: the names of layers and the
+    producer's version are omitted, and entries are sorted.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     for node in model.graph.node:
@@ -36,7 +36,7 @@ def _resize(info, size):
 
 
 def _resize_outputs(model):
-    """Give the outputs the shapes that follow from those of the inputs."""
+    """Infer the shapes of the outputs from those of the inputs."""
     for info in model.graph.output:
         for dim in info.type.tensor_type.shape.dim:
             dim.Clear()

@@ -2,9 +2,9 @@
 
     Y 0..1 (fsrcnn) or BGR - mean (edsr) ── as the network has it ── network ── and back ── shuffle ── NCHW_output
 
-The module does the color itself, in one way for each family, and replaces OpenCV's DepthToSpace by one that guesses the
+The module converts colors itself, in one way per family, and replaces OpenCV's DepthToSpace by one that guesses the
 block size from the number of channels. Any luma network fits the family "fsrcnn", and any network of three channels
-"edsr", because their color, range and mean are mixed into 1x1 convolutions here.
+"edsr", because 1x1 convolutions convert color, range and mean here.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def family(facts):
 
 
 def filename(facts):
-    """Return a name for the file from which :func:`cvsr.open_model` knows color, range and scale."""
+    """Return a file name from which :func:`cvsr.open_model` recognizes color, range and scale."""
     return f"{family(facts)}_{facts.name}_x{facts.scale}.pb"
 
 
@@ -35,15 +35,15 @@ def pack(model, facts):
     """Return the bytes of the file.
 
     ``model``: from :func:`cvsr_converters.conversion.trace.trace`, or the graph of an ONNX file for cvsr. ``facts``:
-    the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError that says what
-    does not fit dnn_superres.
+    the fields of :class:`cvsr.ModelInfo`; scale, color and range must be there. Raises ModelError if
+    the network does not fit dnn_superres.
     """
     facts = DEFAULTS | facts
     if facts.inputs != "image" or len(model.graph.input) != 1:
-        raise ModelError("dnn_superres feeds the image itself, and this network reads an enlarged one: convert to ONNX")
+        raise ModelError("dnn_superres feeds the image itself, but this network reads an enlarged one: convert to ONNX")
     if facts.multiple != 1:
         raise ModelError(
-            f"dnn_superres feeds images of any size, and the sides of this network's must be multiples of "
+            f"dnn_superres feeds images of any size, but this network needs sides that are multiples of "
             f"{facts.multiple}: convert to ONNX"
         )
     model, facts, _ = tail.cut(model, facts)
@@ -62,7 +62,7 @@ def pack(model, facts):
 
 
 def _around(ops, graph, facts):
-    """Add what makes the network's input of the module's, and the module's of its output; return the latter."""
+    """Add nodes from the module's input to the network's, and from its output to the module's; return the latter."""
     count, white, mean = channels(facts), facts.range, np.array(facts.mean or [0])
     rows, offset, inverse, theirs, scale = np.eye(1), np.zeros(1), np.eye(1), np.zeros(1), 1
     if count == 3:
@@ -91,12 +91,12 @@ def _idle(matrix, bias):
 
 
 def _check(graph, facts):
-    """Raise ModelError where the result is not the image, ``scale`` times as large."""
+    """Raise ModelError if the result is not the image enlarged by ``scale``."""
     shapes = graph.shapes()
     found, s = [list(shapes[name][1:]) for name in (graph.inputs[0].name, graph.outputs[0])], facts.scale
     count = channels(facts)
     if [found[0][0], *found[1]] != [count, count, *(n * s for n in found[0][1:])]:
         raise ModelError(
-            f"with scale {s} and color {facts.color} the network must make (C, H, W) = {count}, H * {s}, W * {s} of "
-            f"{count}, H, W; it makes {found[1]} of {found[0]}"
+            f"with scale {s} and color {facts.color} the network must turn (C, H, W) = {count}, H, W into {count}, "
+            f"H * {s}, W * {s}; it turns {found[0]} into {found[1]}"
         )

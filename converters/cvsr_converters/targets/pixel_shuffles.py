@@ -1,4 +1,4 @@
-"""Write what enlarges an image in a network as the pixel shuffles that dnn_superres computes right.
+"""Replace operations that enlarge an image by pixel shuffles that dnn_superres computes correctly.
 
     ConvTranspose    →    Conv ── DepthToSpace
     Resize (nearest) →    Conv (copies) ── DepthToSpace
@@ -17,14 +17,14 @@ from cvsr_converters.targets.color_nodes import Ops
 
 
 def guess(planes):
-    """Return the block size that dnn_superres takes for a shuffle of so many planes."""
+    """Return the block size that dnn_superres assumes for a shuffle of ``planes`` planes."""
     return math.isqrt(planes if planes in (4, 9, 16) else planes // 3)
 
 
 def polyphase(graph):
-    """Write each ConvTranspose as a Conv and a shuffle: the same numbers, and no OpenCV crashes on it.
+    """Replace each ConvTranspose by a Conv and a shuffle: the same numbers, and no OpenCV crashes on it.
 
-    Row r of each s x s block gets, from the input's row at distance j before it, the kernel's row r + pad + j * s.
+    Row r of each s x s block reads the input row j rows before it with the kernel's row r + pad + j * s.
     """
     for node in [n for n in graph.nodes if n.op == "ConvTranspose"]:
         kernel, s, size, pad = _enlarging(node, graph)
@@ -48,7 +48,7 @@ def polyphase(graph):
 
 
 def _enlarging(node, graph):
-    """Return (kernel, stride, size, padding) of a ConvTranspose; refuse one that does not multiply the image's size."""
+    """Return (kernel, stride, size, padding) of a ConvTranspose; raise ModelError if it does not multiply the size."""
     kernel, attrs = graph.constants.get(node.inputs[1]), node.attrs
     strides, pads = set(attrs.get("strides", [1])), set(attrs.get("pads", [0]))
     if kernel is not None and attrs.get("group", 1) == len(strides) == len(pads) == 1:
@@ -56,17 +56,17 @@ def _enlarging(node, graph):
         if kernel.shape[3] == size and size - 2 * pad == s and set(attrs.get("dilations", [1])) == {1}:
             return kernel, s, size, pad
     raise ModelError(
-        f"layer {node.origin or node.outputs[0]!r}: a transposed convolution fits dnn_superres if it has constant "
-        f"weights, one group, and makes an image exactly as many times larger as its stride; this one has {attrs}"
+        f"layer {node.origin or node.outputs[0]!r}: a transposed convolution for dnn_superres needs constant "
+        f"weights, one group, and padding so that it enlarges exactly by its stride; this one has {attrs}"
     )
 
 
 def nearest(graph):
-    """Write each Resize that repeats pixels as copies of the channels and a shuffle."""
+    """Replace each Resize that repeats pixels by copies of the channels and a shuffle."""
     shapes = graph.shapes()
     for node in [n for n in graph.nodes if n.op == "Resize" and n.attrs.get("mode", "nearest") == "nearest"]:
         scales, count = graph.constants.get(node.inputs[2]), shapes[node.inputs[0]][1]
-        # other ways of rounding have become these two attributes, where they repeat pixels
+        # the passes give every Resize that repeats pixels these two attributes
         repeats = (node.attrs.get("coordinate_transformation_mode"), node.attrs.get("nearest_mode"))
         if scales is None or scales.size != 4 or repeats != ("asymmetric", "floor") or scales[2] != scales[3]:
             continue
@@ -77,13 +77,13 @@ def nearest(graph):
 
 
 def shuffles(graph):
-    """Put the planes of each shuffle into TensorFlow's order (row, column, channel), and split it where it must be."""
+    """Put the planes of each shuffle into TensorFlow's order (row, column, channel), and split it if necessary."""
     shapes = graph.shapes()
     for node in [n for n in graph.nodes if n.op == "DepthToSpace"]:
         s, planes = node.attrs["blocksize"], shapes[node.inputs[0]][1]
         count, crd = planes // s**2, node.attrs.get("mode") == "CRD"
         fitting = [n for n in range(1, count + 1) if count % n == 0 and guess(n * s * s) == s]
-        together = max(fitting, default=count)  # channels; what fits in no way is refused when it is written
+        together = max(fitting, default=count)  # channels; if none fits, the writer refuses it
         grid = np.arange(planes).reshape((count, s * s) if crd else (s * s, count))
         grid = (grid if crd else grid.T).reshape(-1, together, s * s)
         source = _ordered(graph, node, grid.swapaxes(1, 2).ravel())
@@ -101,7 +101,7 @@ def shuffles(graph):
 
 
 def _ordered(graph, node, order):
-    """Return a value with the channels of the node's input in this order; from the convolution before, if it can be."""
+    """Return the node's input with its channels in this order, by reordering the convolution before it if possible."""
     value = node.inputs[0]
     if (order == np.arange(order.size)).all():
         return value

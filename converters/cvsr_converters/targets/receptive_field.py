@@ -1,8 +1,8 @@
-"""The receptive field of a network: how far around a pixel of the input its output looks.
+"""The receptive field of a network: how far the input pixels are from an output pixel that depends on them.
 
-A tile that has this many more pixels on each side gives the same result as the whole image. Each value of the graph
-gets a :class:`Field`: pixel i of it sees the input's pixels from ``step * i + low`` to ``step * i + high``, the same
-for all i. Exact fractions, because a pixel of an enlarged value is a part of a pixel of the input.
+A tile with this many extra pixels on each side gives the same result as the whole image. Each value of the graph gets a
+:class:`Field`: its pixel i depends on the input pixels ``step * i + low`` to ``step * i + high``, the same for all i.
+These are exact fractions, because a pixel of an enlarged value is a part of an input pixel.
 """
 
 import math
@@ -18,13 +18,13 @@ POINTWISE = frozenset({
     "PRelu", "Pow", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Sub",
     "Sum", "Tanh", "ThresholdedRelu", "Where",
 })  # fmt: skip
-# Pointwise as long as they work along the channels; the number is the axis that they take where none is given.
+# Pointwise if they work along the channels; the number is the default of their axis.
 CHANNELS_ONLY = {"Softmax": -1, "LogSoftmax": -1, "Concat": None, "Split": 0, "LpNormalization": -1}
 
 
 @dataclass(frozen=True)
 class Field:
-    """What one pixel of a value sees, along one axis of the image."""
+    """The input pixels that one pixel of a value depends on, along one axis of the image."""
 
     step: Fraction = Fraction(1)
     low: Fraction = Fraction(0)
@@ -35,26 +35,26 @@ class Field:
         return Field(self.step * step, self.low + self.step * low, self.high + self.step * high)
 
     def reach(self):
-        """Return how many of the input's pixels it sees beyond the one that it lies in, on the farther side."""
-        within = max(Fraction(0), 1 - self.step)  # a pixel of the output may lie this far into its pixel of the input
+        """Return how many input pixels it depends on beyond the one in which it lies, on the farther side."""
+        within = max(Fraction(0), 1 - self.step)  # an output pixel may lie this far inside its input pixel
         return max(math.floor(-self.low), math.floor(self.high + within), 0)
 
 
 class _Global(Exception):
-    """The operation sees the whole image, or nobody knows what it sees."""
+    """The receptive field of an operation is global or unknown."""
 
 
-CUBIC = 2  # pixels that bicubic interpolation sees on each side
+CUBIC = 2  # pixels that bicubic interpolation reads on each side
 
 
 def radius(model, enlarged=()):
     """Return the receptive-field radius of an ONNX model in pixels of the image, or None.
 
-    ``enlarged``: for each input by how much the host has enlarged the image that it gets there, 1 for not at all.
+    ``enlarged``: the factor by which the host enlarges the image for each input, 1 for not at all.
 
-    None: the network has an operation that sees the whole image (global pooling, normalisation by the image's own
-    statistics, attention), or one that is not known here. The number is exact for chains of convolutions, and never
-    too small; several changes of scale in a row may make it larger than needed by a pixel or two.
+    None: an operation reads the whole image (global pooling, normalization by the statistics of the image, attention),
+    or is unknown. The radius is exact for chains of convolutions, and never too small; several consecutive changes of
+    scale may make it a pixel or two too large.
     """
     graph = model.graph
     constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
@@ -75,7 +75,7 @@ def radius(model, enlarged=()):
 
 
 def fact(model, facts):
-    """Return what a file with these ``facts`` says of how far a pixel sees: a number of pixels, or "global"."""
+    """Return the radius for the metadata of a file with these ``facts``: a number of pixels, or "global"."""
     factors = {"image": 1, "bicubic": facts.scale}
     found = radius(model, [factors[word] for word in (facts.inputs or "image").split(",")])
     return "global" if found is None else found
@@ -86,7 +86,7 @@ def _first(factor):
 
 
 def _union(fields):
-    """Return the field of a value that reads several at the same pixel."""
+    """Return the field of a value that reads several values at the same pixel."""
     if len({f.step for f in fields}) != 1:
         raise _Global  # one of them is broadcast: a statistic of the whole image
     return Field(fields[0].step, min(f.low for f in fields), max(f.high for f in fields))
@@ -111,7 +111,7 @@ def _kernel(node, attrs, constants, axis):
     size = attrs.get("dilations", [1, 1])[axis] * (shape[axis] - 1) + 1
     stride, pad = attrs.get("strides", [1, 1])[axis], attrs.get("pads", [0, 0])[axis]
     if attrs.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise _Global  # SAME with a stride pads by what the size leaves over
+        raise _Global  # SAME with a stride: the padding depends on the size
     return size, stride, pad
 
 
@@ -121,14 +121,14 @@ def _window(node, attrs, constants, axis):
 
 
 def _transposed(node, attrs, constants, axis):
-    # pixel j gets from pixel i where j = stride * i - pad + k, so i = (j + pad - k) / stride, if that is whole
+    # pixel j reads pixel i if j = stride * i - pad + k, so i = (j + pad - k) / stride, if that is an integer
     size, stride, pad = _kernel(node, attrs, constants, axis)
     reads = [(phase, -(-(phase + pad - size + 1) // stride), (phase + pad) // stride) for phase in range(stride)]
     return _phases(stride, reads)
 
 
 def _phases(scale, reads):
-    """Return the rule of a value enlarged ``scale`` times; (phase, first, last) read for each of its phases."""
+    """Return the rule for a value enlarged ``scale`` times; ``reads``: (phase, first, last) for each of its phases."""
     low = min(Fraction(first) - Fraction(phase, scale) for phase, first, _ in reads)
     return Fraction(1, scale), low, max(Fraction(last) - Fraction(phase, scale) for phase, _, last in reads)
 
@@ -150,7 +150,7 @@ def _resize(node, attrs, constants, axis):
     elif place in (b"half_pixel", b"pytorch_half_pixel"):
         centers = [Fraction(2 * phase + 1, 2 * scale) - Fraction(1, 2) for phase in range(scale)]
     else:
-        raise _Global  # align_corners moves from pixel to pixel
+        raise _Global  # align_corners: the offset changes from pixel to pixel
     last = math.floor if attrs.get("nearest_mode") == b"floor" or around != (0, 0) else math.ceil
     return _phases(scale, [(p, math.floor(c) + around[0], last(c) + around[1]) for p, c in enumerate(centers)])
 
@@ -174,7 +174,7 @@ def _slice(node, attrs, constants, axis):
         raise _Global
     start = int(np.sum(starts[axes == axis + 2]))
     if start < 0:
-        raise _Global  # counted from the end, where the distance depends on the size
+        raise _Global  # counted from the end: the distance depends on the size
     return 1, start, start
 
 

@@ -1,14 +1,13 @@
 """The ONNX file that needs no host: 8-bit BGR in, BGR out, for cv::dnn in C++, Java or JavaScript.
 
     BGR 0..255 ─┬─ color, range, mean ── network ── + skip, shuffle, mean ── limits ─┬─ color ── limits ── BGR 0..255
-                └─ Cr, Cb ── enlarged (beside luma networks) ────────────────────────┘
+                └─ Cr, Cb ── enlarged (for luma networks) ───────────────────────────┘
 
-The input is what ``cv::dnn::blobFromImage(image)`` makes by default: float32 (1, 3, H, W) of BGR in 0..255. The output,
-(1, 3, H * s, W * s), is limited to 0..255 and not rounded; ``convertTo(CV_8U)`` rounds.
+The input is the default of ``cv::dnn::blobFromImage(image)``: float32 (1, 3, H, W) of BGR in 0..255. The output,
+(1, 3, H * s, W * s), is clipped to 0..255 and not rounded; ``convertTo(CV_8U)`` rounds.
 
-The picture is the runtime's, up to the border: interpolation is a fixed convolution of the image with its edges
-repeated, which is what ``cv2.resize`` does, and beside luma networks color is rounded to 8 bits as ``cv2.cvtColor``
-does it, to the bit.
+The result equals the runtime's, up to the border: interpolation is a fixed convolution of the image with repeated
+edges, as in ``cv2.resize``, and for luma networks color is rounded to 8 bits exactly as in ``cv2.cvtColor``.
 """
 
 from dataclasses import fields
@@ -29,10 +28,10 @@ from cvsr_converters.passes.lower import shuffle
 from cvsr_converters.targets import onnx, receptive_field
 from cvsr_converters.targets.color_nodes import BGR, Ops, channels, colors
 
-# as cv2.cvtColor has it for 8 bits: Y of B, G, R; then Cr and Cb of B, G, R and rounded Y; exact sums in float32
+# as in cv2.cvtColor for 8 bits: Y from B, G, R; Cr and Cb from B, G, R and rounded Y; exact sums in float32
 LUMA_8 = np.array([[1868, 9617, 4899]]) / 2**14
 CHROMA_8 = np.array([[0, 0, 11682, -11682], [9241, 0, 0, -9241]]) / 2**14
-KEPT = ("name", "multiple", "parameters", "license")  # of the facts, into the file's metadata
+KEPT = ("name", "multiple", "parameters", "license")  # facts for the file's metadata
 
 
 def pack(model, facts):
@@ -59,7 +58,7 @@ def pack(model, facts):
 def host(run, facts):
     """Return what the file must compute, a function from blob to blob, for :func:`cvsr_converters.proof.verify.verify`.
 
-    ``run`` is that of an :class:`~cvsr_converters.original.Original`, or gives one array; the rest is the runtime's.
+    ``run``: of an :class:`~cvsr_converters.original.Original`, or returning one array; the rest is the runtime's.
     """
     known = {key: value for key, value in facts.known().items() if key in {f.name for f in fields(ModelInfo)}}
     info = ModelInfo(**{"name": "host", **known})
@@ -88,30 +87,30 @@ def draw(size, random):
 
 
 class _Ops(Ops):
-    """Adds what a standalone file needs beside the common operations."""
+    """Adds the further operations that a standalone file needs."""
 
     def __init__(self, graph, scale, method):
         super().__init__(graph, scale)
         self.method = method
 
     def limited(self, value, high):
-        """Limit to 0..``high`` without Clip, which OpenCV 4.6 (Debian 12) does not read: x⁺ - (x⁺ - high)⁺."""
+        """Limit to 0..``high`` without Clip, which OpenCV 4.6 (Debian 12) does not support: x⁺ - (x⁺ - high)⁺."""
         positive = self.add("Relu", [value])
         over = self.add("Relu", [self.add("Add", [positive], [np.full((1, 1, 1, 1), -high, np.float32)])])
         return self.add("Sub", [positive, over])
 
     def rounded(self, value, matrix, offset=0):
-        """Mix the channels of each pixel and add ``offset``, to 8 bits."""
+        """Mix the channels of each pixel, add ``offset`` and round to 8 bits."""
         return self.limited(self.add("Floor", [self.mixed(value, matrix, [offset + 0.5] * len(matrix))]), 255)
 
     def shuffled(self, value, count):
-        """Return scale² planes of each of ``count`` channels as pixels."""
+        """Shuffle the scale² planes of each of ``count`` channels."""
         result = f"around.{len(self.graph.nodes)}"
         self.graph.nodes += shuffle.nodes_of(self.graph, value, result, subpixel.by_channels(count, self.scale))
         return result
 
     def enlarged(self, value, count):
-        """Enlarge by interpolation, edges repeated."""
+        """Enlarge by interpolation with repeated edges."""
         phases = np.array([processing.taps(phase, self.scale, self.method) for phase in range(self.scale)])
         kernel = np.einsum("ri,cj->rcij", phases, phases).reshape(-1, 1, *phases.shape[1:] * 2)
         kernel = np.tile(kernel, (count, 1, 1, 1)).astype(np.float32)
@@ -122,7 +121,7 @@ class _Ops(Ops):
 
 
 def _around(ops, inputs, output, facts):
-    """Add everything before and after the network, which reads ``inputs`` and makes ``output``; return the result."""
+    """Add everything before and after the network, which computes ``output`` from ``inputs``; return the result."""
     count, white = channels(facts), facts.range
     luma = ops.rounded("bgr", LUMA_8) if count == 1 else None
     fed = _feed(ops, inputs, luma, facts)
@@ -143,7 +142,7 @@ def _around(ops, inputs, output, facts):
 
 
 def _feed(ops, inputs, luma, facts):
-    """Make what the network reads, of "bgr" or of ``luma``, both 0..255; return the value that is not enlarged."""
+    """Compute the network's inputs from "bgr" or ``luma``, both 0..255; return the one that is not enlarged."""
     white, mean = facts.range, np.array(facts.mean or [0])
     if luma:
         fed = ops.mixed(luma, [[white / 255]], -mean)
@@ -159,10 +158,10 @@ def _feed(ops, inputs, luma, facts):
 
 
 def _check(graph, facts):
-    """Raise ModelError where the graph is not what the facts say."""
+    """Raise ModelError if the graph contradicts the facts."""
     missing = [key for key in ("scale", "color", "range") if not getattr(facts, key)]
     if missing:
-        raise ModelError(f"a standalone file needs to know the network's {', '.join(missing)}: pass it")
+        raise ModelError(f"a standalone file needs the network's {', '.join(missing)}: pass the missing facts")
     shapes, s, count = graph.shapes(), facts.scale, channels(facts)
     large = [count, s] if facts.tail == "image" else [count * s * s, 1]
     wanted = [{"image": [count, 1], "bicubic": [count, s]}[word] for word in facts.inputs.split(",")]
@@ -174,8 +173,8 @@ def _check(graph, facts):
     if expected != [shape[1:] for shape in found]:
         raise ModelError(
             f"the network's inputs and output have (C, H, W) = {[shape[1:] for shape in found]}; with scale {s}, color "
-            f"{facts.color}, inputs {facts.inputs} and tail {facts.tail} they should have {expected}: pass "
-            "what is wrong, and use same padding, so that nothing is lost at the border"
+            f"{facts.color}, inputs {facts.inputs} and tail {facts.tail} they should have {expected}: "
+            "correct these options, and use same padding, so that no border is lost"
         )
 
 

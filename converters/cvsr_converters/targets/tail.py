@@ -1,11 +1,11 @@
-"""Cut off the end of a network what the runtime does itself, and faster: limits, the pixel shuffle, a nearest skip.
+"""Cut off the end of a network that the runtime computes faster: limits, the pixel shuffle, a nearest skip.
 
     Conv ── DepthToSpace ── Clip 0..1 ── y                →    Conv ── y          tail = subpixel
     ConvTranspose (stride s) ── y                         →    Conv ── y          tail = subpixel
     Conv ── DepthToSpace ── Add ── y
     x ───── Resize nearest ──┘                            →    Conv ── y          tail = subpixel, skip = nearest
 
-The host rounds to 8 bits before it shuffles, so that it moves a quarter of the bytes.
+The host rounds to 8 bits before it shuffles, so it moves a quarter of the bytes.
 """
 
 from cvsr_converters.facts import Facts
@@ -15,10 +15,10 @@ from cvsr_converters.passes.simplify import drop_dead
 
 
 def cut(model, facts):
-    """Return (model, facts, limited): without what the host does, which ``facts`` say; whether a limit was cut off.
+    """Return (model, facts, limited): the model without what the host does, its facts, and whether a limit was cut off.
 
-    ``model`` is what :func:`cvsr_converters.passes.simplify` gives, with one output. A limit is cut off where it is not
-    tighter than black and white, which are the host's.
+    ``model``: from :func:`cvsr_converters.passes.simplify`, with one output. A limit is cut off if it is not tighter
+    than the host's own, black and white.
     """
     graph, limited = Graph(model), False
     steps = _limit, _skip, _deconvolution, _shuffle
@@ -28,13 +28,13 @@ def cut(model, facts):
         drop_dead.run(graph)
     for info in graph.types.values():
         for dim in info.type.tensor_type.shape.dim[1:]:
-            dim.Clear()  # the shape of what was cut off
+            dim.Clear()  # still the shape before the cut
     canonical.run(graph)
     return graph.to_model(), facts, limited
 
 
 def _limit(graph, facts):
-    """Cut off a Clip or Relu that the host's own limits make idle."""
+    """Cut off a Clip or Relu that the host's own limits make redundant."""
     last = graph.producer(graph.outputs[0])
     if last is None or any(facts.mean or ()) or facts.skip:
         return None
@@ -50,7 +50,7 @@ def _limit(graph, facts):
 
 
 def _skip(graph, facts):
-    """Cut off the sum of a shuffle and the input, every pixel of which is repeated."""
+    """Cut off the addition of the input, with repeated pixels, to a shuffle."""
     last = graph.producer(graph.outputs[0], "Add")
     if last is None or facts.tail == "subpixel":
         return None
@@ -73,7 +73,7 @@ def _repeats(graph, resize, facts):
 
 
 def _deconvolution(graph, facts):
-    """Write the transposed convolution that ends the network as a convolution and a shuffle."""
+    """Replace a transposed convolution that ends the network by a convolution and a shuffle."""
     last = graph.producer(graph.outputs[0], "ConvTranspose")
     if last is None or _is_enlarged(facts) or last.attrs.get("strides", [1])[0] != facts.scale:
         return None
@@ -93,7 +93,7 @@ def _is_enlarged(facts):
 
 
 def _fits(graph, shuffle, facts):
-    """Return whether it is a shuffle as the host does it: of the whole scale, with the planes by channels."""
+    """Return whether the shuffle is as the host's: by the full scale, with the planes ordered by channel."""
     if _is_enlarged(facts) or shuffle.attrs["blocksize"] != facts.scale:
         return False
     return shuffle.attrs.get("mode") == "CRD" and graph.producer(shuffle.inputs[0]) is not None

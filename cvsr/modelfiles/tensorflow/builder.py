@@ -1,7 +1,7 @@
-"""Images on their way through a network: what is still to be done to them, and the ONNX nodes once it must be.
+"""Build an ONNX graph from images, whose activations and pixel shuffles are pending until a node needs them.
 
-An activation is followed as two slopes for each channel, so that it becomes one node however it is spelled; a pixel
-shuffle waits, because what treats all pixels alike may as well be done to the planes before it.
+An activation is tracked as two slopes per channel, so that it becomes one node however it is written; a pixel shuffle
+is postponed, because elementwise operations can be applied to the planes before it.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 from cvsr.modelfiles import subpixel
 from cvsr.modelfiles.onnx_writer import SIDE, Attribute, Graph, Shape
 
-Numbers = NDArray[np.float64]  # one number, or one for each channel of an image
+Numbers = NDArray[np.float64]  # one number, or one per channel of an image
 
 _ONE = np.float64(1) * np.ones(())
-_LARGEST = 64  # times the input's side
+_LARGEST = 64  # the largest zoom
 
 
 class Unsupported(Exception):
-    """What a node does fits nothing here, and why."""
+    """The importer does not support a node; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """An image of ``channels``: ``tensor``, after an activation and a pixel shuffle that are still to be done.
+    """An image of ``channels``: ``tensor`` with a pending activation and pixel shuffle.
 
-    The activation is ``up`` * x where x is positive and ``down`` * x where it is negative. ``tensor`` has ``zoom``
-    times the input's size, and ``block``² planes for each channel, in the order (channel, row, column). ``planar``:
-    TensorFlow has it as NCHW. ``owned``: nothing else reads it, so that what makes it may be changed.
+    The activation is ``up`` * x for positive x and ``down`` * x for negative x. ``tensor`` has ``zoom`` times the
+    input's size, and ``block``² planes per channel, in the order (channel, row, column). ``planar``: its layout in
+    TensorFlow is NCHW. ``owned``: nothing else reads it, so that the node that computes it may be changed.
     """
 
     tensor: str
@@ -44,7 +44,7 @@ class Value:
     owned: bool = False
 
     def shape(self) -> Shape:
-        """Return the shape of ``tensor`` where the input has the size that the file names."""
+        """Return the shape of ``tensor`` for an input of the size in the file."""
         return 1, self.channels * self.block**2, SIDE * self.zoom, SIDE * self.zoom
 
     def sloped(self, up: Numbers, down: Numbers) -> Value:
@@ -58,7 +58,7 @@ class Value:
 
 def _checked(numbers: Numbers) -> Numbers:
     if not (np.abs(numbers) <= np.finfo(np.float32).max).all():
-        raise Unsupported("multiplies to numbers that float32 cannot hold")
+        raise Unsupported("results in numbers that are too large for float32")
     return numbers
 
 
@@ -67,14 +67,14 @@ class GraphBuilder:
 
     def __init__(self) -> None:
         self.graph = Graph()
-        self._convs: dict[str, tuple[str, str]] = {}  # the names of weights and bias by what is made of them
+        self._convs: dict[str, tuple[str, str]] = {}  # the names of weights and bias, by output
         self._done: dict[tuple[object, ...], str] = {}
 
     def conv(self, x: Value, kernel: NDArray[Any], pads: list[int], dilations: list[int], block: int = 1) -> Value:
-        """Convolve with a kernel (O, I, h, w), stride 1; the result's planes are to be shuffled by ``block``."""
+        """Convolve with a kernel (O, I, h, w), stride 1; a shuffle by ``block`` is pending."""
         x = self.shuffled(x)
         if kernel.shape[1] != x.channels:
-            raise Unsupported(f"has weights for {kernel.shape[1]} channels and reads {x.channels}")
+            raise Unsupported(f"has weights for {kernel.shape[1]} channels but reads {x.channels}")
         names = self.graph.constant(kernel), self.graph.constant(np.zeros(len(kernel), np.float32))
         spatial = {"kernel_shape": list(kernel.shape[2:]), "pads": pads, "dilations": dilations, "strides": [1, 1]}
         tensor = self.graph.add("Conv", [x.tensor, *names], **spatial)
@@ -103,28 +103,28 @@ class GraphBuilder:
         return replace(a, tensor=self.graph.add("Add" if sign > 0 else "Sub", [a.tensor, b.tensor]), owned=False)
 
     def extreme(self, a: Value, b: Value, larger: bool) -> Value:
-        """Take the larger, or the smaller, of two images that are made of the same one by their slopes only."""
+        """Take the larger or the smaller of two images that differ only in their slopes."""
         if not _same(a, b):
-            raise Unsupported("compares two images")
-        # where x is negative, the larger factor gives the smaller number
+            raise Unsupported("compares two different images")
+        # for negative x, the larger factor gives the smaller number
         first, second = (np.maximum, np.minimum) if larger else (np.minimum, np.maximum)
         return a.sloped(first(a.up, b.up), second(a.down, b.down))
 
     def pointwise(self, op: str, x: Value) -> Value:
-        """Apply a function of single numbers."""
+        """Apply an elementwise operation."""
         x = self.active(x)
         tensor = x.tensor
-        if tensor in self._convs:  # OpenCV 5.0 would do it within the convolution, which takes up to twice as long
+        if tensor in self._convs:  # OpenCV 5.0 would fuse it into the convolution, which takes up to twice as long
             tensor = self.graph.add("Reshape", [tensor, self.graph.constant(np.array([0, 0, 0, -1], np.int64))])
         return replace(x, tensor=self.graph.add(op, [tensor]))
 
     def before(self, op: str, tensor: str) -> str:
-        """Take back the last node, where it is ``op`` and makes ``tensor``; return what it reads, else ""."""
+        """Remove the last node if it is an ``op`` that computes ``tensor``; return its input, else ""."""
         nodes = self.graph.nodes
         if (nodes[-1].op, nodes[-1].output) != (op, tensor):
             return ""
         read = nodes.pop().inputs[0]
-        # the Reshape that keeps it out of a convolution is of no use either
+        # the Reshape that prevents fusion is not needed either
         return nodes.pop().inputs[0] if nodes[-1].op == "Reshape" else read
 
     def shuffle(self, x: Value, s: int) -> Value:
@@ -132,7 +132,7 @@ class GraphBuilder:
         x = self.shuffled(x)
         channels, rest = divmod(x.channels, s * s)
         if rest:
-            raise Unsupported(f"shuffles {x.channels} planes by {s}")
+            raise Unsupported(f"shuffles {x.channels} planes by {s}, which needs a multiple of {s * s}")
         order = np.arange(x.channels).reshape(s * s, channels).T.ravel()
         if channels > 1 and x.owned and x.tensor in self._convs:
             for name in self._convs[x.tensor]:
@@ -144,7 +144,7 @@ class GraphBuilder:
         return replace(x, channels=channels, block=s)
 
     def active(self, x: Value) -> Value:
-        """Do the activation."""
+        """Apply the pending activation."""
         key = (x.tensor, x.block, x.up.tobytes(), x.down.tobytes())
         if key not in self._done:
             factor, slope = _factored(*np.broadcast_arrays(x.up, x.down))
@@ -152,7 +152,7 @@ class GraphBuilder:
         return replace(x, tensor=self._done[key], up=_ONE, down=_ONE)
 
     def shuffled(self, x: Value) -> Value:
-        """Do the activation and the shuffle."""
+        """Apply the pending activation and shuffle."""
         x = self.active(x)
         if x.block == 1:
             return x
@@ -180,7 +180,7 @@ class GraphBuilder:
         return self.graph.add("LeakyRelu" if slopes[0] else "Relu", [tensor], **attributes)
 
     def _change(self, conv: str, factor: Numbers, more: Numbers) -> None:
-        """Multiply what a convolution makes, and add to it."""
+        """Multiply the output of a convolution, and add to it."""
         weight, bias = self._convs[conv]
         constants = self.graph.constants
         constants[weight] = _float32(constants[weight] * factor.reshape(-1, 1, 1, 1))
@@ -196,7 +196,7 @@ class GraphBuilder:
 
 
 def _same(a: Value, b: Value) -> bool:
-    """Return whether two images are the same but for their slopes."""
+    """Return whether two images are the same except for their slopes."""
     return (a.tensor, a.block, a.planar) == (b.tensor, b.block, b.planar)
 
 
@@ -207,7 +207,7 @@ def _zoom(zoom: int, factor: int) -> int:
 
 
 def _factored(up: Numbers, down: Numbers) -> tuple[Numbers, Numbers]:
-    """Return (factor, slope): ``factor`` * x, of which what is negative is multiplied by ``slope``, is the same."""
+    """Return (factor, slope) of the same activation: ``factor`` * x, whose negative values ``slope`` multiplies."""
     if np.array_equal(up, down):
         return up, _ONE
     if (up > 0).all():

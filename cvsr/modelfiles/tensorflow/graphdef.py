@@ -1,6 +1,6 @@
-"""Read frozen TensorFlow graphs, .pb files, without TensorFlow: nodes, attributes, constants; and mend legacy ones.
+"""Read frozen TensorFlow graphs (.pb) without TensorFlow: nodes, attributes, constants; repair old ones.
 
-Nothing that a file says is believed before it is checked.
+Everything in a file is checked before it is used.
 """
 
 import math
@@ -27,19 +27,19 @@ class NodeDef:
 
 
 def read_graphdef(data: bytes) -> list[NodeDef]:
-    """Return the nodes of a frozen TensorFlow graph; raise ModelError where the bytes are none."""
+    """Return the nodes of a frozen TensorFlow graph; raise ModelError if the bytes are not one."""
     nodes: list[NodeDef] = []
     for raw in messages(data, 1):
         inputs = tuple(bytes(v).decode("utf-8", "replace") for v in messages(raw, 3))
         op = text(raw, 2)
         nodes.append(NodeDef(text(raw, 1), op, inputs, _const_shape(raw) if op == "Const" else (), raw))
     if not any(node.op == "Placeholder" for node in nodes):
-        raise ModelError("the file is no frozen TensorFlow graph: it has no Placeholder")
+        raise ModelError("the file is not a frozen TensorFlow graph: it has no Placeholder")
     return nodes
 
 
 def attribute(node: memoryview, key: str) -> memoryview:
-    """Return the value of a GraphDef node's attribute, a message: an empty one where there is none."""
+    """Return the value of a GraphDef node's attribute, a message, which is empty if it is absent."""
     for entry in messages(node, 5):
         if text(entry, 1) == key:
             return next(messages(entry, 2), memoryview(b""))
@@ -47,7 +47,7 @@ def attribute(node: memoryview, key: str) -> memoryview:
 
 
 def integers(node: NodeDef, key: str) -> list[int]:
-    """Return an attribute that is a list of integers, [] where there is none."""
+    """Return an attribute that is a list of integers, [] if it is absent."""
     return [number for several in messages(attribute(node.raw, key), 1) for number in ints(several, 3)]
 
 
@@ -69,20 +69,20 @@ def string(node: NodeDef, key: str, default: str = "") -> str:
     return text(attribute(node.raw, key), 2) or default
 
 
-# of TensorFlow's types: numpy's, and the field of a tensor that lists numbers of it
+# by TensorFlow's type: numpy's, and the field of a tensor that lists its numbers
 _TYPES = {1: ("<f4", 5), 3: ("<i4", 7), 9: ("<i8", 10), 12: ("u1", 7)}
-_MOST = 2**20  # numbers that a tensor may make of one, which it repeats
+_MOST = 2**20  # numbers in a tensor that lists fewer, and repeats the last one
 
 
 def constant(node: NodeDef) -> NDArray[Any]:
-    """Return the numbers of a Const: float32, int32, int64, or uint8 for those that a Dequantize reads.
+    """Return the numbers of a Const: float32, int32, int64, or uint8 for the input of a Dequantize.
 
-    Raise ModelError where they are not what the tensor promises.
+    Raise ModelError if they do not match the tensor's type and shape.
     """
     tensor = next(messages(attribute(node.raw, "value"), 8), memoryview(b""))
     kind = next((value for key, value in fields(tensor) if key == 1), 0)
     if kind not in _TYPES:
-        raise refused(node, f"holds numbers of TensorFlow's type {kind}: only floats and integers are read")
+        raise refused(node, f"holds numbers of TensorFlow's type {kind}: only floats and integers are supported")
     (dtype, listed), count = _TYPES[kind], math.prod(node.shape)
     content = next(messages(tensor, 4), memoryview(b""))
     if len(content):
@@ -92,8 +92,8 @@ def constant(node: NodeDef) -> NDArray[Any]:
     else:
         found = _listed(tensor, dtype, listed)
         if not 0 < found.size <= count or count > max(found.size, _MOST):
-            raise refused(node, f"holds {found.size} numbers and should hold {count}")
-        found = np.pad(found, (0, count - found.size), mode="edge")  # the last one is written once only
+            raise refused(node, f"holds {found.size} numbers instead of {count}")
+        found = np.pad(found, (0, count - found.size), mode="edge")  # a repeated last number is stored once
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise refused(node, "holds numbers that are not finite")
     return found.reshape(node.shape)
@@ -104,7 +104,7 @@ def _listed(tensor: memoryview, dtype: str, field: int) -> NDArray[Any]:
     if dtype == "<f4":
         data = b"".join(bytes(part) for part in messages(tensor, field))
         return np.frombuffer(data[: len(data) // 4 * 4], dtype)
-    # a negative number is written as what it is modulo 2**64
+    # negative numbers are stored modulo 2**64
     return np.array([value & (2**64 - 1) for value in ints(tensor, field)], np.uint64).astype(dtype)
 
 
@@ -121,14 +121,14 @@ def _const_shape(node: memoryview) -> tuple[int, ...]:
 
 
 def _shapes(nodes: list[NodeDef]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of constants, and of what is made of those that are stored as whole numbers."""
+    """Return the shapes of constants, and of the results of Dequantize."""
     shapes = {node.name: node.shape for node in nodes if node.op == "Const"}
     quantized = [node for node in nodes if node.op == "Dequantize" and node.inputs]
     return shapes | {node.name: shapes.get(node.inputs[0], ()) for node in quantized}
 
 
 def channels(nodes: list[NodeDef]) -> int | None:
-    """Return how many channels the network takes: what the kernels say that its image meets first, else None."""
+    """Return how many channels the network takes, from the kernel of its first convolution, or None."""
     shapes = _shapes(nodes)
     images = {node.name for node in nodes if node.op == "Placeholder"}
     first = [node for node in nodes if node.op == "Conv2D" and images.intersection(node.inputs)]
@@ -142,7 +142,7 @@ def width(nodes: list[NodeDef]) -> int:
 
 
 def reach(nodes: list[NodeDef]) -> int | None:
-    """Return an upper bound of the receptive field's radius, None where it cannot be told: see OnnxFacts."""
+    """Return an upper bound of the receptive field's radius, None if it is unknown: see OnnxFacts."""
     shapes = _shapes(nodes)
     reach = 0
     for node in nodes:
@@ -164,9 +164,9 @@ def outputs(nodes: list[NodeDef]) -> list[str]:
 
 
 def add_blocksize(data: bytes) -> bytes:
-    """Return a GraphDef whose DepthToSpace nodes carry ``blocksize`` beside TensorFlow's ``block_size``.
+    """Return a GraphDef whose DepthToSpace nodes have ``blocksize`` besides TensorFlow's ``block_size``.
 
-    OpenCV 4.11 and later ask for that name (they share the layer with ONNX) and fail on every public file without it.
+    OpenCV 4.11 and later require that name (they share the layer with ONNX) and fail on every public file without it.
     """
     out = bytearray()
     for number, value in fields(data):

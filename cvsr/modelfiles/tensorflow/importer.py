@@ -5,8 +5,8 @@
     Conv2DBackpropInput (stride s)                                                    →    Conv ── shuffle
     DepthToSpace ── Relu, Tanh, Add … ── y                                            →    Relu, Tanh, Add … ── shuffle
 
-It knows the operations of the networks for OpenCV's dnn_superres: FSRCNN, ESPCN, LapSRN, EDSR. A shuffle waits until
-something needs its pixels; one that nothing waits for is left to the host, which is faster.
+It supports the operations of the networks for OpenCV's dnn_superres: FSRCNN, ESPCN, LapSRN, EDSR. A shuffle is delayed
+until a node needs its pixels; one at the end is left to the host, which is faster.
 """
 
 import re
@@ -23,7 +23,7 @@ from cvsr.modelfiles.tensorflow.rules import RULES, Operand, image
 
 @dataclass(frozen=True)
 class Rewritten:
-    """The bytes of an ONNX file, its operations, and what is still to be done to its outputs: tanh, then a shuffle."""
+    """The bytes of an ONNX file, its operations, and what the host must do to its outputs: tanh, then a shuffle."""
 
     onnx: bytes
     subpixel: bool
@@ -34,10 +34,10 @@ class Rewritten:
 def rewrite(data: bytes, channels: int, scale: int) -> Rewritten:
     """Return a frozen graph as ONNX, whose outputs have the same names.
 
-    ``channels``: those of the image that it reads. Where the graph ends with the pixel shuffle of a network of
-    ``scale``, that is left out: the outputs are scale² planes for each channel, in the order (channel, row, column).
-    So is a tanh before it: OpenCV takes long for that, and rounds it differently at the end of a row.
-    Raise ModelError, with the node, where the file is broken or holds an operation that is not known here.
+    ``channels``: those of the input image. If the graph ends with a pixel shuffle by ``scale``, that is omitted: the
+    outputs are scale² planes per channel, in the order (channel, row, column). So is a tanh before it, which is slow in
+    OpenCV, and rounded differently at the end of a row.
+    Raise ModelError, naming the node, if the file is broken or contains an unsupported operation.
     """
     nodes = graphdef.read_graphdef(data)
     ends = graphdef.outputs(nodes)
@@ -59,13 +59,13 @@ def rewrite(data: bytes, channels: int, scale: int) -> Rewritten:
 
 
 class _Reader:
-    """Follows a graph up from its outputs, and builds the network down to them."""
+    """Reads a graph backwards from its outputs, and builds the network."""
 
     def __init__(self, nodes: list[NodeDef], channels: int) -> None:
         self.nodes = {node.name: node for node in nodes}
         if len(self.nodes) < len(nodes):
             raise ModelError("the frozen graph has several nodes of the same name")
-        for node in nodes:  # names with other letters are the network's own
+        for node in nodes:  # names with other characters are reserved for the ONNX graph
             if not re.fullmatch(r"[A-Za-z0-9_.][\w.\\/>-]*", node.name, re.ASCII):
                 raise refused(node, "has a name that TensorFlow does not allow")
         self.readers = Counter(name for node in nodes for name in _inputs(node))
@@ -74,7 +74,7 @@ class _Reader:
         self.found: dict[str, Operand] = {}
 
     def image(self, name: str) -> Value:
-        """Return the image that an output gives, after its activation; read all that it is made of."""
+        """Return the image of an output, after its activation; read all nodes that it depends on."""
         waiting, begun = [name], set[str]()
         while waiting:
             node = self._node(waiting[-1])
@@ -102,7 +102,7 @@ class _Reader:
             return self._placeholder(node)
         rule, names = RULES.get(node.op), _inputs(node)
         if rule is None:
-            raise refused(node, "is an operation that cvsr does not read: cvsr_converters can convert the model")
+            raise refused(node, "is an operation that cvsr does not support: convert the model with cvsr_converters")
         if len(names) != rule.inputs:
             raise refused(node, f"has {len(names)} inputs instead of {rule.inputs}")
         operands = [self.found[name] for name in names]
@@ -116,7 +116,7 @@ class _Reader:
 
     def _placeholder(self, node: NodeDef) -> Value:
         if self.source:
-            raise refused(node, f"is an input beside {self.source!r}: networks with one are read")
+            raise refused(node, f"is a second input besides {self.source!r}: only networks with one are supported")
         self.source = node.name
         return Value(node.name, self.channels)
 
@@ -124,5 +124,5 @@ class _Reader:
 def _inputs(node: NodeDef) -> list[str]:
     """Return the names of the nodes whose numbers a node reads."""
     names = [name.removesuffix(":0") for name in node.inputs if not name.startswith("^")]
-    # a size that a transposed convolution has whatever the file was traced with
+    # the output size of a transposed convolution is that of the traced image: ignore it
     return names[1:] if node.op == "Conv2DBackpropInput" else names

@@ -1,4 +1,4 @@
-"""What each operation of a frozen TensorFlow graph is in the builder that is built of it; a rule raises Unsupported."""
+"""Rules that add the operations of a frozen TensorFlow graph to a GraphBuilder; they raise Unsupported."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,30 +13,30 @@ from cvsr.modelfiles.tensorflow.builder import GraphBuilder, Numbers, Unsupporte
 from cvsr.modelfiles.tensorflow.graphdef import NodeDef
 
 Operand = Value | NDArray[Any]
-_MOST = 16  # of a scale or a dilation
-_LARGEST = 64  # side of a kernel
+_MOST = 16  # the largest scale or dilation
+_LARGEST = 64  # the largest side of a kernel
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How many inputs an operation has, and what makes its result of them."""
+    """The number of inputs of an operation, and the function that computes its result."""
 
     inputs: int
     apply: Callable[..., Operand]
 
 
 def image(operand: Operand) -> Value:
-    """Return an operand that is an image."""
+    """Return the operand, which must be an image."""
     if not isinstance(operand, Value):
-        raise Unsupported("has constants where an image is needed")
+        raise Unsupported("has a constant as input, but an image is needed")
     return operand
 
 
 def _spread(operand: Operand) -> Value:
-    """Return an image that TensorFlow has as NHWC."""
+    """Return the operand, which must be an image in the layout NHWC."""
     x = image(operand)
     if x.planar:
-        raise Unsupported("reads NCHW, and only NHWC is read here")
+        raise Unsupported("reads an image in the layout NCHW: only NHWC is supported")
     return x
 
 
@@ -52,7 +52,7 @@ def _numbers(operand: NDArray[Any], x: Value) -> Numbers:
     if numbers.size == 1:
         return numbers.reshape(())
     if [1] * (4 - numbers.ndim) + list(numbers.shape) != ([1, x.channels, 1, 1] if x.planar else [1, 1, 1, x.channels]):
-        raise Unsupported(f"has a constant of shape {numbers.shape} beside an image of {x.channels} channels")
+        raise Unsupported(f"has a constant of shape {numbers.shape}, but its image has {x.channels} channels")
     return numbers.ravel()
 
 
@@ -61,9 +61,9 @@ def _const(_builder: GraphBuilder, node: NodeDef) -> Operand:
 
 
 def _dequantize(_builder: GraphBuilder, node: NodeDef, quantized: Operand, low: Operand, high: Operand) -> Operand:
-    """Return weights that are stored in 8 bits: OpenCV's EDSR files are made with the transform quantize_weights."""
+    """Return weights stored in 8 bits, as in OpenCV's EDSR files, which the transform quantize_weights made."""
     if isinstance(quantized, Value) or quantized.dtype != np.uint8 or graphdef.string(node, "mode") != "MIN_FIRST":
-        raise Unsupported("is no 8-bit constant of mode MIN_FIRST")
+        raise Unsupported("is not an 8-bit constant of mode MIN_FIRST")
     least, most = (np.float64(_constant(end, 0)) for end in (low, high))
     step = np.float32((most - least) / 255)
     start = np.round(least / step) * step if step > 0 else least  # zero is one of the steps
@@ -78,14 +78,12 @@ def _spatial(node: NodeDef, kernel: NDArray[Any], strides: int) -> tuple[bool, l
     """Return (whether the padding is SAME, the dilations) of a convolution with a kernel (h, w, …)."""
     padding, layout = graphdef.string(node, "padding"), graphdef.string(node, "data_format", "NHWC")
     if padding not in ("SAME", "VALID") or layout != "NHWC":
-        raise Unsupported(f"has padding {padding!r} and layout {layout!r}: SAME and VALID, and NHWC, are read")
+        raise Unsupported(f"has padding {padding!r} and layout {layout!r}: use SAME or VALID, and NHWC")
     dilations = graphdef.integers(node, "dilations") or [1, 1, 1, 1]
     if graphdef.integers(node, "strides") != [1, strides, strides, 1] or len(dilations) != 4:
-        raise Unsupported("has other strides or dilations than are read")
+        raise Unsupported("has unsupported strides or dilations")
     if not all(1 <= d <= _MOST for d in dilations) or max(kernel.shape[:2]) > _LARGEST:
-        raise Unsupported(
-            f"has a kernel of {kernel.shape[:2]} pixels with dilations of {dilations}: too much to be read"
-        )
+        raise Unsupported(f"has a kernel of {kernel.shape[:2]} pixels with dilations {dilations}, which is too large")
     return padding == "SAME", dilations[1:3]
 
 
@@ -103,7 +101,7 @@ def _deconvolution(builder: GraphBuilder, node: NodeDef, weights: Operand, x: Op
     same, dilations = _spatial(node, kernel, s)
     over = [size - s for size in kernel.shape[:2]]
     if not 1 <= s <= _MOST or dilations != [1, 1] or min(over) < 0 or (any(over) and not same):
-        raise Unsupported("makes an image that is not a whole number of times as large")
+        raise Unsupported("does not enlarge by a whole number")
     phases, pads = subpixel.phases(kernel.transpose(3, 2, 0, 1), s, (over[0] // 2, over[1] // 2))
     return builder.conv(_spread(x), phases, pads, [1, 1], block=s)
 
@@ -111,14 +109,14 @@ def _deconvolution(builder: GraphBuilder, node: NodeDef, weights: Operand, x: Op
 def _depth_to_space(builder: GraphBuilder, node: NodeDef, x: Operand) -> Operand:
     s, layout = graphdef.number(node, "block_size"), graphdef.string(node, "data_format", "NHWC")
     if not 2 <= s <= _MOST or layout != "NHWC":
-        raise Unsupported(f"shuffles by {s} in the layout {layout!r}: 2 to {_MOST}, and NHWC, are read")
+        raise Unsupported(f"shuffles by {s} in the layout {layout!r}: use 2 to {_MOST}, and NHWC")
     return builder.shuffle(_spread(x), s)
 
 
 def _transpose(_builder: GraphBuilder, _node: NodeDef, x: Operand, axes: Operand) -> Operand:
     turned = image(x)
     if _constant(axes, 1).tolist() != ([0, 2, 3, 1] if turned.planar else [0, 3, 1, 2]):
-        raise Unsupported("swaps other axes than those of NHWC and NCHW")
+        raise Unsupported("permutes axes other than between NHWC and NCHW")
     return replace(turned, planar=not turned.planar)
 
 
@@ -135,7 +133,7 @@ def _sum(sign: int) -> Rule:
 
 def _array(operand: Operand) -> NDArray[Any]:
     if isinstance(operand, Value):
-        raise Unsupported("works on two images, one of which should be constant")
+        raise Unsupported("works on two images, one of which must be constant")
     return operand
 
 

@@ -170,7 +170,7 @@ def test_trace_names_the_layer_where_the_graph_is_no_valid_onnx():
     broken = onnx.parser.parse_model(text)
     broken.graph.node[1].name = "theirs/odd"
     original = Original("net", [Input("x", 1)], ["y"], None, lambda size: broken)
-    with pytest.raises(ModelError, match=r"layer 'theirs/odd' \(Softsign\).*no valid ONNX.*alpha"):
+    with pytest.raises(ModelError, match=r"layer 'theirs/odd' \(Softsign\).*not valid ONNX.*alpha"):
         module.trace(original)
 
 
@@ -192,7 +192,7 @@ def test_trace_takes_two_inputs_and_gives_two_outputs():
 
 def test_what_is_no_image_is_refused():
     flat = functional(lambda x: layers.GlobalAveragePooling2D()(conv(2)(x)))
-    with pytest.raises(ModelError, match="no image"):
+    with pytest.raises(ModelError, match="not an image"):
         trace(flat)
 
 

@@ -134,11 +134,11 @@ def test_of_several_outputs_the_largest_or_the_named_one():
     net = original(run, 1, outputs=("x2", "x4", "flat"), facts=Facts(range=1))
     found = understand(net, UNKNOWN)
     assert (found.facts.scale, found.original.outputs) == (4, ["x4"])
-    assert "left out: x2, flat" in found.notes[0]
+    assert "ignored: x2, flat" in found.notes[0]
     assert understand(net, UNKNOWN, "x2").facts.scale == 2
-    with pytest.raises(ModelError, match="there are: x2, x4, flat"):
+    with pytest.raises(ModelError, match="it has x2, x4, flat"):
         understand(net, UNKNOWN, "x8")
-    with pytest.raises(ModelError, match="no image"):
+    with pytest.raises(ModelError, match="not an image"):
         understand(net, UNKNOWN, "flat")
 
 
@@ -152,7 +152,7 @@ def test_a_network_that_takes_an_enlarged_image_needs_the_scale():
     for name, scale in (("srcnn_x3", 3), ("20201107_basic_4x_srcnn", 4), ("VDSR-X2.h5", 2), ("srcnn_9_5_64_2x", 2)):
         found = understand(net, UNKNOWN, hint=name)
         assert (found.facts.scale, found.facts.inputs) == (scale, "bicubic"), name
-        assert "says its name" in " ".join(found.notes)
+        assert "its name gives the factor" in " ".join(found.notes)
     for name in ("srcnn_9x9", "net64x2048", "x264"):
         with pytest.raises(ModelError, match="--scale 2"):
             understand(net, UNKNOWN, hint=name)
@@ -178,7 +178,7 @@ def test_two_inputs():
     ("run", "channels", "message"),
     [
         (lambda x: enlarged(x, 2), 4, "4 channels"),
-        (lambda x: x[:, :, : x.shape[2] // 2], 3, "no whole scale"),
+        (lambda x: x[:, :, : x.shape[2] // 2], 3, "must be a whole number"),
         (lambda x: 1 / 0, 3, "division by zero"),
     ],
 )

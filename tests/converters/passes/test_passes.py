@@ -130,10 +130,10 @@ def test_canonical_order_puts_each_node_after_what_it_reads():
     assert [n.op_type for n in passes.simplify(before).graph.node] == ["Relu", "Neg", "Tanh", "Add", "Add"]
 
 
-def test_a_graph_that_goes_in_a_circle_is_refused():
+def test_a_graph_with_a_cycle_is_refused():
     before = model("a = Relu(x) b = Add(a, a) y = Neg(b)")
     before.graph.node[0].input[0] = "b"
-    with pytest.raises(ModelError, match="circle"):
+    with pytest.raises(ModelError, match="cycle"):
         passes.canonical.run(passes.Graph(before))
 
 

@@ -246,7 +246,7 @@ def test_check_names_the_layer_and_a_way_out():
     ("body", "message"),
     [
         ("output = ReduceSum(input, one)", "ReduceSum over some axes"),
-        ('output = Resize<mode = "cubic">(input, , double)', "Resize that is cubic"),
+        ('output = Resize<mode = "cubic">(input, , double)', "Resize with mode cubic"),
         ('output = Conv<auto_pad = "SAME_UPPER", strides = [2, 2]>(input, w)', "Conv with a stride"),
     ],
 )

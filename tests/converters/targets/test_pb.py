@@ -153,9 +153,9 @@ def test_a_wrong_weight_is_found():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (f'a = Conv<{SAME}>(x, w) y = DepthToSpace<blocksize = 2, mode = "CRD">(a)', "makes"),
+        (f'a = Conv<{SAME}>(x, w) y = DepthToSpace<blocksize = 2, mode = "CRD">(a)', "it turns"),
         (f"a = Conv<{SAME}>(x, w) b = Softmax<axis = 1>(a) y = DepthToSpace<blocksize = 4>(b)", "Softmax"),
-        (f"a = Conv<{SAME}>(x, u) y = DepthToSpace<blocksize = 8>(a)", "pixel shuffle x4; these are for x8"),
+        (f"a = Conv<{SAME}>(x, u) y = DepthToSpace<blocksize = 8>(a)", "64 planes by 4, but this network by 8"),
     ],
 )
 def test_networks_that_do_not_fit(body, message):

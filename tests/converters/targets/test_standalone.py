@@ -128,7 +128,7 @@ def test_same_bytes_for_the_same_network():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scale": 3}, "pass what is wrong"),
+        ({"scale": 3}, "correct these options"),
         ({"color": "luma"}, r"they should have \[\[1, 48, 64\], \[1, 96, 128\]\]"),
         ({"inputs": "bicubic"}, "inputs bicubic"),
         ({"inputs": "image,bicubic"}, "2 inputs"),

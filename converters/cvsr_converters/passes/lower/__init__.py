@@ -1,1 +1,1 @@
-"""Rewrites of what is right in ONNX but not in every OpenCV. The parent package lists them in their order."""
+"""Rewrites of operators that are valid ONNX but wrong in some OpenCV. The parent package lists them in order."""

@@ -1,9 +1,9 @@
-"""Write the zeros that an AveragePool counts as a Pad, and negative padding as a Slice.
+"""Replace the zeros that an AveragePool counts by a Pad, and negative padding by a Slice.
 
     AveragePool (pads 1, count_include_pad)      →      Pad (zeros) ── AveragePool
     Pad (by -1 on each side)                     →      Slice (from 1 to -1)
 
-OpenCV ignores ``count_include_pad`` but for the new engine of 5.0, and refuses negative padding.
+OpenCV ignores ``count_include_pad``, except in the new engine of 5.0, and rejects negative padding.
 """
 
 import numpy as np

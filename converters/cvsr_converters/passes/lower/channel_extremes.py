@@ -1,9 +1,9 @@
-"""Write the largest or smallest of the channels as a pooling along them.
+"""Replace the maximum or minimum over the channels by pooling along them.
 
     ReduceMax (channels)      →      Transpose ── MaxPool 1xC ── Transpose
     ReduceMin (channels)      →      Neg ── Transpose ── MaxPool 1xC ── Transpose ── Neg
 
-OpenCV 4.8 reduces channels to wrong numbers without a word.
+OpenCV 4.8 silently computes wrong results for reductions over channels.
 """
 
 

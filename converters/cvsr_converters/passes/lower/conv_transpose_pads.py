@@ -1,9 +1,9 @@
-"""Make the padding of ConvTranspose the same on both sides, by rows and columns of zeros in its kernel.
+"""Make the padding of ConvTranspose symmetric, by adding rows and columns of zeros to its kernel.
 
     ConvTranspose (3x3, pads 0,0,1,1)      →      ConvTranspose (4x4, first row and column zero, pads 1,1,1,1)
 
-Padding crops the output. One more zero row at a side of the kernel adds one row of output there, to be cropped again.
-OpenCV refuses padding that differs; TensorFlow makes it for every odd kernel with an even stride.
+Padding crops the output. A row of zeros at a side of the kernel adds one row of output there, which is cropped again.
+OpenCV rejects asymmetric padding; TensorFlow uses it for every odd kernel with an even stride.
 """
 
 import numpy as np

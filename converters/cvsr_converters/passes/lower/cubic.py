@@ -1,11 +1,11 @@
-"""Write cubic enlargement by a whole number as a convolution for each channel, and a shuffle.
+"""Replace cubic enlargement by a whole number with a depthwise convolution and a pixel shuffle.
 
     Resize (cubic, s)      →      Pad (edge, 2) ── Conv 5x5 (C groups, C·s² planes) ── DepthToSpace (CRD)
 
-Only the new engine of OpenCV 5 knows the cubic Resize. The pixel beyond the border is the one at the border, which is
-what Pad repeats. Where those pixels shall not count (``exclude_outside``), they are zeros, and the result is divided by
-the same convolution of an image of ones. That is what TensorFlow does, and it rounds the places between two pixels to
-1/1024, which matters for a scale of 3.
+Only the new engine of OpenCV 5 supports cubic Resize. Pixels beyond the border repeat those at the border, as Pad does.
+If they must not count (``exclude_outside``), they are zeros, and the result is divided by the same convolution of an
+image of ones. TensorFlow does that, and it rounds positions between two pixels to 1/1024, which matters for a scale
+of 3.
 """
 
 import math
@@ -34,8 +34,8 @@ def run(graph):
 
 
 def _taps(phase, s, place, a, steps):
-    """Return the weights of the pixels -2 .. 2 around the one that the phase lies in."""
-    center = place(s * 8 + phase, s) - 8  # a few pixels in, because places are not all the same at the border
+    """Return the weights of the pixels -2 .. 2 around the one in which the phase lies."""
+    center = place(s * 8 + phase, s) - 8  # a few pixels inside, because positions at the border may differ
     first = math.floor(center)
     center = first + round((center - first) * steps) / steps if steps else center
     taps = np.zeros(5)

@@ -1,11 +1,11 @@
-"""Write a large convolution with few outputs as one of its columns and one of rows.
+"""Split a large convolution with few outputs into a vertical and a horizontal one.
 
     x ── Conv 5x5 (C → 4) ── y      →      x ── Conv 5x1 (C → 20) ── Conv 1x5 (20 → 4) ── y
 
-The first gives for each output one plane for each column of the kernel, the second adds these up, each from its own
-place. OpenCV gathers what a convolution reads, C·25 numbers for a pixel; it pays where there are many outputs to use
-them. So it gathers C·5 + 20: FSRCNN's last layer takes 0.5 to 0.6 of the time, SRCNN's a third, one of 9x9 for RGB
-a third (OpenCV 4.8 to 5.0). For 3x3 it takes longer, and so from about 12 outputs on.
+The first computes one plane per output and column of the kernel; the second shifts and adds these planes. OpenCV copies
+the inputs of a convolution, C·25 numbers per pixel, which pays off only if many outputs use them. After the split, it
+copies C·5 + 20: FSRCNN's last layer takes 0.5 to 0.6 of the time, SRCNN's a third, and a 9x9 one for RGB a third
+(OpenCV 4.8 to 5.0). With 3x3 kernels, or from about 12 outputs on, it is slower.
 """
 
 import numpy as np

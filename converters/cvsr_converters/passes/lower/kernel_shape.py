@@ -1,8 +1,8 @@
-"""Say the size of the kernel in every convolution.
+"""State the size of the kernel in every convolution.
 
     Conv (weight 16,3,5,5)      →      Conv (weight 16,3,5,5; kernel_shape 5,5)
 
-ONNX lets the reader find it in the weights. OpenCV up to 4.12 does not look there.
+It is optional in ONNX, because the weights imply it. OpenCV up to 4.12 requires it.
 """
 
 

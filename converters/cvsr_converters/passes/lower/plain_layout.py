@@ -1,11 +1,11 @@
-"""Take a value through two Transposes that undo each other, where the new engine of OpenCV 5 needs its plain layout.
+"""Insert two Transposes that cancel each other if the new engine of OpenCV 5 needs a value in plain layout.
 
     a (C channels) ──────┐             a ──────────────────────────────────────────────┐
                          Mul ── y  →                                                   Mul ── y
     m (1 channel) ───────┘             m ── Transpose 0,2,3,1 ── Transpose 0,3,1,2 ────┘
 
-Behind a convolution that engine keeps channels in blocks, filled up with zeros. It then fails, or gives wrong numbers,
-where one channel meets several; and what divides by the zeros that fill a block spoils the next convolution.
+After a convolution, that engine keeps channels in blocks padded with zeros. It then fails, or computes wrong numbers,
+if one channel is broadcast to several; and a division by the zeros in a block spoils the next convolution.
 """
 
 MEETING = {"Add", "Div", "Max", "Min", "Mul", "Pow", "Sub", "Sum", "Where"}

@@ -1,4 +1,4 @@
-"""Write a pixel shuffle as transposes, with reshapes that name no size of the image.
+"""Replace a pixel shuffle by Transposes, and Reshapes that do not depend on the size of the image.
 
     DepthToSpace (s)      →      three times Reshape ── Transpose, as follows
 
@@ -11,9 +11,9 @@
         reshape    (C, H s, 1, W s)                     reshape    (C, H s, W s, 1)
         transpose  (1, C, H s, W s)                     transpose  (1, C, H s, W s)
 
-The same numbers bit for bit, at any size, in OpenCV 4.6 to 5.0 and both engines of that; no other spelling has all of
-this. A one-hot ConvTranspose takes 1.5 times as long on 4.x, and 7 (new) to 70 (classic) times on 5.0. DepthToSpace
-takes up to twice as long, cannot change its size up to 4.10, and is replaced by dnn_superres once that has been used.
+The same numbers bit for bit, at any size, in OpenCV 4.6 to 5.0 and both engines of the latter; no other form does this.
+A one-hot ConvTranspose takes 1.5 times as long on 4.x, and 7 (new) to 70 (classic) times on 5.0. DepthToSpace takes up
+to twice as long, cannot change its size up to 4.10, and is replaced by dnn_superres once that has been used.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def run(graph):
 
 
 def nodes_of(graph, source, result, steps, origin=""):
-    """Yield the nodes that make ``result`` (1, C, H * s, W * s) of ``source`` (1, C * s * s, H, W)."""
+    """Yield the nodes that compute ``result`` (1, C, H * s, W * s) from ``source`` (1, C * s * s, H, W)."""
     for number, axes in enumerate(steps):
         target = result if number == len(steps) - 1 else f"{result}.{number}"
         if number % 2 == 0:

@@ -1,8 +1,8 @@
-"""Write SpaceToDepth as a strided convolution whose kernels hold a single 1.
+"""Replace SpaceToDepth by a strided convolution with one-hot kernels.
 
     SpaceToDepth s      →      Conv s x s (one-hot, stride s)
 
-The same numbers bit for bit. OpenCV up to 4.8 cannot change the size of the input of a SpaceToDepth.
+The same numbers bit for bit. OpenCV up to 4.8 cannot change the input size of SpaceToDepth.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ def run(graph):
 
 
 def one_hot(channels, s):
-    """Return the kernel that puts out the pixels of each s x s block in the order (row, column, channel)."""
+    """Return the kernel that outputs the pixels of each s x s block in the order (row, column, channel)."""
     kernel = np.zeros((s, s, channels, channels, s, s), np.float32)
     for row in range(s):
         for column in range(s):

@@ -1,11 +1,11 @@
-"""Write a transposed convolution as a convolution and a pixel shuffle.
+"""Replace a transposed convolution by a convolution and a pixel shuffle.
 
     x ── ConvTranspose k x k, stride s (Cin → C) ── y      →      x ── Conv (Cin → C·s²) ── DepthToSpace (CRD) ── y
 
-Exact, with the borders: each of the s² phases of the result reads its own taps of the kernel, which is as small as the
-phases allow; taps that a phase lacks are zero. In spite of those it is 1.05 to 1.4 times as fast on OpenCV 4.x and
-twice on 5.0 (SRDenseNet, LapSRN), and a pixel's last bit does not depend on where it lies: in OpenCV 4.14's transposed
-convolutions it does. At the end of a network the host can do the shuffle.
+Exact, including the borders: each of the s² phases of the result uses its own taps of the kernel; the new kernel is as
+small as the phases allow, and taps that a phase lacks are zero. Nevertheless, it is 1.05 to 1.4 times as fast on OpenCV
+4.x and twice as fast on 5.0 (SRDenseNet, LapSRN), and the last bit of a pixel does not depend on its position, as it
+does in OpenCV 4.14's transposed convolutions. At the end of a network, the host can do the shuffle.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def run(graph):
 
 
 def rewrite(node, graph):
-    """Apply the rewrite to one ConvTranspose where it fits; return whether the graph has changed."""
+    """Apply the rewrite to one ConvTranspose if it fits; return whether the graph has changed."""
     weight, attrs = graph.array(node, 1), node.attrs
     strides = attrs.get("strides", [1, 1])
     if weight is None or attrs.get("group", 1) != 1 or strides[0] != strides[1] or strides[0] < 2:

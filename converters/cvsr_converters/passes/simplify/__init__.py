@@ -1,1 +1,1 @@
-"""Rewrites that give one form to what frameworks write in many ways. The parent package lists them in their order."""
+"""Rewrites that bring the frameworks' many spellings into one form. The parent package lists them in order."""

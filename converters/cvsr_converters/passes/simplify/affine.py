@@ -1,10 +1,10 @@
-"""Write arithmetic with constants as at most one Mul and one Add in a row, each with the constant on the right.
+"""Reduce arithmetic with constants to at most one Mul and one Add in a row, each with the constant on the right.
 
     x ── Sub(·, mean) ── Div(·, deviation) ── y      →      x ── Mul(·, 1 / deviation) ── Add(·, -mean / deviation) ── y
     x ── Sub(1, ·) ── y                              →      x ── Mul(·, -1) ── Add(·, 1) ── y
     x ── Mul(·, 1) ── Add(·, 0) ── y                 →      x ── y
 
-A constant that is the same number everywhere becomes that number.
+A constant of equal numbers becomes a scalar.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def _number(node, graph, place):
 
 
 def _one_form(node, graph):
-    """Write a Sub or Div as Add or Mul, and the constant on the right."""
+    """Rewrite Sub as Add and Div as Mul, with the constant on the right."""
     left, right = (_number(node, graph, place) for place in (0, 1))
     if (left is None) == (right is None):
         return
@@ -58,7 +58,7 @@ def _merge(node, graph):
         return
     together = a + b if node.op == "Add" else a * b
     if together.size > max(a.size, b.size) or not np.isfinite(together).all():
-        return  # a row and a column would make a whole image
+        return  # a row and a column would broadcast to a whole image
     together = graph.constant(together.astype(np.float32), node.outputs[0])
     if first.op == node.op:
         graph.become(node, node.op, [first.inputs[0], together])
@@ -69,7 +69,7 @@ def _merge(node, graph):
 
 
 def _uniform(graph):
-    """Write constants of equal numbers as one number; drop what adds 0 or multiplies by 1."""
+    """Replace constants of equal numbers by scalars; drop additions of 0 and multiplications by 1."""
     found = []
     for node in graph.nodes:
         number = _number(node, graph, 1) if node.op in ("Add", "Mul") else None
@@ -84,6 +84,6 @@ def _uniform(graph):
         if not shape or len(number.shape) > len(shape):
             continue
         if any(m not in (1, n) for m, n in zip(number.shape[::-1], shape[::-1], strict=False)):
-            continue  # the constant makes the value larger
+            continue  # the constant broadcasts the value to a larger shape
         if not (nothing and graph.bypass(node)) and number.ndim:
             graph.become(node, node.op, [node.inputs[0], graph.constant(np.float32(value), node.outputs[0])])

@@ -1,8 +1,8 @@
-"""Write BatchNormalization as the multiplication and the addition that it is at inference.
+"""Replace BatchNormalization by a multiplication and an addition, as at inference.
 
     x ── BatchNormalization ── y      →      x ── Mul(·, scale / √var) ── Add(·, bias - mean · scale / √var) ── y
 
-``fold_scale`` and ``fold_bias`` then put both into a convolution beside them, where there is one.
+``fold_scale`` and ``fold_bias`` then fold both into an adjacent convolution, if there is one.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def run(graph):
         if len(shapes.get(node.inputs[0], ())) != 4:
             continue
         if any(graph.consumers(extra) or extra in graph.outputs for extra in node.outputs[1:]):
-            continue  # the statistics of training, which somebody reads
+            continue  # a node reads the statistics of training
         scale, bias, mean, var = (n.astype(np.float64) for n in numbers)
         factor = scale / np.sqrt(var + node.attrs.get("epsilon", 1e-5))
         scaled = graph.add(node, "Mul", [node.inputs[0], graph.constant(operand(factor), node.outputs[0])])

@@ -1,12 +1,12 @@
-"""Merge parallel convolutions whose results are added into one.
+"""Merge parallel convolutions into one if their results are added.
 
          ┌── Conv 3x3 ──────────────┐
     x ───┼── Conv 1x1 ──────────────Add ── y      →      x ── Conv 3x3 ── y
          ├── Conv 1x1 ── Conv 3x3 ──┤
          └──────────────────────────┘
 
-The branches of RepVGG, ECBSR, ACNet and their likes, once their BatchNormalizations are in their convolutions. Only
-where the one convolution costs no more than all that it replaces.
+Such branches are in RepVGG, ECBSR, ACNet and similar networks, once the BatchNormalizations are folded. The merge is
+done only if the one convolution costs no more than those that it replaces.
 """
 
 from collections import defaultdict
@@ -22,12 +22,12 @@ def run(graph):
     for node in nodes:
         readers = graph.consumers(node.outputs[0])
         if len(readers) == 1 and readers[0].op == "Add" and node.outputs[0] not in graph.outputs:
-            continue  # a part of a larger sum, which comes later
+            continue  # part of a larger sum, which is merged later
         _merge(node, shapes, graph)
 
 
 def _merge(root, shapes, graph):
-    """Merge what can be merged among the terms of the sum ``root``; return whether something was."""
+    """Merge terms of the sum ``root``, if possible; return whether any were merged."""
     terms = _terms(root, graph)
     if not any(graph.producer(value, "Conv") for value in terms) or len(set(terms)) != len(terms):
         return False
@@ -40,7 +40,7 @@ def _merge(root, shapes, graph):
         rest = [v for v in terms if v not in {value for value, _ in found}]
         for value in rest:
             form = linear.scaled(value, source, channels, graph)
-            # whether x has as many channels as what it is added to
+            # the source must have as many channels as the value it is added to
             if form is not None and shapes.get(source, (0, 0))[1] == channels:
                 found.append((value, form))
         if len(found) < 2 or (one := _sum([form for _, form in found])) is None:
@@ -52,7 +52,7 @@ def _merge(root, shapes, graph):
 
 
 def _terms(root, graph):
-    """Return the values that ``root`` adds up, itself and through Adds that nobody else reads."""
+    """Return the terms of the sum ``root``, including those of Adds that only it reads."""
     terms = []
     for value in root.inputs:
         inner = graph.producer(value, "Add")
@@ -61,7 +61,7 @@ def _terms(root, graph):
 
 
 def _forms(value, root, graph):
-    """Return the Linears that give ``value``: its convolution, and that one merged with those before it."""
+    """Return the Linears that compute ``value``: its convolution, alone and merged with those before it."""
     node = graph.producer(value, "Conv")
     if node is None or value in graph.outputs or len(graph.consumers(value)) != 1:
         return []
@@ -76,7 +76,7 @@ def _forms(value, root, graph):
 
 
 def _sum(forms):
-    """Return the one Linear that gives the sum, or None where there is none or where it would cost more."""
+    """Return one Linear that computes the sum, or None if there is none or it would cost more."""
     moving = [form for form in forms if form.kernel != (1, 1)] or forms
     strides, dilations, outs = forms[0].strides, moving[0].dilations, len(forms[0].weight)
     if any(f.strides != strides or len(f.weight) != outs for f in forms) or any(
@@ -84,7 +84,7 @@ def _sum(forms):
     ):
         return None
     if dilations != (1, 1) and len({(f.kernel, f.pads) for f in forms}) != 1:
-        return None  # a point between the holes of the kernel
+        return None  # a tap in a gap of the dilated kernel
     groups = {form.group for form in forms if form.cost} or {1}
     group = groups.pop() if len(groups) == 1 else 1
     weights = [form.weight if form.group == group else _grouped(form.dense(), group) for form in forms]
@@ -106,7 +106,7 @@ def _sum(forms):
 
 
 def _grouped(dense, group):
-    """Return the part of a dense weight that a convolution with groups holds."""
+    """Return the part of a dense weight that a grouped convolution keeps."""
     if group == 1:
         return dense
     outs, ins, *kernel = dense.shape
@@ -115,7 +115,7 @@ def _grouped(dense, group):
 
 
 def _write(root, one, others, graph):
-    """Make ``root`` the convolution ``one``, or its sum with the other terms."""
+    """Turn ``root`` into the convolution ``one``, or into its sum with the other terms."""
     if not others:
         linear.write(one, root, graph)
         return

@@ -1,10 +1,10 @@
-"""Write limits in all their forms as one Clip, or as Relu where it is that.
+"""Replace limits of any form by one Clip, or by a Relu if that is equivalent.
 
     x ── Min(·, 1) ── Max(·, 0) ── y            x ── Clip 0..1 ── y
     x ── Relu ── Min(·, 6) ── y           →     x ── Clip 0..6 ── y
     x ── Max(·, 0) ── y                         x ── Relu ── y
 
-Both limits are written always: an absent optional input is one more thing that a reader of ONNX may not know.
+Both limits are always written, because some ONNX readers do not support omitted optional inputs.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def run(graph):
 
 
 def _limits(node, graph):
-    """Return (source, low, high) where ``node`` does nothing but limit a value by two numbers."""
+    """Return (source, low, high) if ``node`` only limits a value by two numbers, else None."""
     if node.op == "Relu":
         return node.inputs[0], 0.0, LARGEST
     if node.op == "Clip":

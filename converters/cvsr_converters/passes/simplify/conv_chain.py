@@ -1,9 +1,9 @@
-"""Merge two convolutions in a row, with nothing between them, where that is exact and costs no more.
+"""Merge two consecutive convolutions if that is exact and costs no more.
 
     x ── Conv 3x3 (16 → 256) ── Conv 1x1 (256 → 16) ── y      →      x ── Conv 3x3 (16 → 16) ── y
 
-The linear bottlenecks of SESR, and what is left of ECBSR and the like. Two cases are exact: the second convolution has
-no padding; or the first is 1x1 without bias, so that padding before it is as good as behind it.
+SESR has such linear bottlenecks, and ECBSR and similar networks after other passes. Two cases are exact: the second
+convolution has no padding; or the first is 1x1 without bias, so that padding before or after it makes no difference.
 """
 
 from dataclasses import replace
@@ -24,13 +24,13 @@ def run(graph):
 
 
 def size(first, second):
-    """Return how many weights the two have as one."""
+    """Return the number of weights of the merged convolution."""
     height, width = np.add(first.kernel, second.kernel) - 1
     return len(second.weight) * first.weight.shape[1] * first.group * int(height) * int(width)
 
 
 def compose(first, second):
-    """Return the Linear that is ``second`` after ``first``, or None where there is none that is exact."""
+    """Return the Linear that is ``second`` after ``first``, or None if no exact one exists."""
     pointwise = [c.kernel == (1, 1) and not any(c.pads) and c.strides == (1, 1) for c in (first, second)]
     plain = first.strides == first.dilations == second.dilations == (1, 1) and not any(second.pads)
     if not (pointwise[1] or plain or (pointwise[0] and not first.bias.any())):

@@ -3,13 +3,13 @@
     Conv ── DepthToSpace (DCR)      →      Conv (channels reordered) ── DepthToSpace (CRD)
 
 TensorFlow (mode DCR) puts the s² planes of one output channel far apart; PyTorch (CRD) puts them side by side, and so
-do the host's own shuffle and grouped convolutions. Operations on single numbers in between do not mind. With one
-channel both orders are the same.
+do the host's own shuffle and grouped convolutions. Elementwise operations in between are not affected. With one
+channel, both orders are the same.
 """
 
 import numpy as np
 
-# pointwise, with one input that counts
+# elementwise, with one input besides constants
 UNARY = frozenset({
     "Abs", "Clip", "Elu", "Erf", "Exp", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Neg", "Relu", "Selu",
     "Sigmoid", "Softplus", "Softsign", "Sqrt", "Tanh",
@@ -27,7 +27,7 @@ def run(graph):
 
 
 def _reorder(node, channels, s, graph):
-    """Let the convolution before ``node`` put out (channel, row, column); return whether there is one that can."""
+    """Make the convolution before ``node`` output (channel, row, column); return whether that is possible."""
     above, reader, slopes = graph.producer(node.inputs[0]), node, {}
     while above is not None and graph.only_feeds(above.outputs[0], reader):
         if above.op == "PRelu" and (slope := _slope(above, s * s * channels, graph)) is not None:
@@ -49,7 +49,7 @@ def _reorder(node, channels, s, graph):
 
 
 def _slope(prelu, planes, graph):
-    """Return the slopes of a PRelu, one for each of the channels, or None."""
+    """Return the slopes of a PRelu, one per channel, or None."""
     slope = graph.constants.get(prelu.inputs[1])
     if slope is None or slope.ndim < 3 or slope.size not in (1, slope.shape[-3]):
         return None

@@ -1,10 +1,10 @@
 """Remove the nodes and constants that no output needs.
 
     x ── Conv ── output            x ── Conv ── output
-    x ── Relu ── (nobody)    →
+    x ── Relu ── (unused)    →
     unused constant
 
-First of all, because other passes ask how many readers a value has.
+It comes first, because other passes count the readers of a value.
 """
 
 

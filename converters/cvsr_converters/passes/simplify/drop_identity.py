@@ -1,12 +1,12 @@
-"""Remove what does nothing at inference.
+"""Remove nodes that do nothing at inference.
 
     x ── Identity ── y ── Conv                  x ── Conv
     x ── Dropout  ── y ── Conv           →      x ── Conv
     x ── Pad (by 0) ── y ── Conv                x ── Conv
-    x ── Cast (to what it is) ── Conv           x ── Conv
+    x ── Cast (to its own type) ── Conv         x ── Conv
     x ── Unsqueeze ── Squeeze ── Conv           x ── Conv
 
-A Dropout whose mask is read, or that is training, stays.
+A Dropout stays if its mask is read or it is in training mode.
 """
 
 SHAPING = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
@@ -22,7 +22,7 @@ def run(graph):
 
 
 def _dropout(node, graph):
-    """Return whether a Dropout is not training and nobody reads its mask."""
+    """Return whether a Dropout is not in training mode and its mask is not read."""
     training = node.inputs[2] if len(node.inputs) > 2 else ""
     if training and not (training in graph.constants and not graph.constants[training].any()):
         return False
@@ -43,7 +43,7 @@ def _slice(node, graph):
 
 
 def _casts(graph):
-    """Drop casts to the type that is there."""
+    """Drop casts to the type that the value already has."""
     nodes = [n for n in graph.nodes if n.op == "Cast"]
     kinds = graph.kinds() if nodes else {}
     for node in [n for n in nodes if kinds.get(n.inputs[0]) == n.attrs["to"]]:

@@ -5,9 +5,9 @@
 
     x ── Conv (bias b, bias c) ── y       →    x ── Conv (bias b + c) ── y
 
-Not for speed: OpenCV 4.6 adds a separate constant behind a ConvTranspose again at every change of the input's size, so
-the errors are 0, b, 2b ... Late among the passes, because the others bring such pairs together.
-tf2onnx gives a convolution two biases where TensorFlow's optimiser had folded one in already.
+Not for speed: OpenCV 4.6 adds a separate constant after a ConvTranspose once more at every change of the input size, so
+the errors are 0, b, 2b ... It runs late, because other passes bring such pairs together.
+tf2onnx gives a convolution two biases if TensorFlow's optimizer has already folded one in.
 """
 
 import numpy as np
@@ -32,7 +32,7 @@ def run(graph):
 
 
 def _add_up(graph):
-    """Make one bias of several."""
+    """Combine several biases into one."""
     for conv in [n for n in graph.nodes if n.op in ("Conv", "ConvTranspose") and len(n.inputs) > 3]:
         biases = [graph.constants.get(name) for name in conv.inputs[2:] if name]
         if all(bias is not None for bias in biases):
@@ -41,7 +41,7 @@ def _add_up(graph):
 
 
 def _match(node, graph):
-    """Return (convolution, what is added: one number or one per channel), or None."""
+    """Return (convolution, addend: one number or one per channel), or None."""
     ways = [node.inputs] if node.op == "Sub" else [node.inputs, node.inputs[::-1]]
     for value, addend in ways:
         conv, array = graph.producer(value), graph.constants.get(addend)
@@ -58,6 +58,6 @@ def _match(node, graph):
 
 
 def out_channels(conv, graph):
-    """Return how many channels ``conv`` puts out."""
+    """Return how many channels ``conv`` outputs."""
     weight = graph.constants[conv.inputs[1]]
     return weight.shape[0] if conv.op == "Conv" else weight.shape[1] * conv.attrs.get("group", 1)

@@ -1,10 +1,10 @@
-"""Compute what depends on no input.
+"""Compute values that do not depend on any input.
 
     const ── Transpose ── Conv            const' ── Conv
                            │        →               │
                x ──────────┘              x ────────┘
 
-Random numbers are no constants, whatever they are made from.
+Random numbers are not constants, even if their inputs are.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def run(graph):
 
 
 def evaluate(node, arrays):
-    """Return what ``node`` makes, one array for each of its outputs, of ``arrays``, which has its inputs by name."""
+    """Return the outputs of ``node``, one array each; ``arrays`` has its inputs by name."""
     if node.op == "Constant" and "value" in node.attrs:
         return [numpy_helper.to_array(node.attrs["value"])]
     used = {name: arrays[name] for name in node.inputs if name}

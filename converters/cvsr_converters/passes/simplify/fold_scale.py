@@ -4,7 +4,7 @@
     x ── Mul(·, k) ── Conv ── y                 →      x ── Conv (weights · k) ── y
     x ── Add(·, b) ── Conv (no padding) ── y    →      x ── Conv (bias + weights · b) ── y
 
-Padding with zeros comes after the Add, so with padding the last one would not be exact at the borders.
+Padding with zeros comes after the Add, so with padding, the last rewrite would not be exact at the borders.
 """
 
 import numpy as np
@@ -23,11 +23,11 @@ def run(graph):
 
 
 def known(conv, graph):
-    """Return whether ``conv`` is a convolution of known weights and bias."""
+    """Return whether ``conv`` is a convolution with constant weights and bias."""
     if conv is None or conv.op not in ("Conv", "ConvTranspose") or graph.array(conv, 1) is None:
         return False
     if graph.array(conv, 1).ndim != 4:
-        return False  # along one axis, or three
+        return False  # 1-D or 3-D
     return len(conv.inputs) < 3 or not conv.inputs[2] or graph.array(conv, 2) is not None
 
 
@@ -80,7 +80,7 @@ def _in_channels(conv, graph):
 
 
 def _per_weight(conv, factor, graph):
-    """Return the weights of ``conv`` and ``factor`` in a shape to multiply them with, by input channels."""
+    """Return the weights of ``conv``, and ``factor`` per input channel in a shape that broadcasts to them."""
     weight, groups = graph.array(conv, 1), conv.attrs.get("group", 1)
     factor = np.broadcast_to(factor, _in_channels(conv, graph))
     if conv.op == "ConvTranspose":

@@ -1,9 +1,9 @@
-"""Compute what depends on the shape of a value only, at the size at which the graph was traced.
+"""Compute values that depend only on the shape of a value, at the size at which the graph was traced.
 
     x (1,48,64,3) ── Shape ── y      →      y = 1, 48, 64, 3
 
-``fold_constants`` computes what is made of it. Whether a number that is left holds the size of the image, the second
-trace tells.
+``fold_constants`` computes what follows from them. The second trace shows whether a remaining constant depends on the
+size of the image.
 """
 
 import numpy as np

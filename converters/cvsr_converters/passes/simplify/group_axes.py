@@ -1,11 +1,11 @@
-"""Bring arithmetic on groups of channels back to four axes.
+"""Rewrite arithmetic on groups of channels, which has five axes, with four axes.
 
     x (1,H,W,C) ── Reshape (1,H,W,G,C/G) ── ReduceMean 1,2,4 ── Sub, Mul … ── Reshape (1,H,W,C) ── y
     →
     x ── Transpose ── GlobalAveragePool ── Conv 1x1 (mean of each group) ── Sub, Mul … ── Transpose ── y
 
-The GroupNormalization of Keras. Its Reshapes hold the size of the image. What is one number for a group becomes one for
-each of its channels, all the same.
+Keras writes GroupNormalization this way, and its Reshapes depend on the size of the image. A number per group becomes
+equal numbers for each of its channels.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def run(graph):
 
 
 def _region(node, before, groups, shapes, graph):
-    """Return (the nodes that work on five axes, in order, the Reshapes back) behind ``node``, or None."""
+    """Return (the nodes on five axes after ``node``, in order; the Reshapes back to four axes), or None."""
     inside, ends, values, waiting = set(), [], set(node.outputs), list(node.outputs)
     while waiting:
         value = waiting.pop()
@@ -58,7 +58,7 @@ def _fits(node, groups, graph):
 
 
 def _spread(array, groups):
-    """Return a constant operand of five axes as one of four, or None where it is not the same for all pixels."""
+    """Return a constant operand of five axes as one of four, or None if it is not the same for all pixels."""
     if array.size == 1:
         return array.reshape(())
     *pixels, group, size = (1,) * (5 - array.ndim) + array.shape
@@ -68,7 +68,7 @@ def _spread(array, groups):
 
 
 def _write(node, inside, ends, groups, graph):
-    """Let the nodes ``inside`` work on (1, C, H, W), between Transposes in place of the Reshapes."""
+    """Make the nodes ``inside`` work on (1, C, H, W), and replace the Reshapes by Transposes."""
     graph.become(node, "Transpose", node.inputs[:1], {"perm": LAST})
     for one in inside:
         if one.op == "ReduceMean":

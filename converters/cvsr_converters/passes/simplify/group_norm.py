@@ -1,4 +1,4 @@
-"""Write a normalisation by groups of channels with means over the image and 1x1 convolutions.
+"""Replace group normalization by means over the image and 1x1 convolutions.
 
     x ── Reshape (1,G,-1) ── InstanceNormalization ── Reshape (1,C,H,W) ── y
     →
@@ -6,8 +6,8 @@
     x ──┴── mean of each group ── Sub ──┬───────────────────────────────────────┐
                                         └── Mul (itself) ── mean ── + ε ── Sqrt ── Div ── y
 
-"mean of each group": GlobalAveragePool, and a 1x1 convolution that averages the channels of a group. The Reshapes hold
-the size of the image; this fits any. PyTorch writes torch.nn.GroupNorm so.
+"mean of each group" is GlobalAveragePool and a 1x1 convolution that averages the channels of a group. The Reshapes
+depend on the size of the image; this form fits any size. PyTorch exports torch.nn.GroupNorm with such Reshapes.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def run(graph):
 
 
 def _write(graph, node, source, last, channels, groups, scale, bias):
-    """Replace ``last``, the Reshape back, by the whole; what it read is left to drop_dead."""
+    """Replace ``last``, the second Reshape, by the new form; drop_dead removes the old nodes."""
     size = channels // groups
     kernel = graph.constant(average(groups, size), last.outputs[0])
 
@@ -44,5 +44,5 @@ def _write(graph, node, source, last, channels, groups, scale, bias):
 
 
 def average(groups, size):
-    """Return the 1x1 kernel that gives each channel the mean of its group; ``size`` channels are one."""
+    """Return the 1x1 kernel that gives each channel the mean of its group of ``size`` channels."""
     return np.kron(np.eye(groups), np.full((size, size), 1 / size)).astype(np.float32)[:, :, None, None]

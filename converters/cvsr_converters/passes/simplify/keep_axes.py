@@ -1,10 +1,10 @@
-"""Keep the four axes of what is one number per channel, through the dense layers of channel attention.
+"""Keep four axes for values of one number per channel, as in the dense layers of channel attention.
 
     x ── GlobalAveragePool ── Reshape (1,C) ── MatMul ── Relu ── MatMul ── Sigmoid ── Reshape (1,C,1,1) ── y
     →
     x ── GlobalAveragePool ── Conv 1x1 ── Relu ── Conv 1x1 ── Sigmoid ── y
 
-The step to two axes, written as one Squeeze, moves towards the outputs until it meets the step back.
+The step from four axes to two, written as a Squeeze, moves towards the outputs until it meets its inverse.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def _flat(value, graph):
 
 
 def _squeeze(node, before, channels, graph):
-    """Write the step from four axes to two as a Squeeze of (1, C, 1, 1)."""
+    """Rewrite the step from four axes to two as a Squeeze of (1, C, 1, 1)."""
     source = node.inputs[0]
     if node.op in REDUCTIONS:
         axes = graph.array(node, 1)
@@ -57,7 +57,7 @@ def _squeeze(node, before, channels, graph):
 
 
 def _push(node, shapes, graph):
-    """Let ``node`` work on four axes and squeeze its result; return whether it could."""
+    """Make ``node`` work on four axes and squeeze its result; return whether that was possible."""
     flat = {value: squeeze for value in node.inputs if (squeeze := _flat(value, graph))}
     if not flat or any(v and v not in flat and v not in graph.constants for v in node.inputs):
         return False

@@ -9,10 +9,10 @@ from cvsr_converters.passes.graph import per_channel
 
 @dataclass(frozen=True)
 class Linear:
-    """What a convolution of ``source`` computes: weight (Cout, Cin / group, H, W) in double precision, and bias.
+    """A convolution of ``source``: weight (Cout, Cin / group, H, W) and bias, in double precision.
 
-    ``pads`` are [top, left, bottom, right]. ``cost`` counts the multiplications for each pixel of the result, of all
-    nodes that it stands for; ``own`` those of the one convolution that it describes.
+    ``pads`` are [top, left, bottom, right]. ``cost``: multiplications per pixel of the result, of all nodes that it
+    replaces; ``own``: those of this one convolution.
     """
 
     source: str
@@ -26,7 +26,7 @@ class Linear:
 
     @property
     def own(self):
-        """Return the multiplications for each pixel of the result."""
+        """Return the number of multiplications per pixel of the result."""
         return self.weight.size
 
     @property
@@ -76,7 +76,7 @@ def scaled(value, source, channels, graph):
 
 
 def write(linear, node, graph):
-    """Make of ``node`` the convolution that ``linear`` describes."""
+    """Turn ``node`` into the convolution that ``linear`` describes."""
     like = node.outputs[0]
     inputs = [linear.source, graph.constant(linear.weight.astype(np.float32), like)]
     if linear.bias.any():

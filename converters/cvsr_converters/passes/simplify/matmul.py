@@ -1,10 +1,10 @@
-"""Write a dense layer on the channels of an image as the 1x1 convolution that it is.
+"""Replace a dense layer on the channels of an image by the equivalent 1x1 convolution.
 
     x (1,H,W,C) ── MatMul(·, w) ── y                               x ── Transpose ── Conv 1x1 ── Transpose ── y
     x ── Reshape to (H·W,C) ── MatMul(·, w) ── Reshape ── y     →  x ── Transpose ── Conv 1x1 ── Transpose ── y
     x (1,1,H,W) ── Reshape to (H·W,1) ── MatMul ── Reshape ── y    x ── Conv 1x1 ── Transpose ── y
 
-The channels are last there; a single one may be first. ``merge_transposes`` drops the Transposes where their pairs are.
+The channels are last; a single channel may be first. ``merge_transposes`` drops Transposes that cancel each other.
 """
 
 from cvsr_converters.passes.graph import FIRST, LAST
@@ -27,9 +27,9 @@ def run(graph):
 
 
 def _image(node, weight, shapes, graph):
-    """Return (the image that ``node`` multiplies, the Transpose to channels first, the node that makes an image, …).
+    """Return (image, permutation to channels first, last node, permutation back) of a multiplication, or None.
 
-    The last is the Transpose that gives the layout of its result. None: there is no image.
+    ``node`` multiplies the image; the last node is the one whose result is an image again.
     """
     shape = shapes.get(node.inputs[0], ())
     if len(shape) == 4:
@@ -48,7 +48,7 @@ def _image(node, weight, shapes, graph):
 
 
 def _pixels(shape, channels):
-    """Return ((images, rows, columns) of a value with so many channels, whether the channels are last)."""
+    """Return ((images, rows, columns) of a value with ``channels`` channels, whether these are last)."""
     if shape[3] == channels:
         return shape[:3], True
     return ((shape[0], *shape[2:]), False) if shape[1] == channels == 1 else (None, False)

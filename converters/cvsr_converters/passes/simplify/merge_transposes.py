@@ -1,9 +1,9 @@
-"""Merge two Transposes in a row into one; drop the one that moves nothing.
+"""Merge two consecutive Transposes into one; drop those that change nothing.
 
     x ── Transpose 0,2,3,1 ── Transpose 0,3,1,2 ── y      →      x ── y
     x ── Transpose 0,2,3,1 ── Transpose 0,2,3,1 ── y      →      x ── Transpose 0,3,1,2 ── y
 
-TensorFlow's layout has the channels last, ONNX's first: a converted graph is full of such pairs.
+TensorFlow puts channels last and ONNX puts them first: converted graphs are full of such pairs.
 """
 
 
@@ -11,7 +11,7 @@ def run(graph):
     for node in [n for n in graph.nodes if n.op == "Transpose" and "perm" in n.attrs]:
         first = graph.producer(node.inputs[0], "Transpose")
         if first is not None and "perm" in first.attrs:
-            # the first one may have other readers: it stays for them, and drop_dead takes it if there are none
+            # the first one stays for other readers; if there are none, drop_dead removes it
             node.inputs = [first.inputs[0]]
             node.attrs = {"perm": [first.attrs["perm"][axis] for axis in node.attrs["perm"]]}
             graph.note(node)

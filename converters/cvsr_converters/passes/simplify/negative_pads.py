@@ -1,10 +1,10 @@
-"""Write what tf2onnx makes of a transposed convolution smaller than its stride as ONNX has it.
+"""Correct how tf2onnx writes a transposed convolution whose kernel is smaller than its stride.
 
     ConvTranspose (2x2, stride 3, pads 0,0,-1,-1)      →      ConvTranspose (2x2, stride 3, output_padding 1,1)
     ConvTranspose (2x2, stride 4, pads -1,-1,-1,-1)    →      ConvTranspose (2x2, stride 4, output_padding 2,2)
 
-ONNX has no negative padding there, and shape inference ends at it. TensorFlow puts all that is missing at the end, and
-tf2onnx half of it at the beginning, which would move the image by a pixel.
+ONNX does not allow negative padding there, and shape inference stops at it. TensorFlow adds all missing pixels at the
+end; tf2onnx adds half of them at the beginning, which would move the image by a pixel.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""Let a convolution do the zero padding before it.
+"""Merge zero padding into the convolution after it.
 
     x ── Pad (zeros) ── Conv ── y      →      x ── Conv (pads) ── y
 
-Padding that mirrors or repeats the image stays a Pad.
+Padding that reflects or repeats the image stays a Pad.
 """
 
 

@@ -1,4 +1,4 @@
-"""Write a PReLU, in whatever way it is spelled, as one node.
+"""Replace a PReLU, however it is written, by one node.
 
          ┌── Relu ───────────────────────────┐
     x ───┤                                   Add ── y      →      x ── PRelu (slope -k) ── y
@@ -6,9 +6,9 @@
     Max(x, x · k), Where(x > 0, x, x · k), x · (1 + k) / 2 + |x| · (1 - k) / 2 …      →      x ── PRelu (slope k) ── y
     Relu(x) - Relu(-x)                                                                →      x
 
-Each of these is linear on both sides of zero: it is ``up * x`` where x is positive and ``down * x`` where it is
-negative. Those two, one number or one for each channel, are followed through the graph. With ``up`` = 1 it is a PRelu,
-a LeakyRelu (one slope for all channels), a Relu (slope 0) or x itself (slope 1).
+Each of these is linear on both sides of zero: it is ``up * x`` for positive x and ``down * x`` for
+negative x. These two, one number or one per channel, are tracked through the graph. With ``up`` = 1, it is a PRelu, a
+LeakyRelu (one slope for all channels), a Relu (slope 0) or x itself (slope 1).
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def _rewrite(node, x, shapes, graph):
     if slope.size > 1 and (slope == slope[0]).all():
         slope = slope[:1]
     if slope.size > 1 and shapes.get(x, ())[1:2] != (slope.size,):
-        return False  # the slopes make several channels of one
+        return False  # the slopes would broadcast one channel to several
     if slope.size > 1:
         graph.become(node, "PRelu", [x, graph.constant(slope.reshape(-1, 1, 1), node.outputs[0])])
     elif slope[0] == 0:
@@ -68,7 +68,7 @@ def _sides(value, x, graph, depth):
 
 
 def _constant(value, graph):
-    """Return a constant as numbers (1-D, or one), or None."""
+    """Return a constant as one number or one per channel, or None."""
     numbers = per_channel(graph.constants.get(value))
     return None if numbers is None else numbers.astype(float)
 
@@ -79,7 +79,7 @@ def _zero(value, graph):
 
 
 def _both(values, x, graph, depth):
-    """Return the sides of two values, or None if one of them has none; a constant zero has them too."""
+    """Return the sides of two values, or None if one of them has none; a constant zero has sides, too."""
     sides = [(0.0, 0.0) if _zero(v, graph) else _sides(v, x, graph, depth) for v in values]
     return None if any(s is None for s in sides) else sides
 
@@ -119,7 +119,7 @@ def _div(node, x, graph, depth):
 
 
 def _where(node, x, graph, depth):
-    """Follow Where(x > 0, a, b) and its three relatives."""
+    """Return the sides of Where(x > 0, a, b) and its three variants."""
     test, sides = graph.producer(node.inputs[0]), _both(node.inputs[1:], x, graph, depth)
     if test is None or sides is None or test.op not in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual"):
         return None
@@ -151,7 +151,7 @@ def _leaky(node, x, graph, depth):
 RULES = {
     "Add": _joined(1),
     "Sub": _joined(-1),
-    # where x is negative, the larger factor gives the smaller number
+    # for negative x, the larger factor gives the smaller number
     "Max": _extreme(np.maximum, np.minimum),
     "Min": _extreme(np.minimum, np.maximum),
     "Mul": _mul,

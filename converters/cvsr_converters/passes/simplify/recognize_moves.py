@@ -1,4 +1,4 @@
-"""Recognise what a group of operations that only move numbers does, however it is written.
+"""Recognize what a group of operations that only move numbers does, however it is written.
 
     x ── Reshape (1,3,2,2,H,W) ── Transpose 0,1,4,2,5,3 ── Reshape ── y      →      x ── DepthToSpace (CRD) ── y
     x (1,H,W,C) ── Reshape ── Transpose ── Reshape ── y      →      x ── Transpose ── DepthToSpace ── Transpose ── y
@@ -7,8 +7,8 @@
     x ── Reshape ── Transpose ── Reshape ── y (channel shuffle)      →      x ── Conv 1x1 (one-hot) ── y
     x ── Slice (step -1) or Gather of channels ── y          →      x ── Conv 1x1 (one-hot) ── y
 
-Every number of the input gets a number of its own; where those are in the output says what the group does. So it does
-not matter how it is written. Their sizes, which hold the size of the image, vanish.
+The group is run on an input of distinct numbers; their positions in the output show what it does. Constants that depend
+on the size of the image disappear.
 """
 
 import math
@@ -21,10 +21,10 @@ from cvsr_converters.passes.simplify.fold_constants import evaluate
 from cvsr_converters.passes.simplify.resize import REPEAT
 from cvsr_converters.passes.simplify.sink_transposes import ELEMENTWISE
 
-SIZED = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Tile", "Expand", "Gather"}  # they hold sizes, or change ranks
+SIZED = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Tile", "Expand", "Gather"}  # contain sizes, or change ranks
 SHUFFLING = {"DepthToSpace", "SpaceToDepth"}
 MOVING = SIZED | SHUFFLING | {"Transpose", "Slice", "Split", "Concat"}
-LARGEST = 20_000_000  # numbers in a value that is looked at: 64 channels enlarged 8 times, or 256 enlarged 4 times
+LARGEST = 20_000_000  # numbers in a value that is examined: 64 channels enlarged 8 times, or 256 enlarged 4 times
 
 
 def run(graph):
@@ -42,7 +42,7 @@ def run(graph):
 
 
 def _worth_a_look(nodes, graph):
-    """Return whether there is more than OpenCV does with an image of any size anyway."""
+    """Return whether there are operations that OpenCV may not run on images of any size."""
     ops = {n.op for n in nodes}
     across = any(n.op == "Concat" and n.attrs["axis"] not in (1, -3) for n in nodes)
     turned = any(n.op == "Slice" and (steps := graph.array(n, 4)) is not None and (steps < 0).any() for n in nodes)
@@ -55,7 +55,7 @@ def _image(value, shapes):
 
 
 def _groups(node, shapes, graph):
-    """Yield (source, nodes between it and ``node``), the largest group first, then what is left of a plain chain."""
+    """Yield (source, nodes between it and ``node``), the largest group first, then ever shorter chains."""
     group, sources, waiting, chain = {node}, [], [node], []
     while waiting:
         for value in waiting.pop().inputs:
@@ -90,7 +90,7 @@ def _recognised(source, group, node, shapes, graph):
     moved = _moved(source, group, node, numbers, graph)
     for kind, block, *last in guesses:
         first, result = (x.transpose(LAST) if is_last else x for x, is_last in zip((numbers, moved), last, strict=True))
-        if kind == "order":  # channels that change places, all pixels alike
+        if kind == "order":  # permuted channels, the same for all pixels
             block = np.searchsorted(first[0, :, 0, 0], result[0, :, 0, 0], side="right") - 1
         if np.array_equal(KINDS[kind](first, block), result):
             return kind, block, first.shape[1], *last
@@ -98,7 +98,7 @@ def _recognised(source, group, node, shapes, graph):
 
 
 def _is_last(value, graph):
-    """Return whether the channels of ``value`` are last, as far as is plain to see."""
+    """Return whether the channels of ``value`` are last, as far as the nodes before it show."""
     node = graph.producer(value)
     while node is not None and node.op in ELEMENTWISE:
         node = next((above for i in node.inputs if (above := graph.producer(i))), None)
@@ -106,7 +106,7 @@ def _is_last(value, graph):
 
 
 def _guesses(before, after, is_last):
-    """Yield what could be, judged by the shapes; ``is_last``: whether the channels seem to be last before."""
+    """Yield the operations that the shapes allow; ``is_last``: whether the input's channels seem to be last."""
     if before == after:
         yield "same", 1, False, False
     for last in ((is_last, False), (is_last, True), (not is_last, False), (not is_last, True)):
@@ -123,7 +123,7 @@ def _guesses(before, after, is_last):
             yield from ((kind, larger, *last) for kind in ("CRD", "DCR"))
         if smaller > 1 and (h, w) == (i * smaller, j * smaller) and d == c * smaller**2:
             yield from ((kind, smaller, *last) for kind in ("to depth", "to depth CRD"))
-        if (h, w) == (i, j) and last[0] == is_last:  # else rows would do for channels
+        if (h, w) == (i, j) and last[0] == is_last:  # else rows could pass for channels
             yield "order", None, *last
 
 
@@ -165,7 +165,7 @@ def _moved(source, group, node, numbers, graph):
 
 
 def _write(source, node, found, graph):
-    """Make ``node`` the last of the few operations that do what was found."""
+    """Replace the group by the operations that were found; ``node`` becomes the last of them."""
     kind, block, channels, last_before, last_after = found
     x = graph.add(node, "Transpose", [source], {"perm": LAST}) if last_before else source
     op, more, attrs = _operation(kind, block, channels, node, graph)

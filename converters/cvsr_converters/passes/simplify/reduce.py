@@ -1,4 +1,4 @@
-"""Write reductions over the whole image or over the channels with operations that every OpenCV has right.
+"""Replace reductions over the image or the channels by operations that every OpenCV computes correctly.
 
     ReduceMean (rows, columns)      →      GlobalAveragePool
     ReduceMax  (rows, columns)      →      GlobalMaxPool
@@ -6,8 +6,8 @@
     ReduceMin  (rows, columns)      →      Neg ── GlobalMaxPool ── Neg
     ReduceL2   (channels)           →      Mul ── Conv 1x1 (weights 1) ── Sqrt
 
-OpenCV 4.8 reduces channels to wrong numbers without a word, and 4.6 nearly everything. ``channel_extremes`` does the
-rest of them.
+OpenCV 4.8 silently computes wrong results for reductions over channels, and 4.6 for nearly all reductions.
+``channel_extremes`` replaces the others.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def _axes(node, graph):
 
 
 def _keep(node, axes, shape, shapes, graph):
-    """Keep the reduced axes where a Reshape or Unsqueeze restores them."""
+    """Keep the reduced axes if a Reshape or Unsqueeze restores them."""
     kept = tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     readers = graph.consumers(node.outputs[0])
     if node.outputs[0] in graph.outputs or not readers:

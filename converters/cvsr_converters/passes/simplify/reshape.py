@@ -1,10 +1,10 @@
-"""Write a Reshape that only moves axes of size 1 as the Transpose that it is.
+"""Replace a Reshape that only moves axes of size 1 by the equivalent Transpose.
 
     x (1,1,48,64) ── Reshape to (1,48,64,1) ── y      →      x ── Transpose 0,2,3,1 ── y
 
-TensorFlow turns the transposes of one-channel images into such Reshapes, which hold the size of the image. As a
-Transpose it fits any size, and its pair may meet it. A Reshape to the shape that was there becomes the Transpose that
-moves nothing; ``merge_transposes`` drops both.
+TensorFlow turns the transposes of one-channel images into such Reshapes, which depend on the size of the image. A
+Transpose fits any size, and may cancel another one. A Reshape to the same shape becomes a Transpose that changes
+nothing; ``merge_transposes`` drops both.
 """
 
 
@@ -18,7 +18,7 @@ def run(graph):
 
 
 def permutation(before, after):
-    """Return the axes of ``before`` in the order that gives ``after`` while the axes longer than 1 keep theirs."""
+    """Return the permutation of ``before`` to ``after`` that keeps the order of axes longer than 1, or None."""
     if not before or not after or len(before) != len(after) or 0 in before or 0 in after:
         return None
     if [n for n in before if n > 1] != [n for n in after if n > 1]:

@@ -1,9 +1,9 @@
-"""Give Resize its scales, and write the one that repeats pixels as every OpenCV understands it.
+"""Give Resize scales instead of sizes, and repeat pixels in the form that every OpenCV computes correctly.
 
     Resize (sizes 96,128; nearest, half_pixel)      →      Resize (scales 2,2; nearest, asymmetric, floor)
 
-Sizes hold the size of the image. Enlarging by a whole number, most of the ways to say "nearest" mean the same pixels,
-but OpenCV reads only asymmetric + floor right on all versions.
+Sizes depend on the image. For whole scales, most variants of "nearest" select the same pixels, but only asymmetric +
+floor is correct in all versions of OpenCV.
 """
 
 import math
@@ -34,7 +34,7 @@ def run(graph):
             shapes = shapes or graph.shapes()
             before, after = (np.array(shapes.get(name, ())) for name in (node.inputs[0], node.outputs[0]))
             if not before.size or before.shape != after.shape or not before.all() or (after * FINEST % before).any():
-                continue  # no simple number: the scale would depend on the size
+                continue  # not a simple fraction: the scale would depend on the size
             node.inputs = [node.inputs[0], "", graph.constant((after / before).astype(np.float32), node.outputs[0])]
             graph.note(node)
         elif len(node.inputs) == 3 and node.inputs[1] and "crop" not in node.attrs.get(CTM, ""):
@@ -47,12 +47,12 @@ def run(graph):
 
 
 def repeats(attrs, scales):
-    """Return whether a Resize with these attributes gives every pixel of the input ``scales`` times in a row."""
+    """Return whether a Resize with these attributes repeats every pixel of the input ``scales`` times."""
     place = PLACE.get(attrs.get(CTM, "half_pixel"))
     rounded = ROUND.get(attrs.get("nearest_mode", "round_prefer_floor"))
     if attrs.get("mode", "nearest") != "nearest" or place is None or rounded is None:
         return False
     if any(s != int(s) or s < 1 for s in scales):
         return False
-    # a few periods in the middle; what falls off the ends is clamped to the first and last pixel
+    # a few periods in the middle; at the ends, positions are clamped to the first and last pixel
     return all(rounded(place(i, s)) == i // s for s in map(int, scales) for i in range(s, 4 * s))

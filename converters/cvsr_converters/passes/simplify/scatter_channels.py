@@ -1,4 +1,4 @@
-"""Write what replaces some channels of a value as a Concat.
+"""Replace the assignment to some channels of a value by a Concat.
 
     x (1,16,H,W), new (1,4,H,W) ── ScatterND to channels 0..3 ── y      →      Concat(new, Slice(x, 4:16)) ── y
 
@@ -27,7 +27,7 @@ def run(graph):
 
 
 def _range(indices):
-    """Return (first, end) of the channels that ``indices`` name one after the other in the only image, or None."""
+    """Return (first, end) if ``indices`` are consecutive channels of a single image, else None."""
     if indices is None or indices.shape[-1] != 2 or indices.ndim != 3 or indices.shape[0] != 1 or not indices.size:
         return None
     images, channels = indices[0].T
@@ -37,7 +37,7 @@ def _range(indices):
 
 
 def _part(graph, node, source, first, end):
-    """Return the channels ``first`` to ``end`` of ``source``, or None where there are none."""
+    """Return the channels ``first`` to ``end`` of ``source``, or None if there are none."""
     if first == end:
         return None
     value = node.outputs[0]

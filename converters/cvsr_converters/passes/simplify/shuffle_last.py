@@ -1,9 +1,9 @@
-"""Move operations on single numbers from behind a pixel shuffle to before it.
+"""Move elementwise operations from after a pixel shuffle to before it.
 
     Conv ── DepthToSpace ── Mul(·, k) ── Clip ── output      →      Conv ── Mul(·, k') ── Clip ── DepthToSpace ── output
 
-Arithmetic with constants moves where a convolution can take it in; everything moves where only an output follows, so
-that a target may cut the shuffle off.
+Arithmetic with constants moves if a convolution can absorb it; everything moves if only an output follows, so that a
+target may cut off the shuffle.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def run(graph):
 
 
 def _movable(shuffle, graph):
-    """Return the reader of ``shuffle`` that may come before it, or None."""
+    """Return the reader of ``shuffle`` that may move before it, or None."""
     node = _next(shuffle, graph)
     if node is None:
         return None
@@ -33,7 +33,7 @@ def _movable(shuffle, graph):
 
 
 def _next(node, graph):
-    """Return the one reader of ``node`` if it is pointwise and could move, or None."""
+    """Return the only reader of ``node`` if it is elementwise and could move, or None."""
     value = node.outputs[0]
     readers = graph.consumers(value)
     if len(readers) != 1 or value in graph.outputs or readers[0].inputs[0] != value:
@@ -49,7 +49,7 @@ def _next(node, graph):
 
 
 def _swap(shuffle, node, graph):
-    """Let the two change places; return the node that is the shuffle now."""
+    """Swap the two; return the node that is the shuffle now."""
     inputs, attrs = node.inputs[1:], node.attrs
     if node.op in ("Mul", "Add", "PRelu"):
         numbers = per_channel(graph.array(node, 1))

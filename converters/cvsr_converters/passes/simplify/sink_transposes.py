@@ -1,8 +1,8 @@
-"""Move Transposes towards the outputs, through whatever does not mind, until they meet their inverse.
+"""Move Transposes towards the outputs, through operations that allow it, until they meet their inverse.
 
     x ── Transpose 0,2,3,1 ── Add(·, c) ── y      →      x ── Add(·, c') ── Transpose 0,2,3,1 ── y
 
-Networks of TensorFlow Lite and others have the channels last throughout. ``merge_transposes`` drops the pairs.
+TensorFlow Lite and others keep channels last throughout. ``merge_transposes`` drops the pairs.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ ELEMENTWISE = UNARY | {
     "Max", "Mean", "Min", "Mish", "Mul", "Not", "PRelu", "Pow", "Reciprocal", "Round", "Sign", "Sub", "Sum",
     "ThresholdedRelu", "Where",
 }  # fmt: skip
-# by the attribute that names the axis, and the axis where it is absent
+# operators with one attribute ``axis``, and its default
 AXIS = {"Concat": None, "Split": 0, "Softmax": -1, "LogSoftmax": -1}
 REDUCE = {"ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare"}
 
@@ -27,7 +27,7 @@ def run(graph):
 
 
 def _perm(node, graph):
-    """Return the permutation that all inputs of ``node`` have gone through, but for constants, or None."""
+    """Return the permutation that precedes all inputs of ``node`` except constants, or None."""
     perms = set()
     for value in node.inputs:
         if value and value not in graph.constants:
@@ -46,7 +46,7 @@ def _rule(op):
 
 
 def _after(node, perm, graph):
-    """Let ``node`` read what was before the Transposes, and put one behind each of its results."""
+    """Make ``node`` read the inputs of the Transposes, and insert one after each of its results."""
     node.inputs = [i if i in graph.constants or not i else graph.producer(i).inputs[0] for i in node.inputs]
     where = graph.nodes.index(node) + 1
     for place, value in enumerate(node.outputs):
@@ -67,7 +67,7 @@ def _elementwise(node, perm, graph):
                 return False
             array = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(np.argsort(perm))
             if node.op == "PRelu" and array.shape[0] == 1:
-                array = array[0]  # the slope may have no more axes than it needs
+                array = array[0]  # the slope must not have more axes than it needs
             constants[place] = array
     for place, array in constants.items():
         node.inputs[place] = graph.constant(array, node.outputs[0])
@@ -110,7 +110,7 @@ def _slice(node, perm, graph):
     if starts is None or (axes is None and len(node.inputs) > 3 and node.inputs[3]):
         return False
     axes = range(len(starts)) if axes is None else axes
-    moved = np.array([perm[axis] for axis in axes], starts.dtype)  # which all of its numbers must have
+    moved = np.array([perm[axis] for axis in axes], starts.dtype)  # the type that all inputs must have
     node.inputs = [*node.inputs[:3], graph.constant(moved, node.outputs[0]), *node.inputs[4:]]
     return True
 

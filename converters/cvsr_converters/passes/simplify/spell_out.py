@@ -1,4 +1,4 @@
-"""Spell out operations that not every OpenCV knows, or knows wrong, with those that all of them have right.
+"""Replace operations that some OpenCV lacks or computes incorrectly by ones that all compute correctly.
 
     x ── Pow(·, 2) ── y                     →      x ── Mul(x, x) ── y
     Mean(a, b) ── y                         →      Sum(a, b) ── Mul(·, 1/2) ── y
@@ -8,7 +8,7 @@
     x ── Erfc ── y                          →      1 - Erf(x) ── y
     x ── InstanceNormalization ── y         →      means by GlobalAveragePool, Sub, Div, Mul, Add
 
-OpenCV 4.6 takes powers of negative numbers from the absolute value.
+OpenCV 4.6 computes powers of negative numbers from their absolute values.
 """
 
 import math
@@ -20,7 +20,7 @@ from cvsr_converters.passes.graph import operand
 
 def run(graph):
     nodes = [n for n in graph.nodes if n.op.rpartition("::")[2] in RULES]
-    if any(n.op == "InstanceNormalization" for n in nodes):  # only of images: GroupNormalization uses it on other ranks
+    if any(n.op == "InstanceNormalization" for n in nodes):  # only on images: GroupNormalization uses it on other ranks
         shapes = graph.shapes()
         nodes = [n for n in nodes if n.op != "InstanceNormalization" or len(shapes.get(n.inputs[0], ())) == 4]
     for node in nodes:
@@ -89,7 +89,7 @@ def _instance_norm(node, graph):
 
 
 def normalise(node, x, mean, scale, bias, epsilon, graph):
-    """Make of ``node`` what normalises ``x``; ``mean(value)`` adds the nodes for a mean and returns its value."""
+    """Turn ``node`` into the result of normalizing ``x``; ``mean(value)`` adds the nodes for a mean and returns it."""
     like = node.outputs[0]
     centered = graph.add(node, "Sub", [x, mean(x)])
     variance = mean(graph.add(node, "Mul", [centered, centered]))
@@ -109,6 +109,6 @@ RULES = {
     "HardSwish": _hard_swish,
     "Mish": _mish,
     "Gelu": _gelu,
-    "Erfc": _erfc,  # tf2onnx writes it for TensorFlow's own; ONNX has none
+    "Erfc": _erfc,  # tf2onnx keeps TensorFlow's operator; ONNX has none
     "InstanceNormalization": _instance_norm,
 }

@@ -1,9 +1,9 @@
-"""Remove the Slice that keeps all of what it gets.
+"""Remove a Slice that keeps its whole input.
 
     x (1,3,96,128) ── Slice 0:96 of rows, 0:128 of columns ── y      →      x ── y
 
-Networks that pad the image to a multiple crop the result again, also where there was nothing to pad. The end must be
-the length itself: one beyond it may cut a larger image.
+Networks that pad the image to a multiple also crop the result if nothing was padded. The end must equal the length: a
+larger end may crop a larger image.
 """
 
 
