@@ -115,7 +115,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder of untrained networks for x2 and x3."""
+    """Give a folder of untrained networks for x2 and x3, with receptive fields of radius 5."""
     folder = tmp_path_factory.mktemp("random")
     for scale in (2, 3):
         (folder / f"random_x{scale}.onnx").write_bytes(onnxlite.conv_chain(8, 2, scale, scale))

@@ -168,7 +168,7 @@ def test_a_forced_engine_is_told():
     assert problem.remedy == "Unset OPENCV_FORCE_DNN_ENGINE"
 
 
-def test_a_crash_on_a_device_is_no_reason_to_stop_but_one_on_the_cpu_is(monkeypatch):
+def test_a_crash_on_the_cpu_is_serious_and_one_on_a_device_is_not(monkeypatch):
     statuses = [DeviceCheck(name, True) for name in ("cpu", "cuda")]
     models = [ModelCheck("cvsr-small_x2", 2, "x.onnx")]
     crash = "the child process was killed by SIGSEGV"

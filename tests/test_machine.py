@@ -27,12 +27,12 @@ def test_the_second_level_cache_is_what_the_system_says(tmp_path, monkeypatch, l
     assert machine.cache() == wanted
 
 
-def test_where_the_system_tells_nothing_the_cache_is_unknown(tmp_path, monkeypatch):
+def test_without_information_from_the_system_the_cache_is_unknown(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "_CACHES", tmp_path / "none")
     assert machine.cache() == 0
 
 
-def test_tiles_are_larger_where_the_cache_is(monkeypatch):
+def test_a_larger_cache_gives_larger_tiles(monkeypatch):
     sides = {}
     for size in (0, 2**20, 2**21, 2**22):
         monkeypatch.setattr(machine, "cache", lambda size=size: size)

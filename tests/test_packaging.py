@@ -193,7 +193,7 @@ def test_import_loads_nothing_heavy(root, tmp_path):
 
 @pytest.mark.parametrize(("statement", "limit"), [("import cvsr", 0.15), ("from cvsr import upscale", 0.5)])
 def test_import_is_quick(statement, limit, root, tmp_path):
-    """As a part of what numpy and OpenCV take, the least of several: machines differ, and may be busy."""
+    """Relative to the import of numpy and OpenCV, the least of several runs: machines differ, and may be busy."""
     code = (
         "import time; start = time.process_time(); import numpy, cv2; own = time.process_time(); "
         f"{statement}; print((time.process_time() - own) / (own - start))"

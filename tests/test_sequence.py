@@ -63,7 +63,7 @@ def test_several_passes_and_other_sizes(photo):
         assert all(np.array_equal(film(image), upscaler(image)) for image in (frame, frame, frame[:30], frame))
 
 
-def test_what_is_no_image_is_said(upscaler):
+def test_what_is_not_an_image_raises(upscaler):
     with pytest.raises(ImageError):
         Sequence(upscaler)(None)
 

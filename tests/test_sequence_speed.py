@@ -1,4 +1,4 @@
-"""Frames most of which stand still: how much less work they are than without reuse."""
+"""Frames that mostly stay the same: how much less work they take than without reuse."""
 
 import time
 

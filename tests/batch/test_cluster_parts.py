@@ -46,7 +46,7 @@ def test_a_worker_that_sees_other_folders_says_so(tmp_path):
     assert pickle.loads(pickle.dumps(report)).worker == report.worker
 
 
-def test_what_may_go_better_elsewhere_is_raised_for_another_try(inputs, tmp_path):
+def test_errors_that_another_worker_may_not_have_are_raised(inputs, tmp_path):
     (tmp_path / "out").write_bytes(b"no folder")
     with pytest.raises(FileError, match="cannot be written"):
         cluster_worker.enlarge(made(), Job(inputs / "000.png", tmp_path / "out/a.png"))

@@ -66,7 +66,7 @@ class TestFind:
         assert found("in", recursive=True) == ["in/a.png", "in/b.JPG", "in/sub/c.tif", "in/sub/deep/d.webp"]
         assert found("in/*.png") == ["in/a.png"]
 
-    def test_originals_with_such_names_are(self, tree):
+    def test_originals_named_like_results_are_inputs(self, tree):
         for name in ["scan_x2.png", "photo_1920x1080.png", "a_x2b.png"]:
             (tree / name).touch()
         assert found("in") == ["in/a.png", "in/a_x2b.png", "in/b.JPG", "in/photo_1920x1080.png", "in/scan_x2.png"]
@@ -197,7 +197,7 @@ class TestLeftovers:
         process.wait()
         return process.pid
 
-    def test_those_of_dead_runs_go_and_nothing_else(self, tmp_path):
+    def test_only_temporary_files_of_dead_runs_are_removed(self, tmp_path):
         dead = self.gone()
         keep = ["photo.png", ".cvsr-notes", self.name(os.getppid()), self.name(dead, "0badcafe"), self.name(1)]
         for name in [*keep, self.name(dead)]:

@@ -73,7 +73,7 @@ def test_one_at_a_time_where_two_may_not_fit(why, images, at_work, monkeypatch):
     assert max(at_work) == 1 and len(at_work) == 5
 
 
-def test_what_would_go_wrong_with_each_file_stops_all(images, monkeypatch, capsys):
+def test_an_error_that_concerns_every_file_stops_the_run(images, monkeypatch, capsys):
     begun = []
 
     def broken(self, job, **keywords):

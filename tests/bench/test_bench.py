@@ -29,7 +29,7 @@ def test_all_get_as_many_turns():
     assert all(each.median > 0 and each.version for each in finished)
 
 
-def test_who_cannot_take_part_does_not_keep_the_others():
+def test_a_contestant_that_cannot_run_does_not_stop_the_others():
     broken, good = contestant("x", model="cvsr-small", kind="dnn_superres"), contestant()
     assert race.run([broken, good], rounds=1, warmup=0) == [good]
     assert "dnn_superres" in broken.problem

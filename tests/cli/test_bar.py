@@ -23,7 +23,7 @@ class TestBar:
         monkeypatch.setenv("COLUMNS", "60")
         monkeypatch.setenv("TERM", "xterm")
 
-    def test_it_is_silent_where_no_terminal_is(self):
+    def test_it_is_silent_without_a_terminal(self):
         stream = io.StringIO()
         bar = progress.Bar(stream)
         bar.start("a")

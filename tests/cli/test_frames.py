@@ -118,7 +118,7 @@ def test_stopped_while_waiting_for_input():
 
 
 @pytest.mark.parametrize("size", [("0", "30"), ("-4", "30"), ("four", "30")])
-def test_sizes_that_are_none(size):
+def test_invalid_sizes_are_refused(size):
     assert run(b"", size=size).returncode == 2
 
 

@@ -41,7 +41,7 @@ class TestPipes:
         done = subprocess.run(command, shell=True, input=data, capture_output=True, env=environment, timeout=600)
         assert b"Traceback" not in done.stderr
 
-    def test_what_makes_no_sense(self, run):
+    def test_a_dash_stands_for_one_image_only(self, run):
         save("a.png")
         assert "- stands for one image" in run("upscale", "-", "a.png")[2]
         assert "- stands for one image" in run("upscale", "a.png", "a.png", "-o", "-")[2]

@@ -55,7 +55,7 @@ def ended(process: subprocess.Popen, how: int = signal.SIGTERM) -> str:
 
 
 def told(process: subprocess.Popen, what: str) -> str:
-    """Wait until it says something; return all that it has said by then, which `ended` does not repeat."""
+    """Wait until it prints ``what``; return all that it has printed by then, which `ended` does not repeat."""
     said = b""
     while what.encode() not in said:
         piece = os.read(process.stderr.fileno(), 1 << 16)  # past the buffer of the stream, as `communicate` does
@@ -66,7 +66,7 @@ def told(process: subprocess.Popen, what: str) -> str:
 
 @POSIX
 @pytest.mark.parametrize("events", [False, True])
-def test_what_is_there_and_what_comes(start, inbox, out, events):
+def test_existing_and_new_files_are_upscaled(start, inbox, out, events):
     if events:
         pytest.importorskip("watchdog", reason="needs the extra watch")
     (inbox / "there.png").write_bytes(encoded(1))
@@ -136,7 +136,7 @@ def test_once_with_results_inside_the_folder_and_again(start, inbox, out, tmp_pa
     assert "1 written, 0 failed" in process.communicate(timeout=PATIENCE)[1]
 
 
-def test_once_fails_where_a_file_is_broken_or_two_want_one_name(start, inbox):
+def test_once_fails_if_a_file_is_broken_or_two_results_have_one_name(start, inbox):
     (inbox / "a.png").write_bytes(encoded(1))
     (inbox / "a.bmp").write_bytes(encoded(2, ".bmp"))
     (inbox / "b.png").write_bytes(b"broken")
@@ -163,7 +163,7 @@ def test_a_signal_ends_it_after_the_file_in_work(start, inbox, out):
 
 @POSIX
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_ended_at_once_it_leaves_nothing_half_and_the_next_one_does_all(start, inbox, out, how):
+def test_killed_it_leaves_no_partial_file_and_the_next_run_finishes(start, inbox, out, how):
     (inbox / "a.png").write_bytes(encoded(0, ".png", 300, 400))
     process = start("-s", "10")
     halt(process, lambda: out.exists() and list(out.glob(".cvsr-*")))

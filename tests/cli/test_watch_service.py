@@ -22,7 +22,7 @@ def service(inbox, out):
     return watch.Service(args, Bar(io.StringIO()), [])
 
 
-def test_a_file_that_changes_while_it_is_upscaled_gets_no_result_of_then(service, inbox, out, monkeypatch):
+def test_a_file_that_changes_while_it_is_upscaled_is_upscaled_again(service, inbox, out, monkeypatch):
     (inbox / "a.png").write_bytes(encoded(1))
     bands = service._enlarger.upscaler.bands
 
@@ -38,7 +38,7 @@ def test_a_file_that_changes_while_it_is_upscaled_gets_no_result_of_then(service
     assert doubled(out / "a_x2.png", 2)
 
 
-def test_a_file_that_goes_while_it_is_its_turn_is_forgotten(service, inbox, monkeypatch):
+def test_a_file_that_is_deleted_at_its_turn_is_forgotten(service, inbox, monkeypatch):
     (inbox / "a.png").write_bytes(encoded(1))
     monkeypatch.setattr(File, "changed", lambda file: not file.source.path.exists())
     monkeypatch.setattr(service, "_refuse", lambda job: job.source.unlink())
@@ -47,7 +47,7 @@ def test_a_file_that_goes_while_it_is_its_turn_is_forgotten(service, inbox, monk
     assert (service.written, service.failed, service.inbox.files) == (0, 0, {})
 
 
-def test_a_result_that_cannot_be_written_is_tried_again_and_said_once(service, inbox, out):
+def test_a_result_that_cannot_be_written_is_retried_and_reported_once(service, inbox, out):
     (inbox / "a.png").write_bytes(encoded(1))
     out.write_bytes(b"no folder")
     service.look()
@@ -70,7 +70,7 @@ def test_a_result_that_cannot_be_written_is_tried_again_and_said_once(service, i
         (["nix", "-o", "out"], "is not a folder"),
     ],
 )
-def test_folders_that_cannot_be(tmp_path, inbox, monkeypatch, capfd, argv, hint):
+def test_folders_that_cannot_be_watched_are_refused(tmp_path, inbox, monkeypatch, capfd, argv, hint):
     monkeypatch.chdir(tmp_path)
     Path("file").write_bytes(b"")
     assert verbs.main(["watch", *argv, "--once"]) in (1, 2)

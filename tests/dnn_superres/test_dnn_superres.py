@@ -55,7 +55,7 @@ def test_several_outputs_that_are_not_there(models, bgr):
         sr.upsampleMultioutput(bgr, [3], ["NCHW_output_2x"])
 
 
-def test_result_is_filled_where_it_fits(models, bgr):
+def test_a_result_array_that_fits_is_filled(models, bgr):
     sr = ready(models / "espcn_x2.pb", "espcn", 2)
     wanted = sr.upsample(bgr)
     result = np.zeros_like(wanted)
@@ -164,7 +164,7 @@ def test_several_threads_share_one_object(models, bgr):
     assert all(np.array_equal(made[i], wanted[i]) for i in range(6))
 
 
-def test_nothing_read_and_files_that_are_none(models, bgr):
+def test_errors_without_a_model_and_for_files_that_cannot_be_read(models, bgr):
     sr = dnn_superres.DnnSuperResImpl_create()
     assert (sr.getAlgorithm(), sr.getScale()) == ("", 0)
     with pytest.raises(ModelError, match="readModel"):

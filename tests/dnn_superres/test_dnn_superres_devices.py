@@ -51,7 +51,7 @@ def test_strict_mode_raises_instead(models, monkeypatch):
 
 
 def test_a_device_that_fails_later_is_told_too(models, bgr, monkeypatch):
-    """It is here, and gives wrong results: found out when the network runs for the first time."""
+    """It exists but gives wrong results, which shows when the network first runs."""
     monkeypatch.delenv("CVSR_STRICT", raising=False)
     upscaler = drop_in.Upscaler
 

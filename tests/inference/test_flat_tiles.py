@@ -57,7 +57,7 @@ def test_only_tiles_with_detail_are_computed(scale, kind, photo, computed):
 
 
 def test_photos_lose_next_to_nothing(photo):
-    """They gain up to 0.001 dB, in fact: interpolation draws less into the noise."""
+    """They even gain up to 0.001 dB: interpolation amplifies noise less."""
     for name in ("astronaut", "coffee", "rocket"):
         reference = photo(name)
         reference = reference[: reference.shape[0] // 2 * 2, : reference.shape[1] // 2 * 2]
@@ -75,7 +75,7 @@ def test_flat_is_within_four_steps():
     assert not flat_tiles.is_flat(even) and not flat_tiles.is_flat(even.astype(np.uint16) * 257)
 
 
-def test_what_is_asked_for_must_fit():
+def test_unknown_and_contradictory_efforts_raise():
     with pytest.raises(OptionError, match="effort is 'some': use 'full' or 'fast'"):
         cvsr.Upscaler("cvsr-small", 2, effort="some")
     with pytest.raises(OptionError, match="exact=True contradict each other"):

@@ -90,7 +90,7 @@ def test_what_opencv_cannot_load_is_a_model_error(tmp_path):
         cvsr.Upscaler(cvsr.open_model(path), 2)
 
 
-def test_deconvolutions_take_the_new_engine_where_there_is_one(monkeypatch):
+def test_deconvolutions_run_on_the_new_engine_if_there_is_one(monkeypatch):
     """On 5.0 the classic one takes ten times as long for LapSRN, and fifty times for a ConvTranspose alone."""
     monkeypatch.setattr(engines, "available", lambda: {"ENGINE_CLASSIC": 1, "ENGINE_NEW": 2})
     monkeypatch.setattr(engines, "forced", lambda: ("", True))
@@ -106,7 +106,7 @@ def test_deconvolutions_take_the_new_engine_where_there_is_one(monkeypatch):
 
 
 class Recorded:
-    """A net that only remembers what it was asked."""
+    """A net that only records its calls."""
 
     def __init__(self):
         self.asked = []
@@ -118,7 +118,7 @@ class Recorded:
 @pytest.mark.parametrize(
     ("model", "alone"), [("fsrcnn", True), ("lapsrn", True), ("cvsr-small", False), ("FSRCNN_x2.pb", True)]
 )
-def test_activations_are_fused_only_where_that_is_no_slower(model, alone, monkeypatch):
+def test_activations_are_fused_only_if_that_is_not_slower(model, alone, monkeypatch):
     info = zoo.chosen("fsrcnn" if model.endswith(".pb") else model, 2)
     if model.endswith(".pb"):
         info = cvsr.open_model(info.path.with_name(model))

@@ -62,14 +62,14 @@ def test_auto_takes_a_device_that_agrees_with_the_cpu(gpu, info):
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_auto_skips_a_device_that_does_not_with_a_warning(gpu, info, wrong):
+def test_auto_skips_a_device_with_wrong_results_and_warns(gpu, info, wrong):
     gpu(WRONG[wrong])
     with pytest.warns(RuntimeWarning, match=f"skips cuda: .*wrong results for .*{wrong}"):
         assert placement.network(info, "auto", False).device.name == "cpu"
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_named_device_that_does_not_raises(gpu, info, wrong):
+def test_a_named_device_with_wrong_results_raises(gpu, info, wrong):
     gpu(WRONG[wrong])
     with pytest.raises(DeviceError, match=f"{wrong}.*device='cpu'"):
         cvsr.Upscaler(info, 2, device="cuda")

@@ -59,7 +59,7 @@ def test_a_network_gives_the_same_pixels(photo, channels, dtype, scale):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 @pytest.mark.parametrize(("scale", "off"), [(2, 0), (4, 0), (0.5, 0), (3, 1), (1.5, 1)])
 def test_interpolations_give_the_same_pixels(photo, monkeypatch, method, dtype, scale, off):
-    """At scales that are no powers of two OpenCV itself is off by where a row lies: by a step of 8 bits at most."""
+    """At scales other than powers of 2, OpenCV's result depends on where a row lies, by one step of 8 bits at most."""
     monkeypatch.setattr(interpolated, "_BAND", 10_000)
     picture = kind(photo, 3, dtype)
     upscaler = cvsr.Upscaler(method, scale)

@@ -1,4 +1,4 @@
-"""Plans that were measured on this machine: kept, used, never in the way, and changing no pixel."""
+"""Plans measured on this machine: saved, used, overridden by options, and without effect on the pixels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_what_is_remembered_is_used(info, photo):
     assert np.array_equal(made, cvsr.Upscaler(info, 2, exact=True, tuned=False)(image))
 
 
-def test_what_the_caller_wants_goes_first(info):
+def test_options_of_the_caller_override_a_saved_plan(info):
     saved_plans.remember({saved_plans.key(info, exact=False): SavedPlan(48, 1)})
     assert "48" in cvsr.Upscaler(info, 2).ran_on.plan
     for options in ({"tile": 64}, {"threads": 2}, {"tuned": False}, {"exact": True}):
@@ -96,7 +96,7 @@ def test_the_command_measures_and_forgets(info, cache, capsys, monkeypatch):
     assert main(["tune", "--forget"]) == 0
 
 
-def test_the_rules_stay_where_nothing_is_faster(info, monkeypatch):
+def test_the_default_plan_stays_if_nothing_is_faster(info, monkeypatch):
     """A plan of tile 0 is kept, so that the same is not measured again, and changes nothing."""
     monkeypatch.setattr(tune, "_SIZE", (64, 48))
     monkeypatch.setattr(tune, "_WORTH", 1e9)

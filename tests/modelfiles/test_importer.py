@@ -52,7 +52,7 @@ def test_the_same_for_every_public_file(data_root, photo, tmp_path):
 
 
 @pytest.mark.parametrize("name", lite.FAMILIES)
-def test_the_shuffle_is_the_hosts_where_it_is_the_last_thing(name, write):
+def test_a_final_pixel_shuffle_is_left_to_the_host(name, write):
     info = cvsr.open_model(write(f"{name}.pb", lite.FAMILIES[name]))
     network = Network(info, devices.resolve("cpu"))
     assert network.info.tail == ("image" if name == "lapsrn_x4" else "subpixel")
@@ -118,7 +118,7 @@ def test_an_activation_is_one_node_however_it_is_spelled(name, write):
     assert np.allclose(Network(info, devices.resolve("cpu")).forward(blob), wanted, atol=1e-6)
 
 
-def test_what_scales_and_moves_a_convolution_goes_into_it(write):
+def test_factors_and_offsets_are_folded_into_the_convolution(write):
     eye = np.eye(3, dtype=np.float32).reshape(1, 1, 3, 3)
     data = (
         lite.node("in", "Placeholder")
@@ -174,7 +174,7 @@ def unknown(op):
 
 
 @needs_importer
-def test_what_is_not_known_is_left_to_the_importer(write):
+def test_unknown_operations_are_left_to_the_importer(write):
     network = Network(cvsr.open_model(write("espcn_x2.pb", unknown(b"Relu"))), devices.resolve("cpu"))
     assert network.info.tail == "subpixel"
     network = Network(cvsr.open_model(write("espcn_x2.pb", unknown(b"Sqrt"))), devices.resolve("cpu"))

@@ -103,7 +103,7 @@ def test_one_number_may_stand_for_all():
     assert np.float32([1, 2, 2]).tobytes() in importer.rewrite(data, 1, 2).onnx
 
 
-def test_long_graphs_need_no_stack():
+def test_long_graphs_do_not_overflow_the_stack():
     chain = [lite.node(f"n{i}", "Identity", [f"n{i - 1}" if i else "in"]) for i in range(20000)]
     made = importer.rewrite(b"".join([HEAD, *chain, lite.transpose("out", "n19999")]), 1, 2)
     assert onnx_reader.read_onnx(made.onnx).ops == ["Identity"]

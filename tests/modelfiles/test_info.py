@@ -134,7 +134,7 @@ def test_global_operations_have_no_reach():
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "m.pb"])
-def test_files_that_are_no_models(write, tmp_path, name):
+def test_files_that_are_not_models_are_refused(write, tmp_path, name):
     for data in (b"", b"hello, this is a text and no model at all", b"\x0a\xff\xff\xff\xff\x0f", b"\x07", b"\x80" * 20):
         with pytest.raises(ModelError, match=name):
             cvsr.open_model(write(name, data))

@@ -194,7 +194,7 @@ def test_prepare_restores_the_switch_also_after_an_error(use, before):
         assert cv2.ocl.on == before
 
 
-def test_prepare_raises_where_the_thread_cannot_have_opencl(use):
+def test_prepare_raises_if_the_thread_cannot_use_opencl(use):
     cv2 = use(ocl=FakeOpenCL())
     device = devices.resolve("opencl")
     cv2.ocl.present = False

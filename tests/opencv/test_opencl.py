@@ -133,7 +133,7 @@ answer(same=bool((output == reference).all()), layers=ran_on.layers(net))
 
 
 def test_why_prepare_is_needed(model, tmp_path):
-    """Without it nothing runs on OpenCL, and only OpenCL knows: the net says otherwise."""
+    """Without it nothing runs on OpenCL, though the net reports that it does: only OpenCL itself shows it."""
     trace = tmp_path / "trace.txt"
     facts = run(SWITCHED_OFF, model, **ANY_DEVICE, POCL_TRACING="text", POCL_TRACING_OPT=str(trace))
     assert kernels(trace) == []
@@ -168,7 +168,7 @@ except DeviceError as error:
 
 
 def test_opencvs_silent_return_to_the_cpu_is_found(model):
-    """A device that passed the questions, and a net that OpenCV put on the CPU with no more than a warning."""
+    """A device that passed the checks, and a net that OpenCV moved to the CPU with only a warning."""
     facts = run(NOT_CONFIRMED, model, OPENCV_OPENCL_DEVICE=":CPU:0")
     assert "ran elsewhere without an error" in facts["error"] and "OCV/CPU" in facts["error"]
 
@@ -178,7 +178,7 @@ def test_disabled_opencl_is_refused(model):
     assert "useOpenCL() stays False" in run(f"NAME = 'opencl'\n{REFUSED}", model, **disabled)["error"]
 
 
-def test_16_bits_are_refused_where_opencl_would_compute_in_32(model):
+def test_16_bits_are_refused_if_opencl_would_compute_in_32(model):
     half = run("answer(half=cv2.ocl.Device_getDefault().isExtensionSupported('cl_khr_fp16'))", model, **ANY_DEVICE)
     error = run(f"NAME = 'opencl-fp16'\n{REFUSED}", model, **ANY_DEVICE)["error"]
     assert half["half"] == (error == "")
@@ -227,7 +227,7 @@ def test_upscaler_on_opencl_in_tiles_equals_the_cpus(model):
     assert facts["auto"] == "cpu", "auto leaves OpenCL alone"
 
 
-def test_upscaler_refuses_where_opencl_is_not(model):
+def test_upscaler_refuses_opencl_if_it_is_missing(model):
     code = f"""
 from cvsr import Upscaler
 try:

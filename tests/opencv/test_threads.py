@@ -21,7 +21,7 @@ def three():
     cv2.setNumThreads(before)
 
 
-def test_the_last_one_out_puts_it_back():
+def test_the_outermost_block_restores_the_number_of_threads():
     with threads.single_threaded():
         with threads.single_threaded():
             assert (cv2.getNumThreads(), threads.count()) == (1, 3)
@@ -29,7 +29,7 @@ def test_the_last_one_out_puts_it_back():
     assert (cv2.getNumThreads(), threads.count()) == (3, 3)
 
 
-def test_nothing_happens_where_it_is_not_wanted():
+def test_nothing_changes_unless_it_is_wanted():
     with threads.single_threaded(False):
         assert cv2.getNumThreads() == 3
 
@@ -40,7 +40,7 @@ def test_a_number_set_meanwhile_stays():
     assert cv2.getNumThreads() == 2
 
 
-def test_an_error_puts_it_back():
+def test_an_error_restores_the_number_of_threads():
     with pytest.raises(KeyError), threads.single_threaded():
         raise KeyError
     assert cv2.getNumThreads() == 3
@@ -56,7 +56,7 @@ def test_an_upscaler_leaves_it_as_it_was():
     assert cv2.getNumThreads() == 3
 
 
-def test_bands_that_nobody_reads_on_hold_nothing_back():
+def test_the_number_of_threads_is_restored_between_bands():
     bands = cvsr.Upscaler("cvsr-small", 2, tile=16, threads=2).bands(np.zeros((400, 40, 3), np.uint8))
     next(bands)
     assert cv2.getNumThreads() == 3, "between two bands the process is the caller's"

@@ -41,7 +41,7 @@ SCRIPT = (
 
 
 def pattern(top: int, bottom: int, left: int, right: int) -> np.ndarray:
-    """A part of a picture without end that repeats itself nowhere, and packs well."""
+    """A part of an endless picture that never repeats and compresses well."""
     y, x = np.arange(top, bottom, dtype=np.uint32)[:, None], np.arange(left, right, dtype=np.uint32)[None]
     return ((x // 7 ^ y // 5) * 3 + (x + y) // 64).astype(np.uint8)
 
@@ -64,7 +64,7 @@ def started(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen
 
 
 def finished(process: subprocess.Popen) -> int:
-    """Return the most bytes that a process held, after it has done all well."""
+    """Return the peak memory of a process in bytes, after it has succeeded."""
     out, error = process.communicate(timeout=3600)
     assert process.returncode == 0, error
     print(f"peak: {int(out) >> 20} MB of {BUDGET >> 20}")
@@ -113,7 +113,7 @@ def test_squares_by_an_interpolation_killed_and_run_again(tmp_path, side):
 @pytest.mark.parametrize("packed", [True, False])
 @sizes("height", 400, [2_500])
 def test_30000_pixels_wide_by_a_network(tmp_path, tiny, packed, height):
-    """As wide, which is what its memory depends on."""
+    """The width is that of a huge picture: memory depends on it, not on the height."""
     make(tmp_path / "a.tif", 30_000, height, deflate=packed)
     assert finished(started(tmp_path, "a.tif", "-m", tiny, "--exact")) <= BUDGET
     check(tmp_path / "a_x2.tif", (30_000, height), cvsr.Upscaler(tiny, 2, exact=True), 2)
@@ -131,7 +131,7 @@ def test_12000_pixels_wide_by_cvsr_small_into_png_and_tiff(tmp_path, height):
 
 @sizes("width, height, limit", (4_000, 2_704, "1048576"), [40_000, 27_008, ""])
 def test_more_pixels_than_opencv_reads(tmp_path, width, height, limit):
-    """2^30 and some, or more than a lower limit of OpenCV's, tiled in a way that others write."""
+    """More than 2^30 pixels, or than a lower limit set for OpenCV, in tiles as other programs write them."""
     side, variables = 512, {"OPENCV_IO_MAX_IMAGE_PIXELS": limit} if limit else {}
 
     def tiles():

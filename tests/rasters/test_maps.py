@@ -234,7 +234,7 @@ class TestCommandLine:
                 assert result.transform.a == 5
                 np.testing.assert_array_equal(as_image(result.read()), upscaler(as_image(rgb(photo))))
 
-    def test_what_cannot_hold_a_place_says_nothing_and_a_pipe_says_it(self, tmp_path, photo):
+    def test_losing_the_georeferencing_is_reported_for_pipes_only(self, tmp_path, photo):
         save(tmp_path / "a.tif", rgb(photo), photometric="RGB")
         assert b"map" not in self.run("a.tif", "-o", "a.png", cwd=tmp_path).stderr
         done = self.run("a.tif", "-o", "-", cwd=tmp_path)

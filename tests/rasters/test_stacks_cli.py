@@ -163,7 +163,7 @@ def test_a_budget_makes_no_difference_to_the_pixels(run, photo):
 
 
 def test_palettes_and_single_bits_are_left_to_opencv(run):
-    """What row by row has no way for, whole it has."""
+    """They cannot be read row by row, so they are read as a whole."""
     tifffile.imwrite("a.tif", pages("uint8")[0] > 99, photometric="minisblack")
     code, said = run("a.tif", "--max-memory", room())
     assert code == 0, said

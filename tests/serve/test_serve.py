@@ -21,7 +21,7 @@ def client():
 
 
 def valid(value: object, schema: dict, document: dict) -> bool:
-    """Tell whether a value fits a schema, as far as those of the document go."""
+    """Tell whether a value fits a schema; only keywords that the document uses are checked."""
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     if value is None:
@@ -159,7 +159,7 @@ def test_other_addresses_and_methods(client):
     assert client.post("/").status_code == 405
 
 
-def test_pages_are_kept_to_themselves(client):
+def test_pages_have_strict_security_headers(client):
     for path in ("/", "/viewer.js", "/health", "/nothing"):
         headers = client.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
@@ -196,7 +196,7 @@ def test_a_model_file_of_the_owner_has_a_name_and_no_path(root, cat, tmp_path):
 
 
 def test_the_description_is_true_of_requests(client, cat):
-    """What the schemas of the parameters allow is taken, and what they do not is refused."""
+    """Values that the schemas of the parameters allow are accepted, and all others are refused."""
     document = client.get("/openapi.json").json()
     operation = document["paths"]["/upscale"]["post"]
     schemas = {parameter["name"]: parameter["schema"] for parameter in operation["parameters"]}

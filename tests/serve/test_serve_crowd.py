@@ -57,7 +57,7 @@ def profile_bomb() -> bytes:
 
 @pytest.fixture(scope="module")
 def bad() -> list[tuple[bytes, set[int]]]:
-    """Uploads that are no good, each with the statuses that fit."""
+    """Bad uploads, each with the statuses that may answer it."""
     noise = np.random.default_rng(0).integers(0, 256, (500, 500, 3), np.uint8)
     huge = bytearray(encoded(noise[:16, :16], ".jpg"))
     at = huge.index(b"\xff\xc0") + 5
@@ -105,7 +105,7 @@ async def ask(port: int, body: bytes, query: str) -> tuple[int, dict[bytes, byte
 
 
 async def insist(port: int, body: bytes, query: str, end: float) -> tuple[int, bytes]:
-    """Ask again after a while where there is no place."""
+    """Retry after a while if the queue is full."""
     while True:
         status, headers, answer = await ask(port, body, query)
         if status != 503:
@@ -135,7 +135,7 @@ async def dawdle(port: int, kind: int) -> None:
 async def crowd(
     port: int, size: int, good: bytes, bad: list[tuple[bytes, set[int]]], query: str
 ) -> list[tuple[int, bytes]]:
-    """Send a crowd at once, every other one of it no good, beside slow clients; return what the good ones got."""
+    """Send many uploads at once, every other one bad, beside slow clients; return the answers to the good ones."""
     end = time.monotonic() + 1500
     slow = [asyncio.ensure_future(dawdle(port, kind)) for kind in range(SLOW)]
     uploads = [good if i % 2 else bad[i // 2 % len(bad)][0] for i in range(size)]

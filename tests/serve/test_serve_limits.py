@@ -21,7 +21,7 @@ def test_work_that_takes_too_long_is_given_up(cat):
     assert answer.status_code == 504 and "1e-09 seconds" in answer.json()["error"]
 
 
-def test_what_decoding_could_take_is_refused_beforehand():
+def test_images_that_need_too_much_memory_are_refused_before_decoding():
     limits = Limits(upload=100_000, pixels=10**9, memory=Limits(upload=100_000).budget().base + (40 << 20))
     client = client_of("cvsr-small", limits)
     answer = client.post("/upscale?scale=1", content=encoded(np.zeros((3000, 3000), np.uint8)))
@@ -36,7 +36,7 @@ def test_limits_that_leave_nothing_are_said_at_the_start():
             Limits(**limits)
 
 
-def test_an_error_of_ours_is_an_answer_without_its_traceback(cat, monkeypatch):
+def test_an_internal_error_is_answered_without_its_traceback(cat, monkeypatch):
     client = client_of("bilinear", raise_server_exceptions=False)
     monkeypatch.setattr(worker.reader, "decode", lambda *_: 1 / 0)
     answer = client.post("/upscale", content=encoded(cat))

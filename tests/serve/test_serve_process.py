@@ -39,7 +39,7 @@ def encoded(image: np.ndarray) -> bytes:
 
 
 def wait(server, taken: int, seconds: float = 600) -> float:
-    """Wait until so many places are taken; return how long that took."""
+    """Wait until this many places in the queue are taken; return the seconds that took."""
     start = time.monotonic()
     while json.loads(server.ask("/health")[2])["taken"] != taken:
         assert time.monotonic() - start < seconds, f"not {taken} places within {seconds} seconds"
@@ -55,7 +55,7 @@ def test_pictures_over_the_network_are_the_librarys(server):
     np.testing.assert_array_equal(result, cvsr.upscale(small, 3))
 
 
-def test_who_finds_no_place_is_told_when_to_come_back(server):
+def test_a_full_queue_is_answered_with_a_time_to_retry(server):
     picture = encoded(NOISE)
     working = [server.connect(upload(len(picture), SLOW) + picture) for _ in range(2)]
     wait(server, 2)
@@ -67,7 +67,7 @@ def test_who_finds_no_place_is_told_when_to_come_back(server):
 
 
 def work_of_a_ninth(server) -> float:
-    """Return what NOISE costs: what the tests give up is nine times as large."""
+    """Return the work that NOISE takes: the images whose work is given up are nine times as large."""
     before = server.work()
     assert server.ask("/upscale" + SLOW, encoded(NOISE))[0] == 200
     return server.work() - before
@@ -133,7 +133,7 @@ def test_slow_clients_are_cut_off_and_others_are_served(server):
     wait(server, 0)
 
 
-def test_a_client_that_takes_no_answer_loses_it(server):
+def test_a_client_that_does_not_read_its_answer_is_cut_off(server):
     picture = encoded(NOISE)  # its result is larger than what lies in the buffers of two sockets
     query = "?model=bilinear&scale=4"
     connection = socket.socket()
@@ -145,15 +145,15 @@ def test_a_client_that_takes_no_answer_loses_it(server):
     connection.close()
 
 
-def test_who_wants_the_connection_closed_gets_his_answer_first(server):
-    """With all of his upload still on its way: closed at once, the connection would be reset."""
+def test_a_refused_upload_is_answered_before_the_connection_closes(server):
+    """The upload is still on its way: if the server closed at once, the connection would be reset."""
     head = upload(40 << 20).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     connection = server.connect(head + bytes(40 << 20))
     answer, _ = cut_off_after(connection, 120)
     assert answer.startswith(b"HTTP/1.1 413")
 
 
-def test_what_is_no_http_is_answered_in_json(server):
+def test_requests_that_are_not_http_are_answered_in_json(server):
     answer, _ = cut_off_after(server.connect(b"\x16\x03\x01 hello\r\n\r\n"), 120)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b" 400 " in head.split(b"\r\n")[0] and json.loads(body)["error"]

@@ -90,7 +90,7 @@ def test_a_stop_leaves_the_frames_so_far(tmp_path, source, monkeypatch, capsys):
 
 
 class TestBar:
-    """What a bar says of frames."""
+    """What the progress bar shows for frames."""
 
     @pytest.fixture
     def terminal(self, monkeypatch):

@@ -60,7 +60,7 @@ class TestWhatStays:
             found = (context.colorspace, context.color_range, context.color_primaries, context.color_trc)
         assert found == colors
 
-    def test_a_matrix_that_was_not_said_is_said_now(self, tmp_path, run):
+    def test_a_film_without_a_color_matrix_gets_one(self, tmp_path, run):
         source = films.make(tmp_path / "in.mp4", 3, size=(640, 400), colors=(2, 0, 2, 2))
         with av.open(str(run(source))) as container:  # 800 lines: players would take it for BT.709 now
             assert container.streams.video[0].codec_context.colorspace == 6
@@ -124,7 +124,7 @@ class TestSpan:
         assert image[:, 63:65].min() > 200 > image[:, 60].min()
 
     @pytest.mark.parametrize("span", [["--start", "9"], ["--start", "2", "--end", "1"], ["--start", "soon"]])
-    def test_spans_that_are_none(self, tmp_path, span):
+    def test_invalid_spans_are_refused(self, tmp_path, span):
         source = films.make(tmp_path / "in.mp4", 30)
         argv = ["video", str(source), str(tmp_path / "out.mp4"), *films.FAST, *span]
         if "soon" in span:
@@ -157,7 +157,7 @@ class TestRefusals:
             ([], "out.webm", "cannot contain the aac audio"),
         ],
     )
-    def test_what_cannot_be_is_said_before_the_work(self, tmp_path, run, capsys, more, to, says):
+    def test_impossible_requests_are_refused_before_the_work(self, tmp_path, run, capsys, more, to, says):
         source = films.make(tmp_path / "in.mp4", 3, sound=True)
         run(source, *more, to=to, code=2)
         assert says in capsys.readouterr().err

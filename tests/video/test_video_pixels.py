@@ -29,7 +29,7 @@ def nothing(*_: object) -> None:
 
 
 class TestPixels:
-    def test_they_are_those_of_single_images(self, tmp_path):
+    def test_frames_equal_images_upscaled_one_by_one(self, tmp_path):
         source = films.make(tmp_path / "in.mp4", 5)
         upscaler = cvsr.Upscaler("cvsr-small", 2)
         singles = [upscaler(shot.image) for shot in reader.Reader(source).frames()]

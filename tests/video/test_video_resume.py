@@ -57,7 +57,7 @@ def start(pause: float, *argv: str | Path) -> subprocess.Popen[bytes]:
 
 
 def halt_at(process: subprocess.Popen[bytes], folder: Path, count: int) -> None:
-    """Stop a process when so many parts are whole; a signal that does not kill needs a `resume` behind it."""
+    """Stop a process once this many parts are complete; after a signal that does not kill, call `resume`."""
     halt(process, lambda: len(list(folder.glob("[0-9]*.part"))) >= count)
 
 

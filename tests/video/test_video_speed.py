@@ -27,13 +27,13 @@ ROUNDS, SECONDS = 4, 6  # a slow machine need not do all frames: as many as take
 
 
 def moving(photo: np.ndarray) -> list[np.ndarray]:
-    """Frames that a camera sees which moves over a photo: no tile stays what it was, so that each is computed."""
+    """Frames of a camera that moves over a photo: every tile changes, so that each is computed."""
     width, height = SIZE
     return [photo[i // 10 : i // 10 + height, 2 * i : 2 * i + width] for i in range(FRAMES)]
 
 
 def spent(work: Callable[[], object]) -> tuple[float, float]:
-    """Return seconds, and seconds of processors."""
+    """Return wall-clock seconds and processor seconds."""
     start = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - start[0], time.process_time() - start[1]

@@ -123,7 +123,7 @@ def test_standalone(source, tmp_path, photo):
 
 
 def test_a_file_that_would_be_wrong_is_not_written(source, tmp_path, monkeypatch, capsys):
-    """The child is replaced by one that says that OpenCV gave something else."""
+    """The child is replaced by one that reports another result from OpenCV."""
     report = Conversion(
         "a", "b", "onnx", proof=verify.Report("a", rows=[verify.Row("OpenCV 4", "classic", "wrong", 1.0)])
     )

@@ -164,7 +164,7 @@ def test_trace_says_what_bakes_the_size_in_or_depends_on_the_image(body, said):
         ops.check(trace(model))
 
 
-def test_trace_names_the_layer_where_the_graph_is_no_valid_onnx():
+def test_trace_names_the_layer_that_is_not_valid_onnx():
     text = """<ir_version: 7, opset_import: ["": 13]> g (float[1,1,H,W] x) => (float[1,1,I,J] y)
         { a = Relu(x) b = Softsign<alpha = 0.5>(a) y = Neg(b) }"""
     broken = onnx.parser.parse_model(text)
@@ -190,7 +190,7 @@ def test_trace_takes_two_inputs_and_gives_two_outputs():
         np.testing.assert_allclose(one, wanted, atol=1e-5)
 
 
-def test_what_is_no_image_is_refused():
+def test_outputs_that_are_not_images_are_refused():
     flat = functional(lambda x: layers.GlobalAveragePooling2D()(conv(2)(x)))
     with pytest.raises(ModelError, match="not an image"):
         trace(flat)

@@ -80,7 +80,7 @@ def test_colors_and_ranges_are_seen_on_the_photo(name):
     assert np.abs(small - image).mean() < 0.03 * white
 
 
-def test_what_gives_no_picture_is_taken_for_the_usual():
+def test_a_network_that_gives_no_picture_gets_the_default_color():
     found = understand(original(lambda x: enlarged(np.sin(50 * x), 2)), UNKNOWN)
     assert (found.facts.color, found.facts.range) == ("rgb", 1)
     assert "using the default" in found.notes[-1]

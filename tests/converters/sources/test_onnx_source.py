@@ -264,7 +264,7 @@ def test_operations_that_mean_something_else_are_refused_by_name(body, opset, sa
 
 
 @pytest.mark.parametrize("data", [b"", b"no protobuf at all", bytes(range(256)) * 9])
-def test_what_is_no_onnx_is_refused(data, tmp_path):
+def test_files_that_are_not_onnx_are_refused(data, tmp_path):
     path = tmp_path / "net.onnx"
     path.write_bytes(data)
     assert source.matches(path)

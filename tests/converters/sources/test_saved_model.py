@@ -142,7 +142,7 @@ def test_other_inputs_need_values_and_outputs_have_names(tmp_path):
         saved_model.read(folder, Options(feeds={"gain": 2.0}, outputs=("c",)))
 
 
-def test_an_input_that_is_no_image_is_refused(tmp_path):
+def test_an_input_that_is_not_an_image_is_refused(tmp_path):
     spec = tf.TensorSpec((None, 7), tf.float32, name="row")
     with pytest.raises(ModelError, match=r"'row' has the shape \(None, 7\), which is not an image"):
         saved_model.read(save(tmp_path, spec, f=lambda k, x: x), Options())

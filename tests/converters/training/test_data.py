@@ -80,7 +80,7 @@ def test_a_degraded_photo_is_the_photo_made_small(folder, name):
     assert np.array_equal(low, other) is (name not in degrade.RANDOM)
 
 
-def test_chance_is_prepared_several_times_and_apart(folder, tmp_path):
+def test_random_degradations_are_prepared_several_times_with_their_own_cache(folder, tmp_path):
     plain = data.prepare([folder], data.Wanted(2), tmp_path / "cache")
     real = data.prepare([folder], data.Wanted(2), tmp_path / "cache", "real")
     assert len(real.index) == degrade.VARIANTS * len(plain.index)

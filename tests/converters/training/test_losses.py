@@ -106,7 +106,7 @@ def test_missing_weights_say_where_they_belong(tmp_path, monkeypatch):
         losses.content("alexnet")
 
 
-def test_what_judges_by_strides_sees_pictures_shifted_together():
+def test_strided_losses_see_both_pictures_shifted_alike():
     rows = tf.tile(tf.reshape(tf.range(20.0), (1, 20, 1, 1)), (1, 1, 20, 3))
     found = [losses.shifted(rows, rows + 100) for _ in range(40)]
     assert all(one.shape == other.shape == (1, 12, 12, 3) for one, other in found)
