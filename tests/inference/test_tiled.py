@@ -49,6 +49,12 @@ class BoxNetwork:
         return planes.transpose(3, 1, 4, 2, 0).reshape(height * scale, width * scale, channels)
 
 
+@pytest.fixture(autouse=True)
+def grain(monkeypatch):
+    """Tiles as with OpenCV 4.7 and later."""
+    monkeypatch.setattr(engines, "grain", lambda exact: 1)
+
+
 @pytest.fixture
 def stage():
     """Give a function that returns the stage over an image; its threads end with the test."""
