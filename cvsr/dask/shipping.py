@@ -39,7 +39,8 @@ def unpacked(data: bytes) -> Upscaler:
 @functools.lru_cache(maxsize=4)
 def _made(data: bytes) -> Upscaler:
     upscaler: Upscaler = pickle.loads(data)
-    upscaler.models = {scale: _here(info) for scale, info in upscaler.models.items()}
+    for scale, info in upscaler.models.items():  # not another dictionary: this one also belongs to its parts
+        upscaler.models[scale] = _here(info)
     return upscaler
 
 

@@ -185,8 +185,10 @@ def test_upscalers_pickle_and_each_process_makes_one(models):
 def test_models_are_found_where_they_arrive(models, tmp_path):
     upscaler = cvsr.Upscaler("cvsr-small", 2)
     here = upscaler.info.path
-    upscaler.models = {scale: replace(info, path=tmp_path / "x.onnx") for scale, info in upscaler.models.items()}
-    assert shipping.unpacked(shipping.pack(upscaler)).info.path == here, "by its bytes, in this machine's cvsr"
+    upscaler.models.update({scale: replace(info, path=tmp_path / "x") for scale, info in upscaler.models.items()})
+    arrived = shipping.unpacked(shipping.pack(upscaler))
+    assert arrived.info.path == here, "by its bytes, in this machine's cvsr"
+    assert arrived(picture(8, 8, 3)).shape == (16, 16, 3), "and it is that file which is loaded"
     own = tmp_path / "own_x2.onnx"
     own.write_bytes((models / "random_x2.onnx").read_bytes())
     data = shipping.pack(cvsr.Upscaler(own, 2))
