@@ -126,7 +126,7 @@ def _in_child(request, timeout, say):
         if (refusal := Path(folder, "refusal.json")).exists():
             raise ModelError(json.loads(refusal.read_text("utf-8"))["message"])
         if code is None:
-            raise ModelError(f"it was stopped after {timeout:g} seconds, of which reading may take {READING:g}: {last}")
+            raise ModelError(f"stopped after {timeout:g} seconds, of which reading may take {READING:g}: {last}")
         if code:
             ending = f"crashed ({signal.Signals(-code).name})" if code < 0 else "failed"
             raise ModelError(f"reading or converting the model {ending}: {last}")
