@@ -210,13 +210,19 @@ def _test_set(name, wanted, degradation):
 
 
 def _prefetch(batches, depth=8):
-    """Yield from ``batches``, made in a thread of its own so that convolution never waits."""
+    """Yield from ``batches``, made in a thread of its own so that convolution never waits; raise what they raise."""
     box = queue.Queue(depth)
 
     def fill():
-        for batch in batches:
-            box.put(batch)
+        try:
+            for batch in batches:
+                box.put(batch)
+        except Exception as error:
+            box.put(error)
 
     threading.Thread(target=fill, daemon=True).start()
     while True:
-        yield box.get()
+        made = box.get()
+        if isinstance(made, Exception):
+            raise made
+        yield made

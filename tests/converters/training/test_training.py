@@ -155,3 +155,14 @@ def test_the_command_trains_a_few_steps(folder, tmp_path, capsys, caplog):
     (tmp_path / "taught.toml").write_text(text)
     assert train.main([str(tmp_path / "taught.toml"), *arguments[1:]]) == 2
     assert "train: no model is called 'nobody'" in capsys.readouterr().err
+
+
+def test_what_goes_wrong_while_patches_are_prepared_ends_the_run():
+    def batches():
+        yield 1
+        raise ValueError("no such patch")
+
+    prepared = loop._prefetch(batches())
+    assert next(prepared) == 1
+    with pytest.raises(ValueError, match="no such patch"):
+        next(prepared)
