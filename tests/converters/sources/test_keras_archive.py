@@ -122,7 +122,7 @@ def test_an_archive_of_keras_2(tmp_path):
 def test_a_lambda_is_refused_by_name_and_runs_if_trusted(tmp_path):
     path = tmp_path / "net.keras"
     save(path, lambda x: keras.layers.Lambda(lambda t: t * 2, name="double", output_shape=(None, None, 3))(x))
-    with pytest.raises(ModelError, match=r"layer 'double' is a Lambda.*--trust.*save it again"):
+    with pytest.raises(ModelError, match=r"layer 'double' is a Lambda.*--trust.*save the model again"):
         keras_archive.read(path, Options())
     np.testing.assert_array_equal(keras_archive.read(path, Options(trust=True)).run(image)[0], image * 2)
 

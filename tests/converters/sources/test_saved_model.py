@@ -144,7 +144,7 @@ def test_other_inputs_need_values_and_outputs_have_names(tmp_path):
 
 def test_an_input_that_is_not_an_image_is_refused(tmp_path):
     spec = tf.TensorSpec((None, 7), tf.float32, name="row")
-    with pytest.raises(ModelError, match=r"'row' has the shape \(None, 7\), which is not an image"):
+    with pytest.raises(ModelError, match=r"'row' has the shape \(None, 7\), not that of an image"):
         saved_model.read(save(tmp_path, spec, f=lambda k, x: x), Options())
 
 

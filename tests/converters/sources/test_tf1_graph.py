@@ -128,7 +128,7 @@ def test_several_outputs(save):
     assert net.facts == Facts(scale=1)
     assert net.notes == [
         "output mean is not an image and was dropped",
-        "outputs of several scales: y1 x1, y2 x2, y2_again x2",
+        "the outputs differ in scale: y1 x1, y2 x2, y2_again x2",
     ]
     one = save(several, Options(outputs=("y2:0",)))
     assert (one.outputs, one.facts, one.notes) == (["y2"], Facts(scale=2), [])
